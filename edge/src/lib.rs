@@ -1,0 +1,2 @@
+//! edge
+#![forbid(unsafe_code)]
