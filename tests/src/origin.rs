@@ -1,0 +1,175 @@
+//! A scripted origin: real sockets, HTTP/1.1 by hand so that it may also misbehave, and a record of all it was asked.
+
+mod answer;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::within;
+pub use answer::{Answer, Gate, Tap};
+use answer::{After, Asked};
+pub use wire::Received;
+use wire::Wire;
+
+type Route = Arc<dyn Fn(&Received) -> Answer + Send + Sync>;
+
+/// An origin on 127.0.0.1. It answers 404 until it is told what to answer.
+#[derive(Debug)]
+pub struct Origin {
+    address: SocketAddr,
+    script: Arc<Script>,
+    accepting: Option<JoinHandle<()>>,
+}
+
+/// What it answers and what it has seen.
+struct Script {
+    routes: Mutex<Vec<(String, Route)>>,
+    requests: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+    bytes: AtomicUsize,
+    changed: watch::Sender<()>,
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Script").field("requests", &self.requests).finish_non_exhaustive()
+    }
+}
+
+impl Origin {
+    /// Listens on a free port.
+    pub async fn start() -> Self {
+        let script = Arc::new(Script {
+            routes: Mutex::default(),
+            requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            changed: watch::Sender::new(()),
+        });
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut origin = Self { address, script, accepting: None };
+        origin.restart().await;
+        origin
+    }
+
+    /// Answers `path` (whatever its query) by `route`. A later call for the same path replaces the earlier one;
+    /// the path `*` is asked when no other fits.
+    pub fn on(&self, path: &str, route: impl Fn(&Received) -> Answer + Send + Sync + 'static) {
+        self.script.routes.lock().unwrap().push((path.to_owned(), Arc::new(route)));
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its address as a config names it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops listening and cuts every connection: from here on its port refuses.
+    pub async fn stop(&mut self) {
+        if let Some(accepting) = self.accepting.take() {
+            accepting.abort();
+            let _ = accepting.await;
+        }
+    }
+
+    /// Listens again on the port that it had.
+    pub async fn restart(&mut self) {
+        let listener = TcpListener::bind(self.address).await.expect("cannot listen");
+        self.address = listener.local_addr().expect("a listener has an address");
+        self.accepting = Some(tokio::spawn(accept(listener, Arc::clone(&self.script))));
+    }
+
+    /// Every request so far, in order of arrival.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Received> {
+        self.script.requests.lock().unwrap().clone()
+    }
+
+    /// The requests for `path`, whatever their query.
+    #[must_use]
+    pub fn requests_for(&self, path: &str) -> Vec<Received> {
+        self.requests().into_iter().filter(|request| request.path() == path).collect()
+    }
+
+    /// How many connections it has accepted.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.script.connections.load(Ordering::SeqCst)
+    }
+
+    /// How many bytes have reached it, in whatever shape.
+    #[must_use]
+    pub fn bytes_received(&self) -> usize {
+        self.script.bytes.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `ready` holds of the requests so far, heads and the parts of bodies that have arrived.
+    pub async fn until(&self, what: &str, ready: impl Fn(&[Received]) -> bool) {
+        let mut changed = self.script.changed.subscribe();
+        within(what, async {
+            while !ready(&self.requests()) {
+                changed.changed().await.expect("the origin holds the sender");
+            }
+        })
+        .await;
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        if let Some(accepting) = &self.accepting {
+            accepting.abort();
+        }
+    }
+}
+
+/// Serves until aborted; the connections die with it.
+async fn accept(listener: TcpListener, script: Arc<Script>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        script.connections.fetch_add(1, Ordering::SeqCst);
+        let script = Arc::clone(&script);
+        connections.spawn(async move { script.serve(stream).await });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+impl Script {
+    async fn serve(&self, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let mut wire = Wire::new(stream, &self.bytes);
+        while let Some(request) = wire.read_head().await {
+            self.requests.lock().unwrap().push(request.clone());
+            self.changed.send_replace(());
+            wire.read_body(&request, || {
+                self.changed.send_replace(());
+            })
+            .await;
+            let asked = if request.method == "HEAD" { Asked::Head } else { Asked::Whole };
+            match self.answer(&request).play(wire.stream(), asked).await {
+                Ok(After::Keep) => {}
+                Ok(After::Close) | Err(_) => return,
+            }
+        }
+    }
+
+    fn answer(&self, request: &Received) -> Answer {
+        let routes = self.routes.lock().unwrap();
+        let exact = routes.iter().rev().find(|(path, _)| path == request.path());
+        let route = exact.or_else(|| routes.iter().rev().find(|(path, _)| path == "*")).map(|(_, route)| Arc::clone(route));
+        drop(routes);
+        route.map_or_else(|| Answer::new(404).body("the origin has no such page"), |route| route(request))
+    }
+}

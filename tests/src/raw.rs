@@ -1,0 +1,63 @@
+//! A viewer that sends exactly the bytes it is told to: for malformed and hostile requests.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::within;
+
+/// A bare TCP connection.
+#[derive(Debug)]
+pub struct RawConnection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl RawConnection {
+    /// Connects.
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = within("a connection", TcpStream::connect(address)).await.expect("cannot connect");
+        Self { stream, received: Vec::new() }
+    }
+
+    /// Sends `bytes` on a connection of their own and returns all that came back until the node closed it.
+    pub async fn exchange(address: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+        let mut connection = Self::open(address).await;
+        connection.send(bytes).await;
+        connection.read_to_end().await
+    }
+
+    /// Sends bytes. A peer that has already hung up is no failure: its answer still tells why.
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(bytes.as_ref()).await;
+    }
+
+    /// Reads until what has come in so far contains `needle`, and returns all of it.
+    pub async fn read_until(&mut self, needle: &str) -> String {
+        let what = format!("{needle:?} to arrive");
+        within(&what, async {
+            while !self.text().contains(needle) {
+                let mut buffer = [0; 4096];
+                match self.stream.read(&mut buffer).await {
+                    Ok(count) if count > 0 => self.received.extend_from_slice(&buffer[..count]),
+                    end => panic!("the connection ended ({end:?}) before {needle:?}; it said:\n{}", self.text()),
+                }
+            }
+        })
+        .await;
+        self.text()
+    }
+
+    /// Reads until the node closes or resets the connection, and returns all that ever came in.
+    pub async fn read_to_end(&mut self) -> String {
+        let mut rest = Vec::new();
+        let _ = within("the node to close the connection", self.stream.read_to_end(&mut rest)).await;
+        self.received.extend_from_slice(&rest);
+        self.text()
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+}
