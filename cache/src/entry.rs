@@ -1,0 +1,142 @@
+//! A stored response.
+
+use crate::body::{Reader, SharedBody};
+use crate::policy::Freshness;
+use crate::vary::Selection;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio::sync::OnceCell;
+
+/// What an entry costs beside its bytes: structures, map slots, reference counts. Measured, rounded up.
+const OVERHEAD: usize = 512;
+
+/// A content coding (RFC 9110 §8.4.1) that the edge makes itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Coding {
+    /// RFC 1952.
+    Gzip,
+}
+
+impl Coding {
+    /// As in `Content-Encoding`.
+    #[must_use]
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+/// Status and headers of a response, ready to be stored: hop-by-hop fields removed.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The status.
+    pub status: StatusCode,
+    /// The header fields.
+    pub headers: HeaderMap,
+}
+
+impl Head {
+    /// The declared length of the body in bytes.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    }
+
+    /// The entity tag.
+    #[must_use]
+    pub fn etag(&self) -> Option<&HeaderValue> {
+        self.headers.get(ETAG)
+    }
+
+    /// The date of the last change.
+    #[must_use]
+    pub fn last_modified(&self) -> Option<&HeaderValue> {
+        self.headers.get(LAST_MODIFIED)
+    }
+}
+
+/// A stored response: one variant under one key. Its head never changes; its body may still be arriving.
+#[derive(Debug)]
+pub struct Entry {
+    head: Head,
+    freshness: Freshness,
+    selection: Selection,
+    body: Arc<SharedBody>,
+    gzip: OnceCell<Bytes>,
+}
+
+impl Entry {
+    pub(crate) fn new(head: Head, freshness: Freshness, selection: Selection, body: SharedBody) -> Self {
+        Self { head, freshness, selection, body: Arc::new(body), gzip: OnceCell::new() }
+    }
+
+    /// RFC 9111 §4.3.4: the same body under a head that the origin has just confirmed.
+    pub(crate) fn refreshed(&self, head: Head, freshness: Freshness) -> Self {
+        Self {
+            head,
+            freshness,
+            selection: self.selection.clone(),
+            body: Arc::clone(&self.body),
+            gzip: self.gzip.clone(),
+        }
+    }
+
+    /// Status and headers.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// How long it may be used.
+    #[must_use]
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// The whole body, once it has arrived.
+    #[must_use]
+    pub fn complete(&self) -> Option<&Bytes> {
+        self.body.complete()
+    }
+
+    /// The length of the body in bytes, where it is known already.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        self.complete().map(|body| body.len() as u64).or_else(|| self.head.content_length())
+    }
+
+    /// A reader from the first byte. `None` when the body turned out too large to keep and its beginning is gone.
+    #[must_use]
+    pub fn read(&self) -> Option<Reader> {
+        self.body.read()
+    }
+
+    /// The kept encoded body for a coding: filled once by whoever comes first, then free for everybody.
+    #[must_use]
+    pub fn encoded(&self, coding: Coding) -> &OnceCell<Bytes> {
+        match coding {
+            Coding::Gzip => &self.gzip,
+        }
+    }
+
+    pub(crate) fn selection(&self) -> &Selection {
+        &self.selection
+    }
+
+    pub(crate) fn body(&self) -> &Arc<SharedBody> {
+        &self.body
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        let headers = self.head.headers.iter();
+        let headers: usize = headers.map(|(name, value)| 64 + name.as_str().len() + value.len()).sum();
+        let body = self.complete().map_or(0, Bytes::len) + self.gzip.get().map_or(0, Bytes::len);
+        OVERHEAD + headers + self.selection.weight() + body
+    }
+}

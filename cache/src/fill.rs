@@ -1,0 +1,265 @@
+//! Collapsing: one request fills an entry, the others follow it.
+//!
+//! A [`Permit`] is an obligation. It ends in [`Permit::store`], [`Permit::refresh`], [`Permit::refuse`] or [`Permit::decline`];
+//! dropping it, for whatever reason, frees everybody who waits.
+
+use crate::body::{SharedBody, Truncated};
+use crate::entry::{Entry, Head};
+use crate::policy::{Freshness, Skip};
+use crate::store::Inner;
+use crate::vary::Selection;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::sync::watch;
+
+/// A fill in flight, as the store lists it.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    pub(crate) state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum State {
+    /// The head has not come yet.
+    Waiting,
+    /// The head is here, the body is arriving or has arrived.
+    Filling(Arc<Entry>),
+    /// Nothing to share: everybody goes on alone, in parallel.
+    Alone,
+    /// The origin failed; asking again for each follower would multiply the load on it.
+    Refused(Refusal),
+}
+
+/// Why a fill failed, shared with its followers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status that the leader's viewer gets.
+    pub status: StatusCode,
+    /// The reason token (RFC 9209 §2.3 where one fits).
+    pub token: &'static str,
+}
+
+impl Fill {
+    pub(crate) fn new() -> Self {
+        Self { state: watch::Sender::new(State::Waiting) }
+    }
+}
+
+/// A place among those who wait for somebody else's fill.
+#[derive(Debug)]
+pub struct Follower {
+    pub(crate) state: watch::Receiver<State>,
+}
+
+/// What a follower gets.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// The entry, whose body may still be arriving. It may be another variant: check with [`Entry::matches`].
+    Entry(Arc<Entry>),
+    /// The answer was for the leader only, or the leader gave up: ask the store again.
+    Alone,
+    /// The leader's request failed, and so does this one.
+    Refused(Refusal),
+}
+
+impl Follower {
+    /// Waits until the leader knows. The caller bounds the wait.
+    pub async fn wait(mut self) -> Outcome {
+        match self.state.wait_for(|state| !matches!(state, State::Waiting)).await.as_deref() {
+            Ok(State::Filling(entry)) => Outcome::Entry(Arc::clone(entry)),
+            Ok(State::Refused(refusal)) => Outcome::Refused(*refusal),
+            Ok(State::Alone | State::Waiting) | Err(_) => Outcome::Alone,
+        }
+    }
+}
+
+impl Entry {
+    /// Whether this variant answers a request with these headers (RFC 9111 §4.1).
+    #[must_use]
+    pub fn matches(&self, request: &HeaderMap) -> bool {
+        self.selection().matches(request)
+    }
+}
+
+/// A place in the store's list of fills. Leaving it frees the followers.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) store: Arc<Inner>,
+    pub(crate) fill_key: Arc<str>,
+    pub(crate) fill: Arc<Fill>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.store.leave(&self.fill_key, &self.fill);
+        self.fill.state.send_if_modified(|state| {
+            let waiting = matches!(state, State::Waiting);
+            if waiting {
+                *state = State::Alone;
+            }
+            waiting
+        });
+    }
+}
+
+/// The obligation to fill an entry.
+#[derive(Debug)]
+pub struct Permit {
+    pub(crate) store: Arc<Inner>,
+    pub(crate) key: Arc<str>,
+    /// `None` for a request that goes alone: it may store, but nobody follows it.
+    pub(crate) place: Option<Place>,
+    pub(crate) stale: Option<Arc<Entry>>,
+}
+
+impl Permit {
+    /// The stale copy to be validated, or to be served if the origin fails.
+    #[must_use]
+    pub fn stale(&self) -> Option<&Arc<Entry>> {
+        self.stale.as_ref()
+    }
+
+    /// Whether a body of this declared length is kept at all.
+    #[must_use]
+    pub fn accepts(&self, length: Option<u64>) -> bool {
+        length.is_none_or(|length| length <= self.store.limits.max_object)
+    }
+
+    /// Begins the entry: followers may read from now on. `request` is what the answer was selected by.
+    #[must_use]
+    pub fn store(self, request: &HeaderMap, head: Head, freshness: Freshness) -> Writer {
+        let selection = Selection::of(request, &head.headers);
+        let entry = Arc::new(Entry::new(head, freshness, selection, SharedBody::default()));
+        if let Some(place) = &self.place {
+            place.fill.state.send_replace(State::Filling(Arc::clone(&entry)));
+        }
+        Writer { permit: self, entry, reserved: 0, windowed: false, finished: false }
+    }
+
+    /// RFC 9111 §4.3.4: the origin confirmed the stale copy with a 304. `None` when there was none to confirm.
+    #[must_use]
+    pub fn refresh(
+        self,
+        confirmed: &HeaderMap,
+        freshness: impl FnOnce(&HeaderMap) -> Option<Freshness>,
+    ) -> Option<Arc<Entry>> {
+        let stale = self.stale.as_ref()?;
+        let mut head = stale.head().clone();
+        update_headers(&mut head.headers, confirmed);
+        // What the new headers forbid to store is still a right answer to this request: keep the old lifetime at zero.
+        let renewed = freshness(&head.headers);
+        let entry = Arc::new(stale.refreshed(head, renewed.unwrap_or(*stale.freshness())));
+        if renewed.is_some() {
+            self.store.publish(&self.key, &entry);
+        }
+        if let Some(place) = &self.place {
+            place.fill.state.send_replace(State::Filling(Arc::clone(&entry)));
+        }
+        Some(entry)
+    }
+
+    /// The answer is not to be stored: followers go on alone, and those who come next do not wait for one another.
+    pub fn decline(self, skip: Skip, now: SystemTime) {
+        self.store.mark_uncacheable(&self.key, now + skip.holds_for());
+    }
+
+    /// The origin failed and a stale copy may stand in (RFC 5861 §4): followers get it too.
+    #[must_use]
+    pub fn reuse_stale(&self, now: SystemTime) -> Option<Arc<Entry>> {
+        let stale = self.stale.as_ref().filter(|entry| entry.freshness().serves_if_error(now))?;
+        if let Some(place) = &self.place {
+            place.fill.state.send_replace(State::Filling(Arc::clone(stale)));
+        }
+        Some(Arc::clone(stale))
+    }
+
+    /// The origin failed: followers fail with it.
+    pub fn refuse(self, refusal: Refusal) {
+        if let Some(place) = &self.place {
+            place.fill.state.send_replace(State::Refused(refusal));
+        }
+    }
+}
+
+/// §3.2: the fields of a 304 replace the stored ones, but for those that describe the body held.
+fn update_headers(stored: &mut HeaderMap, confirmed: &HeaderMap) {
+    use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
+    let describes = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG];
+    for name in confirmed.keys().filter(|name| !describes.contains(name)) {
+        stored.remove(name);
+        for value in confirmed.get_all(name) {
+            stored.append(name.clone(), value.clone());
+        }
+    }
+}
+
+/// Fills the body of a new entry. Dropped before [`Writer::finish`], it breaks the body off and nothing is published.
+#[derive(Debug)]
+pub struct Writer {
+    permit: Permit,
+    entry: Arc<Entry>,
+    reserved: u64,
+    windowed: bool,
+    finished: bool,
+}
+
+impl Writer {
+    /// The entry being filled. Take a [`Reader`](crate::Reader) from it before the first [`Writer::push`].
+    #[must_use]
+    pub fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Adds bytes. Waits only when the body has become too large to keep and its slowest reader is behind.
+    ///
+    /// # Errors
+    /// [`Truncated`] when the body is not kept and nobody reads it any more: stop fetching.
+    pub async fn push(&mut self, chunk: Bytes) -> Result<(), Truncated> {
+        if !self.windowed && !self.keep(chunk.len() as u64) {
+            self.become_window();
+        }
+        std::future::poll_fn(|context| self.entry.body().poll_writable(context)).await?;
+        self.entry.body().push(chunk);
+        Ok(())
+    }
+
+    /// All bytes have come: the entry is published.
+    pub fn finish(mut self) {
+        self.finished = true;
+        self.entry.body().finish();
+        if !self.windowed {
+            self.permit.store.publish(&self.permit.key, &self.entry);
+        }
+    }
+
+    fn keep(&mut self, more: u64) -> bool {
+        let within = self.reserved + more <= self.permit.store.limits.max_object;
+        let kept = within && self.permit.store.reserve(more);
+        if kept {
+            self.reserved += more;
+        }
+        kept
+    }
+
+    fn become_window(&mut self) {
+        self.windowed = true;
+        self.permit.place = None;
+        self.release();
+        self.entry.body().make_window();
+    }
+
+    fn release(&mut self) {
+        self.permit.store.release(std::mem::take(&mut self.reserved));
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.entry.body().fail();
+        }
+        self.release();
+    }
+}

@@ -1,0 +1,26 @@
+//! Stored responses: what may be kept, under which key, for how long, and who reads it meanwhile.
+//!
+//! [`Store::begin`] answers a request with a [`Lookup`]: a stored [`Entry`], a place among the followers of a fill,
+//! or a [`Permit`] to fill the entry oneself. A permit is used up by storing, refreshing or declining; dropping it frees the
+//! waiters. The rules of RFC 9111 are pure functions in [`policy`]; nothing in this room reads a clock.
+#![forbid(unsafe_code)]
+
+mod body;
+pub mod control;
+mod entry;
+mod fill;
+mod key;
+pub mod policy;
+mod settings;
+mod store;
+mod vary;
+
+pub use body::{Reader, Truncated};
+pub use entry::{Coding, Entry, Head};
+pub use fill::{Follower, Outcome, Permit, Refusal, Writer};
+pub use key::{KeyParts, write_key};
+pub use policy::{Freshness, Policy, Skip, Storing};
+pub use settings::{
+    CachePolicySettings, CompressSettings, KeySettings, QuerySelection, StaleSettings, TtlSettings,
+};
+pub use store::{Limits, Lookup, Statistics, Store};

@@ -1,0 +1,161 @@
+//! `[cache-policy.NAME]`: what a policy adds to the origin's own headers.
+
+use crate::entry::Coding;
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A named cache policy, as `[cache-policy.NAME]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct CachePolicySettings {
+    /// How long responses stay fresh.
+    pub ttl: TtlSettings,
+    /// What tells two cached responses apart, beside scheme, host and path. What is not named here is not sent to the origin.
+    pub key: KeySettings,
+    /// How long after its freshness a response may still be served.
+    pub stale: StaleSettings,
+    /// Which responses are sent compressed.
+    pub compress: CompressSettings,
+}
+
+/// Freshness lifetimes. `default` is used where the origin says nothing; none of them beats `private` or `no-store`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct TtlSettings {
+    /// The shortest lifetime, even if the origin asks for less.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub min: Duration,
+    /// The lifetime where the origin gives none.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub default: Duration,
+    /// The longest lifetime, even if the origin asks for more.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub max: Duration,
+}
+
+impl Default for TtlSettings {
+    /// CloudFront's: 0 s, a day, a year.
+    fn default() -> Self {
+        Self { min: Duration::ZERO, default: DAY, max: DAY * 365 }
+    }
+}
+
+/// The parts of a request that belong to the cache key and are sent to the origin.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct KeySettings {
+    /// Query parameters: a list of names, `"all"` or `"none"`.
+    pub query: QuerySelection,
+    /// Request header names.
+    pub headers: Vec<String>,
+    /// Cookie names.
+    pub cookies: Vec<String>,
+}
+
+/// Which query parameters take part in the key.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum QuerySelection {
+    /// The whole query, byte for byte.
+    #[default]
+    All,
+    /// No query at all.
+    None,
+    /// The named parameters, sorted by name so that their order does not matter.
+    Only(Vec<String>),
+}
+
+impl Serialize for QuerySelection {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => serializer.serialize_str("all"),
+            Self::None => serializer.serialize_str("none"),
+            Self::Only(names) => names.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for QuerySelection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Selection;
+        impl<'de> Visitor<'de> for Selection {
+            type Value = QuerySelection;
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of parameter names, \"all\" or \"none\"")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                match text {
+                    "all" => Ok(QuerySelection::All),
+                    "none" => Ok(QuerySelection::None),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Self::Value, A::Error> {
+                let mut only = Vec::new();
+                while let Some(name) = names.next_element()? {
+                    only.push(name);
+                }
+                Ok(QuerySelection::Only(only))
+            }
+        }
+        deserializer.deserialize_any(Selection)
+    }
+}
+
+impl JsonSchema for QuerySelection {
+    fn schema_name() -> Cow<'static, str> {
+        "QuerySelection".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "oneOf": [
+                { "enum": ["all", "none"] },
+                { "type": "array", "items": { "type": "string" } }
+            ]
+        })
+    }
+}
+
+/// Serving past freshness (RFC 5861). The origin's own `stale-while-revalidate` and `stale-if-error` win over these.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct StaleSettings {
+    /// How long a stale response is served at once while it is revalidated in the background.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub while_revalidate: Duration,
+    /// How long a stale response is served when the origin fails.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub if_error: Duration,
+}
+
+/// Compression towards the viewer, after CloudFront's rules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct CompressSettings {
+    /// Content codings in order of preference. An empty list turns compression off.
+    pub formats: Vec<Coding>,
+    /// Smaller bodies are sent as they are.
+    #[schemars(with = "String")]
+    pub min: ByteSize,
+    /// Larger bodies are sent as they are.
+    #[schemars(with = "String")]
+    pub max: ByteSize,
+}
+
+impl Default for CompressSettings {
+    /// CloudFront's bounds: 1,000 to 10,000,000 bytes.
+    fn default() -> Self {
+        Self { formats: vec![Coding::Gzip], min: ByteSize::b(1_000), max: ByteSize::b(10_000_000) }
+    }
+}

@@ -1,0 +1,264 @@
+//! Where entries live: the only Moka of the node, and the list of fills in flight.
+
+use crate::entry::Entry;
+use crate::fill::{Fill, Follower, Permit, Place, State};
+use http::HeaderMap;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// Variants under one key; the oldest leaves.
+const MAX_VARIANTS: usize = 64;
+
+/// The share of the budget that bodies in flight may take: one part in eight.
+const IN_FLIGHT_SHARE: u64 = 8;
+
+/// What the store may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// One budget in bytes for stored entries and bodies in flight.
+    pub memory: u64,
+    /// The largest body that is stored, in bytes. Larger ones stream through.
+    pub max_object: u64,
+}
+
+/// Stored responses of a node. Cheap to clone; all clones are one store.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    objects: moka::sync::Cache<Arc<str>, Arc<Object>>,
+    fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
+    in_flight: AtomicU64,
+    pub(crate) limits: Limits,
+}
+
+/// What is known under one key.
+#[derive(Debug)]
+enum Object {
+    Variants(Vec<Arc<Entry>>),
+    Uncacheable { until: SystemTime },
+}
+
+/// What the store knows about a request.
+#[derive(Debug)]
+pub enum Lookup {
+    /// A stored response that may be used as it is.
+    Fresh(Arc<Entry>),
+    /// A stored response that may be used while it is revalidated; the permit is there unless somebody is at it already.
+    Stale(Arc<Entry>, Option<Permit>),
+    /// Somebody is fetching it.
+    Follow(Follower),
+    /// This request fetches it, for everybody.
+    Lead(Permit),
+    /// Answers under this key could not be shared lately: fetch alone. The permit allows storing if that has changed.
+    Alone(Permit),
+}
+
+/// Figures for metrics and the admin page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics {
+    /// Keys held.
+    pub keys: u64,
+    /// Bytes held by entries, structures included.
+    pub stored_bytes: u64,
+    /// Bytes of bodies that are arriving.
+    pub in_flight_bytes: u64,
+}
+
+impl Store {
+    /// An empty store.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let kept = limits.memory - limits.memory / IN_FLIGHT_SHARE;
+        let objects = moka::sync::Cache::builder()
+            .max_capacity(kept)
+            .weigher(|key: &Arc<str>, object: &Arc<Object>| {
+                u32::try_from(key.len() + object.weight()).unwrap_or(u32::MAX)
+            })
+            .build();
+        let inner = Inner { objects, fills: Mutex::default(), in_flight: AtomicU64::new(0), limits };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Looks a request up; where nothing usable is stored, assigns it its part in fetching.
+    #[must_use]
+    pub fn begin(&self, key: &str, request: &HeaderMap, now: SystemTime) -> Lookup {
+        let inner = &self.inner;
+        match inner.find(key, request, now) {
+            Found::Fresh(entry) => return Lookup::Fresh(entry),
+            Found::Uncacheable => return Lookup::Alone(inner.permit(key.into(), None, None)),
+            Found::Stale(_) | Found::Nothing => {}
+        }
+        let mut fills = inner.fills();
+        // Again, under the lock: a fill is published before it leaves the list, so nothing falls between the two.
+        let stale = match inner.find(key, request, now) {
+            Found::Fresh(entry) => return Lookup::Fresh(entry),
+            Found::Uncacheable => return Lookup::Alone(inner.permit(key.into(), None, None)),
+            Found::Stale(entry) => Some(entry),
+            Found::Nothing => None,
+        };
+        let usable = stale.clone().filter(|entry| entry.freshness().serves_while_revalidating(now));
+        match inner.join(&mut fills, key, request) {
+            Joined::Following(fill) => match usable {
+                Some(entry) => Lookup::Stale(entry, None),
+                None => Lookup::Follow(Follower { state: fill.state.subscribe() }),
+            },
+            Joined::Leading(fill_key, fill) => {
+                let place = Place { store: Arc::clone(inner), fill_key, fill };
+                let permit = inner.permit(key.into(), Some(place), stale);
+                match usable {
+                    Some(entry) => Lookup::Stale(entry, Some(permit)),
+                    None => Lookup::Lead(permit),
+                }
+            }
+        }
+    }
+
+    /// A permit for a request that goes alone whatever is stored.
+    #[must_use]
+    pub fn alone(&self, key: &str) -> Permit {
+        self.inner.permit(key.into(), None, None)
+    }
+
+    /// Weighs a key again after one of its entries got an encoded body.
+    pub fn reweigh(&self, key: &str) {
+        if let Some(object) = self.inner.objects.get(key) {
+            self.inner.objects.insert(key.into(), object);
+        }
+    }
+
+    /// Figures of this moment.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.inner.objects.run_pending_tasks();
+        Statistics {
+            keys: self.inner.objects.entry_count(),
+            stored_bytes: self.inner.objects.weighted_size(),
+            in_flight_bytes: self.inner.in_flight.load(Relaxed),
+        }
+    }
+}
+
+enum Found {
+    Fresh(Arc<Entry>),
+    Stale(Arc<Entry>),
+    Uncacheable,
+    Nothing,
+}
+
+enum Joined {
+    Following(Arc<Fill>),
+    Leading(Arc<str>, Arc<Fill>),
+}
+
+impl Inner {
+    fn find(&self, key: &str, request: &HeaderMap, now: SystemTime) -> Found {
+        let Some(object) = self.objects.get(key) else { return Found::Nothing };
+        let variants = match &*object {
+            Object::Uncacheable { until } if now < *until => return Found::Uncacheable,
+            Object::Uncacheable { .. } => return Found::Nothing,
+            Object::Variants(variants) => variants,
+        };
+        match variants.iter().find(|entry| entry.matches(request)) {
+            Some(entry) if entry.freshness().remaining(now).is_some() => Found::Fresh(Arc::clone(entry)),
+            Some(entry) => Found::Stale(Arc::clone(entry)),
+            None => Found::Nothing,
+        }
+    }
+
+    /// Joins the fill that this request can share, or begins one.
+    fn join(&self, fills: &mut HashMap<Arc<str>, Arc<Fill>>, key: &str, request: &HeaderMap) -> Joined {
+        let mut fill_key = format!("{key}{}", self.variant_suffix(key, request));
+        if let Some(fill) = fills.get(fill_key.as_str()) {
+            match &*fill.state.borrow() {
+                // Its head is known and it is another variant: lead one's own.
+                State::Filling(entry) if !entry.matches(request) => {
+                    fill_key = format!("{key}{}", entry.selection().suffix(request));
+                }
+                _ => return Joined::Following(Arc::clone(fill)),
+            }
+        }
+        if let Some(fill) = fills.get(fill_key.as_str()) {
+            return Joined::Following(Arc::clone(fill));
+        }
+        let fill_key: Arc<str> = fill_key.into();
+        let fill = Arc::new(Fill::new());
+        fills.insert(Arc::clone(&fill_key), Arc::clone(&fill));
+        Joined::Leading(fill_key, fill)
+    }
+
+    fn variant_suffix(&self, key: &str, request: &HeaderMap) -> String {
+        match self.objects.get(key).as_deref() {
+            Some(Object::Variants(variants)) => {
+                variants.last().map(|entry| entry.selection().suffix(request)).unwrap_or_default()
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn permit(self: &Arc<Self>, key: Arc<str>, place: Option<Place>, stale: Option<Arc<Entry>>) -> Permit {
+        Permit { store: Arc::clone(self), key, place, stale }
+    }
+
+    /// Puts a complete entry under its key, in the place of the variant that it replaces.
+    pub(crate) fn publish(&self, key: &Arc<str>, entry: &Arc<Entry>) {
+        self.objects.entry(Arc::clone(key)).and_upsert_with(|known| {
+            let mut variants = match known.as_ref().map(|known| &**known.value()) {
+                Some(Object::Variants(variants)) => variants.clone(),
+                _ => Vec::new(),
+            };
+            variants.retain(|other| other.selection() != entry.selection());
+            if variants.len() >= MAX_VARIANTS {
+                variants.remove(0);
+            }
+            variants.push(Arc::clone(entry));
+            Arc::new(Object::Variants(variants))
+        });
+    }
+
+    /// Remembers that answers under this key cannot be shared.
+    pub(crate) fn mark_uncacheable(&self, key: &Arc<str>, until: SystemTime) {
+        let mark = Object::Uncacheable { until };
+        self.objects.insert(Arc::clone(key), Arc::new(mark));
+    }
+
+    pub(crate) fn leave(&self, fill_key: &Arc<str>, fill: &Arc<Fill>) {
+        let mut fills = self.fills();
+        if fills.get(fill_key).is_some_and(|listed| Arc::ptr_eq(listed, fill)) {
+            fills.remove(fill_key);
+        }
+    }
+
+    /// Takes bytes of the budget for a body in flight; false when its share is used up.
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
+        let most = self.limits.memory / IN_FLIGHT_SHARE;
+        let add = |now: u64| now.checked_add(bytes).filter(|sum| *sum <= most);
+        self.in_flight.fetch_update(Relaxed, Relaxed, add).is_ok()
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        self.in_flight.fetch_sub(bytes, Relaxed);
+    }
+
+    fn fills(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Fill>>> {
+        self.fills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Object {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Variants(variants) => variants.iter().map(|entry| entry.weight()).sum(),
+            Self::Uncacheable { .. } => 128,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

@@ -1,0 +1,247 @@
+//! Lookups, collapsing and the budget.
+
+use super::*;
+use crate::entry::Head;
+use crate::fill::{Outcome, Refusal, Writer};
+use crate::policy::{Freshness, Skip};
+use bytes::Bytes;
+use http::StatusCode;
+use std::time::{Duration, UNIX_EPOCH};
+
+const KEY: &str = "key";
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
+}
+
+fn store() -> Store {
+    Store::new(Limits { memory: 8_000_000, max_object: 100_000 })
+}
+
+fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in lines {
+        headers.append(*name, value.parse().unwrap());
+    }
+    headers
+}
+
+fn head(lines: &[(&'static str, &str)]) -> Head {
+    Head { status: StatusCode::OK, headers: headers(lines) }
+}
+
+fn fresh_for(seconds: u64) -> Freshness {
+    Freshness {
+        lifetime: Duration::from_secs(seconds),
+        initial_age: Duration::ZERO,
+        stored_at: at(0),
+        while_revalidate: Duration::from_secs(5),
+        if_error: Duration::from_secs(60),
+    }
+}
+
+fn lead(store: &Store, request: &HeaderMap, now: SystemTime) -> Permit {
+    match store.begin(KEY, request, now) {
+        Lookup::Lead(permit) => permit,
+        other => panic!("expected to lead: {other:?}"),
+    }
+}
+
+async fn fill(mut writer: Writer, body: &'static str) {
+    writer.push(Bytes::from_static(body.as_bytes())).await.unwrap();
+    writer.finish();
+}
+
+async fn stored(store: &Store, request: &HeaderMap, response: &[(&'static str, &str)]) {
+    let permit = lead(store, request, at(0));
+    fill(permit.store(request, head(response), fresh_for(10)), "body").await;
+}
+
+fn fresh(store: &Store, request: &HeaderMap, now: SystemTime) -> Option<Arc<Entry>> {
+    match store.begin(KEY, request, now) {
+        Lookup::Fresh(entry) => Some(entry),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn the_first_leads_the_others_follow_and_read_while_it_arrives() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let permit = lead(&store, &plain, at(0));
+    let Lookup::Follow(early) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    let mut writer = permit.store(&plain, head(&[]), fresh_for(10));
+    let Lookup::Follow(late) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    writer.push(Bytes::from_static(b"one")).await.unwrap();
+    for follower in [early, late] {
+        let Outcome::Entry(entry) = follower.wait().await else { panic!("must get the entry") };
+        assert_eq!(entry.read().unwrap().next().await.unwrap().unwrap(), "one");
+        assert!(entry.complete().is_none());
+    }
+    writer.finish();
+    assert_eq!(fresh(&store, &plain, at(9)).unwrap().complete().unwrap(), "one");
+    assert!(fresh(&store, &plain, at(10)).is_none());
+    assert_eq!(store.statistics().in_flight_bytes, 0);
+}
+
+#[tokio::test]
+async fn a_dropped_permit_frees_the_waiters_and_another_leads() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let permit = lead(&store, &plain, at(0));
+    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    drop(permit);
+    assert!(matches!(follower.wait().await, Outcome::Alone));
+    drop(lead(&store, &plain, at(0)));
+}
+
+#[tokio::test]
+async fn a_refusal_is_shared() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let permit = lead(&store, &plain, at(0));
+    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    let refusal = Refusal { status: StatusCode::BAD_GATEWAY, token: "connection_refused" };
+    permit.refuse(refusal);
+    let Outcome::Refused(shared) = follower.wait().await else { panic!("must be refused") };
+    assert_eq!(shared, refusal);
+}
+
+#[tokio::test]
+async fn uncacheable_answers_let_the_others_go_in_parallel_for_a_while() {
+    let (store, plain) = (store(), HeaderMap::new());
+    lead(&store, &plain, at(0)).decline(Skip::Private, at(0));
+    assert!(matches!(store.begin(KEY, &plain, at(1)), Lookup::Alone(_)));
+    let Lookup::Alone(permit) = store.begin(KEY, &plain, at(119)) else { panic!("must go alone") };
+    fill(permit.store(&plain, head(&[]), fresh_for(1000)), "cacheable after all").await;
+    assert!(fresh(&store, &plain, at(120)).is_some());
+}
+
+#[tokio::test]
+async fn a_broken_body_is_not_published() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let mut writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
+    writer.push(Bytes::from_static(b"half")).await.unwrap();
+    let mut reader = writer.entry().read().unwrap();
+    drop(writer);
+    assert_eq!(reader.next().await.unwrap().unwrap(), "half");
+    assert!(reader.next().await.unwrap().is_err());
+    drop(lead(&store, &plain, at(0)));
+    assert_eq!(store.statistics().in_flight_bytes, 0);
+}
+
+#[tokio::test]
+async fn variants_live_side_by_side() {
+    let store = store();
+    let (de, ko) = (headers(&[("accept-language", "de")]), headers(&[("accept-language", "ko")]));
+    stored(&store, &de, &[("vary", "accept-language"), ("x", "de")]).await;
+    stored(&store, &ko, &[("vary", "accept-language"), ("x", "ko")]).await;
+    assert_eq!(fresh(&store, &de, at(1)).unwrap().head().headers["x"], "de");
+    assert_eq!(fresh(&store, &ko, at(1)).unwrap().head().headers["x"], "ko");
+}
+
+#[tokio::test]
+async fn variants_in_flight_do_not_wait_for_one_another() {
+    let store = store();
+    let (de, ko) = (headers(&[("accept-language", "de")]), headers(&[("accept-language", "ko")]));
+    let vary = head(&[("vary", "accept-language")]);
+    let writer = lead(&store, &de, at(0)).store(&de, vary, fresh_for(10));
+    let second = lead(&store, &ko, at(0));
+    assert!(matches!(store.begin(KEY, &ko, at(0)), Lookup::Follow(_)));
+    drop((writer, second));
+}
+
+#[tokio::test]
+async fn variants_of_one_key_are_bounded() {
+    let store = store();
+    for number in 0..MAX_VARIANTS + 10 {
+        let request = headers(&[("x-any", &number.to_string())]);
+        stored(&store, &request, &[("vary", "x-any")]).await;
+    }
+    let kept = (0..MAX_VARIANTS + 10)
+        .filter(|number| fresh(&store, &headers(&[("x-any", &number.to_string())]), at(1)).is_some());
+    assert_eq!(kept.count(), MAX_VARIANTS);
+}
+
+#[tokio::test]
+async fn stale_is_served_while_one_revalidates() {
+    let (store, plain) = (store(), HeaderMap::new());
+    stored(&store, &plain, &[("etag", "\"a\"")]).await;
+    let Lookup::Stale(_, Some(permit)) = store.begin(KEY, &plain, at(12)) else { panic!("must revalidate") };
+    assert!(matches!(store.begin(KEY, &plain, at(12)), Lookup::Stale(_, None)));
+    let renewed = Freshness { stored_at: at(12), ..fresh_for(10) };
+    let confirmed = headers(&[("x-new", "1"), ("content-length", "0")]);
+    permit.refresh(&confirmed, |_| Some(renewed)).unwrap();
+    let entry = fresh(&store, &plain, at(13)).unwrap();
+    assert_eq!(entry.complete().unwrap(), "body");
+    assert_eq!(entry.head().headers["x-new"], "1");
+    assert!(!entry.head().headers.contains_key("content-length"));
+}
+
+#[tokio::test]
+async fn past_the_window_stale_waits_but_stands_in_for_errors() {
+    let (store, plain) = (store(), HeaderMap::new());
+    stored(&store, &plain, &[]).await;
+    let permit = lead(&store, &plain, at(20));
+    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(20)) else { panic!("must follow") };
+    assert!(permit.reuse_stale(at(20)).is_some());
+    assert!(permit.reuse_stale(at(71)).is_none());
+    drop(permit);
+    assert!(matches!(follower.wait().await, Outcome::Entry(_)));
+}
+
+#[tokio::test]
+async fn what_is_too_large_streams_through_and_is_not_kept() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let permit = lead(&store, &plain, at(0));
+    assert!(permit.accepts(None) && permit.accepts(Some(100_000)) && !permit.accepts(Some(100_001)));
+    let mut writer = permit.store(&plain, head(&[]), fresh_for(10));
+    let mut reader = writer.entry().read().unwrap();
+    let reading = tokio::spawn(async move {
+        let mut length = 0;
+        while let Some(chunk) = reader.next().await {
+            length += chunk.unwrap().len();
+        }
+        length
+    });
+    for _ in 0..100 {
+        writer.push(Bytes::from(vec![1; 10_000])).await.unwrap();
+    }
+    drop(lead(&store, &plain, at(0)));
+    writer.finish();
+    assert_eq!(reading.await.unwrap(), 1_000_000);
+    assert!(fresh(&store, &plain, at(0)).is_none());
+}
+
+#[tokio::test]
+async fn bodies_in_flight_stay_within_their_share() {
+    let store = Store::new(Limits { memory: 800_000, max_object: 90_000 });
+    let mut writers = Vec::new();
+    for number in 0..10 {
+        let request = HeaderMap::new();
+        let Lookup::Lead(permit) = store.begin(&format!("k{number}"), &request, at(0)) else {
+            panic!("must lead")
+        };
+        let mut writer = permit.store(&request, head(&[]), fresh_for(10));
+        let reader = writer.entry().read();
+        writer.push(Bytes::from(vec![1; 30_000])).await.unwrap();
+        writers.push((writer, reader));
+    }
+    assert_eq!(store.statistics().in_flight_bytes, 90_000);
+    drop(writers);
+    assert_eq!(store.statistics().in_flight_bytes, 0);
+}
+
+#[tokio::test]
+async fn stored_bytes_stay_within_the_budget() {
+    let store = Store::new(Limits { memory: 400_000, max_object: 90_000 });
+    for number in 0..100 {
+        let request = HeaderMap::new();
+        let Lookup::Lead(permit) = store.begin(&format!("k{number}"), &request, at(0)) else {
+            panic!("must lead")
+        };
+        let mut writer = permit.store(&request, head(&[]), fresh_for(10));
+        writer.push(Bytes::from(vec![1; 10_000])).await.unwrap();
+        writer.finish();
+    }
+    let statistics = store.statistics();
+    assert!(statistics.stored_bytes <= 350_000, "{statistics:?}");
+    assert!(statistics.keys >= 20, "{statistics:?}");
+}

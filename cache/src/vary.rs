@@ -1,0 +1,102 @@
+//! Selecting among the variants of one key (RFC 9111 §4.1).
+
+use crate::control::split_list;
+use http::header::{ACCEPT_ENCODING, VARY};
+use http::{HeaderMap, HeaderName};
+
+/// The request header values that a stored response was selected by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Selection(Box<[(HeaderName, Option<Box<[u8]>>)]>);
+
+impl Selection {
+    /// What `Vary` names, with the values of this request. `Accept-Encoding` never selects: the edge asks the origin
+    /// for one coding and negotiates with viewers itself.
+    pub(crate) fn of(request: &HeaderMap, response: &HeaderMap) -> Self {
+        let mut names: Vec<HeaderName> = response
+            .get_all(VARY)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(split_list)
+            .filter_map(|name| name.parse().ok())
+            .filter(|name| name != ACCEPT_ENCODING)
+            .collect();
+        names.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+        names.dedup();
+        Self(names.into_iter().map(|name| (name.clone(), combined(request, &name))).collect())
+    }
+
+    /// Whether a request selects the same response.
+    pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
+        self.0.iter().all(|(name, value)| combined(request, name) == *value)
+    }
+
+    /// The same names with another request's values, as a suffix that tells fills of different variants apart.
+    pub(crate) fn suffix(&self, request: &HeaderMap) -> String {
+        let mut suffix = String::new();
+        for (name, _) in &self.0 {
+            let value = combined(request, name);
+            let value = value.as_deref().map(String::from_utf8_lossy);
+            suffix.push_str(&format!("\n{name}={value:?}"));
+        }
+        suffix
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        let value = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |value| value.len());
+        self.0.iter().map(|(name, text)| 64 + name.as_str().len() + value(text)).sum()
+    }
+}
+
+/// All lines of one header as one value (RFC 9110 §5.3); white space around members does not matter.
+fn combined(request: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+    let mut lines = request.get_all(name).iter();
+    let mut all = lines.next()?.as_bytes().trim_ascii().to_vec();
+    for line in lines {
+        all.extend_from_slice(b", ");
+        all.extend_from_slice(line.as_bytes().trim_ascii());
+    }
+    Some(all.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_named_headers_select() {
+        let vary = headers(&[("vary", "Accept-Language, X-Device")]);
+        let selection = Selection::of(&headers(&[("accept-language", "de")]), &vary);
+        assert!(selection.matches(&headers(&[("accept-language", " de "), ("x-other", "1")])));
+        assert!(!selection.matches(&headers(&[("accept-language", "ko")])));
+        assert!(!selection.matches(&headers(&[("accept-language", "de"), ("x-device", "")])));
+        assert!(!selection.matches(&headers(&[])));
+    }
+
+    #[test]
+    fn lines_combine_and_accept_encoding_does_not_select() {
+        let vary = headers(&[("vary", "accept-encoding"), ("vary", "accept")]);
+        let selection = Selection::of(&headers(&[("accept", "a, b")]), &vary);
+        assert!(selection.matches(&headers(&[
+            ("accept", "a"),
+            ("accept", "b"),
+            ("accept-encoding", "gzip")
+        ])));
+    }
+
+    #[test]
+    fn suffixes_tell_variants_apart() {
+        let selection = Selection::of(&HeaderMap::new(), &headers(&[("vary", "accept")]));
+        let suffix = |lines| selection.suffix(&headers(lines));
+        assert_ne!(suffix(&[("accept", "a")]), suffix(&[("accept", "b")]));
+        assert_ne!(suffix(&[("accept", "")]), suffix(&[]));
+        assert_eq!(Selection::default().suffix(&HeaderMap::new()), "");
+    }
+}
