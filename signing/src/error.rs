@@ -1,0 +1,45 @@
+//! What can go wrong with keys and with minting.
+
+/// An error of this room. The caller adds which key or file it was about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SigningError {
+    /// The key's owner gave text that is not a PEM block (RFC 7468).
+    #[error("not a PEM key: {cause}; expected a block that starts with {expected}")]
+    Pem {
+        /// What is wrong with the text.
+        cause: &'static str,
+        /// The first lines that would be taken.
+        expected: &'static str,
+    },
+    /// The key's owner gave PEM of another kind.
+    #[error("the PEM block is a {label}; expected {expected}")]
+    PemLabel {
+        /// The kind that was found, shortened.
+        label: String,
+        /// The first lines that would be taken.
+        expected: &'static str,
+    },
+    /// The key's owner gave a key that cannot be used.
+    #[error("the key cannot be used ({cause}); an RSA key of 2048 to 8192 bits is needed")]
+    Key {
+        /// What the cryptography library says.
+        cause: String,
+    },
+    /// The caller asked to sign a URL that no viewer would send in this form.
+    #[error("{url:?} cannot be signed: {cause}")]
+    Url {
+        /// The URL as given.
+        url: String,
+        /// What is wrong and what to do.
+        cause: &'static str,
+    },
+    /// The caller gave a key id that cannot stand in a URL.
+    #[error("{0:?} cannot be a key id: use 1 to 128 letters, digits, '-', '_', '.' or '~'")]
+    KeyId(String),
+    /// The caller gave an expiry outside of what a URL can say.
+    #[error("the expiry must lie between 1970 and the year 33000")]
+    Expiry,
+    /// The cryptography library failed, which it does only when the machine gives no random numbers or memory.
+    #[error("the cryptography library could not {0}")]
+    Library(&'static str),
+}

@@ -1,0 +1,43 @@
+//! Signed URLs: minted by a publisher, verified by the edge before anything else looks at a request.
+//!
+//! The room is pure: no clock, no files, no sockets. The caller says what time it is and hands over key
+//! material as text, so the same crate serves a node and a publisher who never runs one.
+//!
+//! ```
+//! use signing::{KeyGroup, Presented, PrivateKey, SchemeName, Verdict};
+//! use std::time::{Duration, SystemTime};
+//!
+//! let key = PrivateKey::generate_rsa()?;
+//! let group = KeyGroup::new(vec![("K1".to_owned(), key.public_key()?)], &[SchemeName::Cloudfront]);
+//! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+//!
+//! let url = signing::sign_canned("https://cdn.test/a.jpg", now + Duration::from_secs(60), "K1", &key)?;
+//! let presented = Presented {
+//!     scheme: "https",
+//!     authority: "cdn.test",
+//!     path_and_query: url.trim_start_matches("https://cdn.test"),
+//! };
+//! assert!(matches!(signing::verify(&group, &presented, now), Verdict::Granted(_)));
+//! assert_eq!(signing::strip(presented.path_and_query), "/a.jpg");
+//! # Ok::<(), signing::SigningError>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod error;
+mod grant;
+mod key;
+mod pem;
+mod scheme;
+mod settings;
+mod sign;
+mod url;
+mod verify;
+
+pub use error::SigningError;
+pub use grant::{Grant, Reason, Verdict};
+pub use key::{PrivateKey, PublicKey};
+pub use scheme::SchemeName;
+pub use settings::{KeyGroupSettings, KeySettings, Material};
+pub use sign::sign_canned;
+pub use url::strip;
+pub use verify::{KeyGroup, Presented, verify};
