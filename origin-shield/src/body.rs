@@ -1,0 +1,127 @@
+//! The body of an origin's answer.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use crate::error::OriginError;
+use crate::failure::{Cause, Failure};
+use crate::pool::Lease;
+
+/// The body of an origin's answer: ends well only if it is whole, and fails when the origin is silent for too long.
+///
+/// RFC 9112 section 8: a message that ends before its `Content-Length` or last chunk is incomplete, and is an error here.
+/// Its connection goes back to the pool at its end, and is closed when it is dropped before.
+pub struct OriginBody {
+    origin: Arc<str>,
+    incoming: Incoming,
+    lease: Option<Lease>,
+    patience: Duration,
+    silence: Silence,
+}
+
+/// The clock that runs only while the origin is waited for. Most bodies never need one.
+enum Silence {
+    Never,
+    Before(Pin<Box<Sleep>>),
+    Now(Pin<Box<Sleep>>),
+}
+
+impl OriginBody {
+    pub(crate) fn new(origin: Arc<str>, incoming: Incoming, lease: Lease, patience: Duration) -> Self {
+        let mut body = Self { origin, incoming, lease: Some(lease), patience, silence: Silence::Never };
+        body.hand_back_at_end();
+        body
+    }
+
+    fn hand_back_at_end(&mut self) {
+        if self.incoming.is_end_stream()
+            && let Some(lease) = self.lease.take()
+        {
+            lease.hand_back();
+        }
+    }
+
+    fn failed(&mut self, cause: Cause) -> OriginError {
+        self.lease = None;
+        OriginError::Body { origin: self.origin.clone(), failure: cause.failure, detail: cause.detail }
+    }
+}
+
+impl Body for OriginBody {
+    type Data = Bytes;
+    type Error = OriginError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
+        let this = &mut *self;
+        let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(context) else {
+            ready!(this.silence.poll_too_long(this.patience, context));
+            let detail = format!("no bytes for {:?} in the middle of the body", this.patience);
+            if let Some(lease) = this.lease.take() {
+                lease.distrust();
+            }
+            return Poll::Ready(Some(Err(this.failed(Cause::new(Failure::ResponseTimeout, detail)))));
+        };
+        this.silence.end();
+        match frame {
+            None => {
+                if let Some(lease) = this.lease.take() {
+                    lease.hand_back();
+                }
+                Poll::Ready(None)
+            }
+            Some(Ok(frame)) => {
+                this.hand_back_at_end();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(this.failed(Cause::of_body(&error))))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Silence {
+    fn poll_too_long(&mut self, patience: Duration, context: &mut Context<'_>) -> Poll<()> {
+        let mut clock = match std::mem::replace(self, Self::Never) {
+            Self::Now(clock) => clock,
+            Self::Before(mut clock) => {
+                clock.as_mut().reset(Instant::now() + patience);
+                clock
+            }
+            Self::Never => Box::pin(sleep(patience)),
+        };
+        let polled = clock.as_mut().poll(context);
+        *self = Self::Now(clock);
+        polled
+    }
+
+    fn end(&mut self) {
+        *self = match std::mem::replace(self, Self::Never) {
+            Self::Now(clock) | Self::Before(clock) => Self::Before(clock),
+            Self::Never => Self::Never,
+        };
+    }
+}
+
+impl fmt::Debug for OriginBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OriginBody").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,153 @@
+//! Opening a connection to an origin: name, TCP, TLS, all within one timeout, some times.
+
+mod line;
+mod resolve;
+mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+
+pub(crate) use line::Line;
+pub(crate) use resolve::Resolver;
+pub(crate) use tls::Tls;
+
+use crate::failure::{Cause, Failure};
+use crate::settings::OriginSettings;
+
+/// RFC 8305 section 8, "Connection Attempt Delay": how long one address is waited for before the next one is tried beside it.
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+
+/// How one origin is connected to.
+#[derive(Debug)]
+pub(crate) struct Dialer {
+    host: String,
+    port: u16,
+    tls: Option<Tls>,
+    connect_timeout: Duration,
+    attempts: u32,
+}
+
+impl Dialer {
+    pub(crate) fn new(settings: &OriginSettings, tls: Option<Tls>) -> Self {
+        Self {
+            host: settings.url.host().to_owned(),
+            port: settings.url.port(),
+            tls,
+            connect_timeout: settings.connect_timeout,
+            attempts: settings.attempts,
+        }
+    }
+
+    pub(crate) fn is_https(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    pub(crate) fn resolver(&self) -> Resolver {
+        Resolver::new(self.connect_timeout)
+    }
+
+    /// Attempts to connect as often as the settings say; the last failure is the answer.
+    pub(crate) async fn dial(&self, resolver: &Resolver) -> Result<Line, Cause> {
+        let mut attempt = 1;
+        loop {
+            match self.attempt(resolver).await {
+                Err(cause) if cause.failure.may_pass() && attempt < self.attempts => attempt += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn attempt(&self, resolver: &Resolver) -> Result<Line, Cause> {
+        let deadline = Instant::now() + self.connect_timeout;
+        let late = |failure, what: &str| {
+            Cause::new(failure, format!("{what} took longer than {:?}", self.connect_timeout))
+        };
+        let addresses = timeout_at(deadline, resolver.addresses(&self.host, self.port))
+            .await
+            .map_err(|_| late(Failure::DnsTimeout, "the name"))??;
+        let stream = timeout_at(deadline, connect_any(addresses))
+            .await
+            .map_err(|_| late(Failure::ConnectionTimeout, "TCP"))?
+            .map_err(|error| Cause::of_connect(&error))?;
+        // A request's last piece must not wait for the acknowledgement of the one before it.
+        stream.set_nodelay(true).map_err(|error| Cause::of_connect(&error))?;
+        let Some(tls) = &self.tls else {
+            return Ok(Line::Plain(TokioIo::new(stream)));
+        };
+        let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
+        let stream = timeout_at(deadline, handshake)
+            .await
+            .map_err(|_| late(Failure::ConnectionTimeout, "the TLS handshake"))?
+            .map_err(|error| Cause::of_handshake(&error))?;
+        Ok(Line::Tls(Box::new(TokioIo::new(stream))))
+    }
+}
+
+/// RFC 8305 section 5: one address after another, each with a head start, the first that connects wins.
+async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    if let [only] = addresses[..] {
+        return TcpStream::connect(only).await;
+    }
+    let mut waiting = addresses.into_iter();
+    let mut racing = JoinSet::new();
+    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let next = waiting.next();
+        let is_last = next.is_none();
+        if let Some(address) = next {
+            racing.spawn(TcpStream::connect(address));
+        }
+        let finished = if is_last {
+            racing.join_next().await
+        } else {
+            match timeout(NEXT_ADDRESS_AFTER, racing.join_next()).await {
+                Ok(finished) => finished,
+                Err(_) => continue,
+            }
+        };
+        match finished {
+            None => return Err(last_error),
+            Some(Ok(Ok(stream))) => return Ok(stream),
+            Some(Ok(Err(error))) => last_error = error,
+            Some(Err(error)) => last_error = io::Error::other(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn refused() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hide_a_living_one() {
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = alive.local_addr().unwrap();
+        let stream = connect_any(vec![refused().await, refused().await, address]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), address);
+    }
+
+    #[tokio::test]
+    async fn when_every_address_refuses_the_refusal_is_the_answer() {
+        let error = connect_any(vec![refused().await, refused().await]).await.unwrap_err();
+        assert_eq!(Cause::of_connect(&error).failure, Failure::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_addresses_is_an_error_and_not_a_wait() {
+        let error = connect_any(Vec::new()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the name has no address");
+    }
+}

@@ -1,0 +1,243 @@
+//! An origin that speaks HTTP/1.1 or HTTP/2.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use thread_local::ThreadLocal;
+use tokio::time::{Instant, timeout_at};
+
+use super::NoAnswer;
+use crate::body::OriginBody;
+use crate::dial::{Dialer, Tls};
+use crate::error::OriginError;
+use crate::failure::{Cause, Failure};
+use crate::pool::{Lease, Pool, Unsent};
+use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
+use crate::upload::{OutgoingBody, Progress, Sending};
+
+pub(super) struct HttpOrigin {
+    name: Arc<str>,
+    url: OriginUrl,
+    response_timeout: Duration,
+    dialer: Arc<Dialer>,
+    pool_settings: PoolSettings,
+    /// One pool per core, so that a connection and those who use it are driven by the same thread.
+    pools: ThreadLocal<Arc<Pool>>,
+}
+
+impl HttpOrigin {
+    pub(super) fn build(name: &Arc<str>, settings: &OriginSettings) -> Result<Self, OriginError> {
+        let tls = if settings.url.is_https() { Some(Tls::build(name, settings)?) } else { None };
+        Ok(Self {
+            name: name.clone(),
+            url: settings.url.clone(),
+            response_timeout: settings.response_timeout,
+            dialer: Arc::new(Dialer::new(settings, tls)),
+            pool_settings: settings.pool.clone(),
+            pools: ThreadLocal::new(),
+        })
+    }
+
+    pub(super) async fn exchange(
+        &self,
+        head: &Parts,
+        body: OutgoingBody,
+    ) -> Result<Response<OriginBody>, NoAnswer> {
+        let pool = self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings));
+        let lease = match pool.lease().await {
+            Ok(lease) => lease,
+            Err(cause) => return Err(NoAnswer { cause, body: Some(body) }),
+        };
+        let had_no_body = body.is_empty();
+        let may_be_stale = lease.was_used();
+        let failed = match self.send(lease, head, body).await {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        let nothing = || had_no_body.then_some(OutgoingBody::Empty);
+        // A kept connection may end at any moment without the origin being down: ask again on a new one, once.
+        let again = match failed.body {
+            Some(unsent) if may_be_stale => unsent,
+            None if may_be_stale && had_no_body && is_repeatable(&head.method, failed.cause.failure) => {
+                OutgoingBody::Empty
+            }
+            unsent => return Err(NoAnswer { cause: failed.cause, body: unsent.or_else(nothing) }),
+        };
+        match pool.fresh().await {
+            Ok(lease) => self
+                .send(lease, head, again)
+                .await
+                .map_err(|failed| NoAnswer { cause: failed.cause, body: failed.body.or_else(nothing) }),
+            Err(cause) => Err(NoAnswer { cause, body: Some(again) }),
+        }
+    }
+
+    async fn send(
+        &self,
+        mut lease: Lease,
+        head: &Parts,
+        body: OutgoingBody,
+    ) -> Result<Response<OriginBody>, Unsent> {
+        let (request, progress) = match self.address(head, &lease, &body) {
+            Ok(request) => {
+                let (sending, progress) = Sending::new(body);
+                (request.map(|()| sending), progress)
+            }
+            Err(error) => {
+                let cause =
+                    Cause::new(Failure::RequestInvalid, format!("no address for this request: {error}"));
+                return Err(Unsent { cause, body: Some(body) });
+            }
+        };
+        match self.wait(&mut lease, request, progress.as_ref()).await {
+            Ok(answer) => self.accept(answer, lease).map_err(|cause| Unsent { cause, body: None }),
+            Err(unsent) => {
+                if unsent.cause.failure == Failure::ResponseTimeout {
+                    lease.distrust();
+                }
+                Err(unsent)
+            }
+        }
+    }
+
+    /// Waits for the head of the answer for as long as the origin, and not the viewer's upload, is what is waited for.
+    async fn wait(
+        &self,
+        lease: &mut Lease,
+        request: Request<Sending>,
+        progress: Option<&Progress>,
+    ) -> Result<Response<Incoming>, Unsent> {
+        let mut answer = pin!(lease.send(request));
+        let mut deadline = Instant::now() + self.response_timeout;
+        loop {
+            match timeout_at(deadline, answer.as_mut()).await {
+                Ok(Err(_)) if progress.is_some_and(Progress::is_broken) => {
+                    let cause =
+                        Cause::new(Failure::RequestInvalid, "the request's body failed while it was sent");
+                    return Err(Unsent { cause, body: None });
+                }
+                Ok(outcome) => return outcome,
+                Err(_) => {}
+            }
+            match progress.and_then(|progress| progress.deadline(Instant::now(), self.response_timeout)) {
+                Some(later) => deadline = later,
+                None => {
+                    let detail = format!("no head of an answer for {:?}", self.response_timeout);
+                    return Err(Unsent { cause: Cause::new(Failure::ResponseTimeout, detail), body: None });
+                }
+            }
+        }
+    }
+
+    /// The request as this origin gets it: its address, its own name as `Host`, and framing that is ours alone.
+    fn address(&self, head: &Parts, lease: &Lease, body: &OutgoingBody) -> Result<Request<()>, http::Error> {
+        let target = self.url.target(head.uri.path_and_query())?;
+        let mut request = Request::new(());
+        *request.method_mut() = head.method.clone();
+        *request.headers_mut() = head.headers.clone();
+        frame(request.headers_mut(), &head.method, body);
+        if lease.is_http2() {
+            // RFC 9113 section 8.3.1: the authority is said in `:authority` and nowhere else.
+            request.headers_mut().remove(HOST);
+            *request.uri_mut() = self.url.absolute(target)?;
+        } else {
+            request.headers_mut().insert(HOST, self.url.host_field());
+            *request.uri_mut() = Uri::from(target);
+        }
+        Ok(request)
+    }
+
+    /// Refuses an answer that cannot be passed on as what it says it is; dropping the lease closes its connection.
+    fn accept(&self, answer: Response<Incoming>, lease: Lease) -> Result<Response<OriginBody>, Cause> {
+        let (mut head, incoming) = answer.into_parts();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Cause::new(
+                Failure::ResponseInvalid,
+                "101 Switching Protocols, which was not asked for",
+            ));
+        }
+        settle_framing(&mut head.headers)?;
+        let body = OriginBody::new(self.name.clone(), incoming, lease, self.response_timeout);
+        Ok(Response::from_parts(head, body))
+    }
+}
+
+/// RFC 9110 section 9.2.2: an idempotent request may be sent again when its connection was lost before an answer.
+fn is_repeatable(method: &Method, failure: Failure) -> bool {
+    method.is_idempotent() && matches!(failure, Failure::ConnectionTerminated | Failure::ResponseInvalid)
+}
+
+/// How long the body is, is said by the body itself: whatever the viewer said about it must not reach the origin
+/// (RFC 9112 section 6.1). The connection adds the true `Content-Length` or chunks.
+fn frame(headers: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    // RFC 9110 section 8.6: methods that anticipate content say so when there is none.
+    if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(method) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// RFC 9112 section 6.1: a coding other than chunked, which we never ask for, would be passed on as if it were content;
+/// and a `Content-Length` beside chunks is not the length of anything.
+fn settle_framing(headers: &mut HeaderMap) -> Result<(), Cause> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else { return Ok(()) };
+    if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+        return Err(Cause::new(Failure::ResponseCoding, format!("Transfer-Encoding: {coding:?}")));
+    }
+    headers.remove(CONTENT_LENGTH);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn a_viewers_framing_never_reaches_the_origin() {
+        let smuggling = [("content-length", "5"), ("transfer-encoding", "chunked"), ("x-kept", "1")];
+        let mut headers = fields(&smuggling);
+        frame(&mut headers, &Method::GET, &OutgoingBody::Empty);
+        assert_eq!(headers, fields(&[("x-kept", "1")]));
+
+        let mut headers = fields(&smuggling);
+        frame(&mut headers, &Method::POST, &OutgoingBody::Empty);
+        assert_eq!(headers, fields(&[("x-kept", "1"), ("content-length", "0")]));
+    }
+
+    #[test]
+    fn an_origins_framing_is_chunked_or_refused() {
+        let mut both = fields(&[("content-length", "5"), ("transfer-encoding", "Chunked")]);
+        settle_framing(&mut both).unwrap();
+        assert!(!both.contains_key(CONTENT_LENGTH));
+        for coding in ["gzip", "gzip, chunked", "chunked, gzip", "identity"] {
+            let mut headers = fields(&[("transfer-encoding", coding)]);
+            assert_eq!(
+                settle_framing(&mut headers).unwrap_err().failure,
+                Failure::ResponseCoding,
+                "{coding}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_lost_connection_makes_an_idempotent_request_repeatable() {
+        assert!(is_repeatable(&Method::GET, Failure::ConnectionTerminated));
+        assert!(is_repeatable(&Method::DELETE, Failure::ResponseInvalid));
+        assert!(!is_repeatable(&Method::POST, Failure::ConnectionTerminated));
+        assert!(!is_repeatable(&Method::GET, Failure::ResponseTimeout));
+    }
+}

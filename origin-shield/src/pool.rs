@@ -1,0 +1,266 @@
+//! The open connections of one core to one origin. The only place that speaks HTTP as the asking side.
+//!
+//! hyper's connections are used directly and not through a ready-made pool, because the rules of this room need to know
+//! what such a pool hides: whether a connection was used before (then its end says nothing about the origin), whether a
+//! request ever left (then its body is still whole), and when connecting ended and waiting for the answer began.
+
+mod lease;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use crate::dial::{Dialer, Line, Resolver};
+use crate::failure::Cause;
+use crate::settings::PoolSettings;
+use crate::upload::Sending;
+
+use lease::Sender;
+pub(crate) use lease::{Lease, Unsent};
+
+/// The largest head of an answer, in bytes. HTTP/1.1 also allows no more than 100 fields, hyper's default.
+const LARGEST_HEAD: u32 = 64 * 1024;
+/// How often an HTTP/2 connection with requests under way is asked whether it still lives, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(20);
+const PING_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The connections of one thread to one origin; the thread's runtime drives them.
+pub(crate) struct Pool {
+    dialer: Arc<Dialer>,
+    resolver: Resolver,
+    settings: PoolSettings,
+    runtime: Handle,
+    dial_ended: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// HTTP/1.1 connections that wait for a request, the longest unused one first.
+    idle: VecDeque<Idle>,
+    /// The HTTP/2 connection that all requests share.
+    shared: Option<(http2::SendRequest<Sending>, Instant)>,
+    /// What the origin speaks, once a connection has told.
+    protocol: Protocol,
+    /// How many connections are being opened, and how the last of these ended.
+    dialing: usize,
+    last_failure: Option<Cause>,
+    is_reaping: bool,
+}
+
+struct Idle {
+    sender: http1::SendRequest<Sending>,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Protocol {
+    Unknown,
+    Http1,
+    Http2,
+}
+
+impl Pool {
+    /// An empty pool that belongs to the current runtime.
+    pub(crate) fn new(dialer: Arc<Dialer>, settings: &PoolSettings) -> Arc<Self> {
+        let protocol = if dialer.is_https() { Protocol::Unknown } else { Protocol::Http1 };
+        Arc::new(Self {
+            resolver: dialer.resolver(),
+            dialer,
+            settings: settings.clone(),
+            runtime: Handle::current(),
+            dial_ended: Notify::new(),
+            state: Mutex::new(State {
+                idle: VecDeque::new(),
+                shared: None,
+                protocol,
+                dialing: 0,
+                last_failure: None,
+                is_reaping: false,
+            }),
+        })
+    }
+
+    /// A connection that is open already, or else a new one.
+    pub(crate) async fn lease(self: &Arc<Self>) -> Result<Lease, Cause> {
+        if let Some(lease) = self.parked() {
+            return Ok(lease);
+        }
+        // A connection that others are opening may turn out to be one that all can share.
+        if let Some(ended) = self.sharable_dial() {
+            ended.await;
+            if let Some(lease) = self.parked() {
+                return Ok(lease);
+            }
+            if let Some(cause) = self.state().last_failure.clone() {
+                return Err(cause);
+            }
+        }
+        self.fresh().await
+    }
+
+    /// A new connection, whatever is open.
+    pub(crate) async fn fresh(self: &Arc<Self>) -> Result<Lease, Cause> {
+        let dialing = Dialing::begin(self);
+        let outcome = self.open().await;
+        dialing.finish(outcome.as_ref().err());
+        Ok(Lease::new(outcome?, false, self))
+    }
+
+    /// Stops handing out the shared connection; requests on it go on. For when it may be dead without saying so.
+    pub(crate) fn distrust_shared(&self) {
+        self.state().shared = None;
+    }
+
+    async fn open(&self) -> Result<Sender, Cause> {
+        let line = self.dialer.dial(&self.resolver).await?;
+        if line.is_http2() { self.open_http2(line).await } else { self.open_http1(line).await }
+    }
+
+    async fn open_http1(&self, line: Line) -> Result<Sender, Cause> {
+        let (sender, connection) = http1::Builder::new()
+            .max_header_size(LARGEST_HEAD as usize)
+            .handshake(line)
+            .await
+            .map_err(|error| Cause::of_exchange(&error))?;
+        // Whoever waits for an answer is told of the connection's errors; nobody waits for its end.
+        tokio::spawn(async move { drop(connection.await) });
+        self.state().protocol = Protocol::Http1;
+        Ok(Sender::Http1(sender))
+    }
+
+    async fn open_http2(&self, line: Line) -> Result<Sender, Cause> {
+        let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_header_list_size(LARGEST_HEAD)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_PATIENCE)
+            .handshake(line)
+            .await
+            .map_err(|error| Cause::of_exchange(&error))?;
+        tokio::spawn(async move { drop(connection.await) });
+        let mut state = self.state();
+        state.protocol = Protocol::Http2;
+        state.shared = Some((sender.clone(), Instant::now()));
+        Ok(Sender::Http2(sender))
+    }
+
+    fn parked(self: &Arc<Self>) -> Option<Lease> {
+        let now = Instant::now();
+        let mut state = self.state();
+        if let Some((sender, used)) = &mut state.shared {
+            if !sender.is_closed() {
+                *used = now;
+                return Some(Lease::new(Sender::Http2(sender.clone()), true, self));
+            }
+            state.shared = None;
+        }
+        while let Some(Idle { sender, since }) = state.idle.pop_back() {
+            if sender.is_ready() && now.duration_since(since) < self.settings.idle {
+                return Some(Lease::new(Sender::Http1(sender), true, self));
+            }
+        }
+        None
+    }
+
+    fn sharable_dial(&self) -> Option<impl Future<Output = ()>> {
+        let state = self.state();
+        (state.dialing > 0 && state.protocol != Protocol::Http1).then(|| self.dial_ended.notified())
+    }
+
+    /// Takes a connection back as soon as it can carry the next request, if it ever can.
+    fn park(self: &Arc<Self>, mut sender: http1::SendRequest<Sending>) {
+        if self.settings.max_idle == 0 || sender.is_closed() {
+            return;
+        }
+        if sender.is_ready() {
+            return self.keep(sender);
+        }
+        let pool = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            if sender.ready().await.is_ok()
+                && let Some(pool) = pool.upgrade()
+            {
+                pool.keep(sender);
+            }
+        });
+    }
+
+    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Sending>) {
+        let mut state = self.state();
+        if state.idle.len() >= self.settings.max_idle {
+            state.idle.pop_front();
+        }
+        state.idle.push_back(Idle { sender, since: Instant::now() });
+        self.start_reaping(&mut state);
+    }
+
+    fn start_reaping(self: &Arc<Self>, state: &mut State) {
+        if !state.is_reaping {
+            state.is_reaping = true;
+            self.runtime.spawn(reap(Arc::downgrade(self)));
+        }
+    }
+
+    /// Closes what was not used for too long; says when to look again, or that nothing is left to look after.
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut state = self.state();
+        let limit = self.settings.idle;
+        while state.idle.front().is_some_and(|idle| idle.since + limit <= now || idle.sender.is_closed()) {
+            state.idle.pop_front();
+        }
+        if state.shared.as_ref().is_some_and(|(sender, used)| *used + limit <= now || sender.is_closed()) {
+            state.shared = None;
+        }
+        let unused_since =
+            [state.idle.front().map(|idle| idle.since), state.shared.as_ref().map(|(_, used)| *used)];
+        let next = unused_since.into_iter().flatten().min().map(|since| since + limit);
+        state.is_reaping = next.is_some();
+        next
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn reap(pool: Weak<Pool>) {
+    while let Some(next) = pool.upgrade().and_then(|pool| pool.expire(Instant::now())) {
+        sleep_until(next).await;
+    }
+}
+
+/// One connection being opened. However it ends, even given up, those who wait for it are told.
+struct Dialing<'a> {
+    pool: &'a Arc<Pool>,
+    failure: Option<Cause>,
+}
+
+impl<'a> Dialing<'a> {
+    fn begin(pool: &'a Arc<Pool>) -> Self {
+        pool.state().dialing += 1;
+        Self { pool, failure: None }
+    }
+
+    fn finish(mut self, failure: Option<&Cause>) {
+        self.failure = failure.cloned();
+    }
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.state();
+        state.dialing -= 1;
+        state.last_failure = self.failure.take();
+        if state.shared.is_some() {
+            self.pool.start_reaping(&mut state);
+        }
+        drop(state);
+        self.pool.dial_ended.notify_waiters();
+    }
+}

@@ -1,0 +1,226 @@
+//! What an operator says about origins and origin groups.
+
+mod group;
+mod url;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use group::{Condition, GroupSettings};
+pub use url::{OriginUrl, OriginUrlError};
+
+/// One origin: where a miss is fetched from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OriginSettings {
+    /// `http://` or `https://`, host, optional port and path prefix: `https://app.internal:8443/site`.
+    pub url: OriginUrl,
+    /// How long one connection attempt may take: name, TCP and TLS together.
+    #[serde(default = "connect_timeout", with = "positive_duration")]
+    #[schemars(with = "String")]
+    pub connect_timeout: Duration,
+    /// How long the origin may be silent: before the head of its answer is complete, and between two pieces of the body.
+    #[serde(default = "response_timeout", with = "positive_duration")]
+    #[schemars(with = "String")]
+    pub response_timeout: Duration,
+    /// How often a connection is attempted before this origin counts as failed. At least 1.
+    #[serde(default = "attempts", deserialize_with = "at_least_one")]
+    #[schemars(range(min = 1))]
+    pub attempts: u32,
+    /// Connections that are kept open between requests.
+    #[serde(default)]
+    pub pool: PoolSettings,
+    /// TLS towards an `https://` origin, where it differs from the machine's own trust.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<OriginTls>,
+}
+
+impl OriginSettings {
+    /// The defaults for an origin of which only the address is known.
+    pub fn new(url: OriginUrl) -> Self {
+        Self {
+            url,
+            connect_timeout: connect_timeout(),
+            response_timeout: response_timeout(),
+            attempts: attempts(),
+            pool: PoolSettings::default(),
+            tls: None,
+        }
+    }
+
+    /// Makes relative paths start at `base`, the folder of the config file.
+    pub fn resolve_paths(&mut self, base: &Path) {
+        let Some(tls) = &mut self.tls else { return };
+        let key = match &mut tls.client_key {
+            Some(Material::File(path)) => Some(path),
+            _ => None,
+        };
+        for path in [tls.ca.as_mut(), tls.client_cert.as_mut(), key].into_iter().flatten() {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+/// Connections kept open between requests, per core.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct PoolSettings {
+    /// How long an unused connection is kept. Best a little shorter than the origin's own keep-alive timeout.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub idle: Duration,
+    /// How many unused connections are kept per core; 0 closes every connection after its answer.
+    pub max_idle: usize,
+}
+
+impl Default for PoolSettings {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(60), max_idle: 64 }
+    }
+}
+
+/// TLS towards one origin.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct OriginTls {
+    /// PEM file of the authorities to trust for this origin, instead of the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// PEM file of the certificate chain that this node shows to the origin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_cert: Option<PathBuf>,
+    /// The private key of `client-cert`, in PEM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<Material>,
+    /// The name asked for in TLS and checked in the certificate; default: the host of `url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+}
+
+/// Where a secret is read from: `{ file = "edge.key" }` or `{ env = "EDGE_KEY" }`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Material {
+    /// The name of an environment variable that holds it.
+    Env(String),
+    /// The path of a file that holds it.
+    File(PathBuf),
+}
+
+fn connect_timeout() -> Duration {
+    Duration::from_secs(3)
+}
+
+fn response_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+fn attempts() -> u32 {
+    2
+}
+
+fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(serde::de::Error::custom("0 attempts would never reach the origin: give at least 1")),
+        attempts => Ok(attempts),
+    }
+}
+
+/// A duration with a unit that is longer than nothing: a timeout of zero fails every request.
+mod positive_duration {
+    use std::time::Duration;
+
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        humantime_serde::serialize(value, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let value: Duration = humantime_serde::deserialize(deserializer)?;
+        if value.is_zero() {
+            return Err(serde::de::Error::custom(
+                "a timeout of zero fails every request: give it a length, as in \"3s\"",
+            ));
+        }
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<OriginSettings, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_address_is_enough_and_the_defaults_are_documented_ones() {
+        let settings = parse("url = \"http://127.0.0.1:9000\"").unwrap();
+        assert_eq!(settings, OriginSettings::new("http://127.0.0.1:9000".parse().unwrap()));
+        assert_eq!(settings.connect_timeout, Duration::from_secs(3));
+        assert_eq!(settings.response_timeout, Duration::from_secs(30));
+        assert_eq!(settings.attempts, 2);
+        assert_eq!((settings.pool.idle, settings.pool.max_idle), (Duration::from_secs(60), 64));
+    }
+
+    #[test]
+    fn the_whole_table_of_the_interface_parses_and_prints_back() {
+        let settings = parse(
+            r#"
+            url = "https://app.internal:8443"
+            connect-timeout = "2s"
+            response-timeout = "10s"
+            attempts = 3
+            pool = { idle = "30s", max-idle = 8 }
+            tls = { ca = "ca.pem", client-cert = "edge.pem", client-key = { file = "edge.key" }, sni = "app.example.com" }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(settings.pool, PoolSettings { idle: Duration::from_secs(30), max_idle: 8 });
+        let printed = toml::to_string(&settings).unwrap();
+        assert_eq!(parse(&printed).unwrap(), settings, "{printed}");
+    }
+
+    #[test]
+    fn unknown_keys_zero_timeouts_and_zero_attempts_are_refused() {
+        for (line, reason) in [
+            ("conect-timeout = \"3s\"", "unknown field"),
+            ("connect-timeout = \"0s\"", "timeout of zero"),
+            ("response-timeout = 5", "string"),
+            ("attempts = 0", "at least 1"),
+            ("pool = { max = 3 }", "unknown field"),
+            ("tls = { cert = \"x\" }", "unknown field"),
+        ] {
+            let error = parse(&format!("url = \"http://a\"\n{line}")).unwrap_err();
+            assert!(error.contains(reason), "{line}: {error}");
+            assert!(error.contains("line 2"), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_config_file() {
+        let mut settings = parse(
+            "url = \"https://a\"\ntls = { ca = \"ca.pem\", client-cert = \"/etc/edge.pem\", client-key = { file = \"k\" } }",
+        )
+        .unwrap();
+        settings.resolve_paths(Path::new("/conf"));
+        let tls = settings.tls.unwrap();
+        assert_eq!(tls.ca, Some(PathBuf::from("/conf/ca.pem")));
+        assert_eq!(tls.client_cert, Some(PathBuf::from("/etc/edge.pem")));
+        assert_eq!(tls.client_key, Some(Material::File(PathBuf::from("/conf/k"))));
+    }
+
+    #[test]
+    fn the_schema_speaks_of_strings_where_people_write_strings() {
+        let schema = serde_json::to_value(schemars::schema_for!(OriginSettings)).unwrap();
+        assert_eq!(schema["properties"]["url"]["type"], "string");
+        assert_eq!(schema["properties"]["connect-timeout"]["type"], "string");
+        assert_eq!(schema["properties"]["connect-timeout"]["default"], "3s");
+        assert_eq!(schema["required"], serde_json::json!(["url"]));
+    }
+}
