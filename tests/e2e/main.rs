@@ -1,2 +1,58 @@
-//! x
+//! The stories: one module per feature, each against the real binary over real sockets.
+//!
+//! They are one test executable because one links faster than twenty. A story reads as given, when, then, and is
+//! named after the rule that it checks.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a broken step must end its story at once, with its reason"
+)]
+
+mod admin;
+mod architecture;
+mod bodies;
+mod collapse;
+mod conditional;
+mod config;
+mod dns;
+mod drain;
+mod failover;
+mod filling;
+mod forwarding;
+mod freshness;
+mod geo;
+mod gzip;
+mod hooks;
+mod malformed;
+mod proxy;
+mod range;
+mod reload;
+mod signed;
+mod thumbnail;
+mod tls;
+mod vary;
+
+use tests::{LOOPBACK, Node, Origin};
+
+/// The site that most stories ask.
+const SITE: &str = "http://www.test";
+
+/// A config with that one site, which does what the origin's headers say.
+fn site(origin: &Origin) -> String {
+    format!("{LOOPBACK}\n[site.\"www.test\"]\norigin = \"{}\"\n", origin.url())
+}
+
+/// A config where that site keeps what the origin gives, by a policy with these settings (TOML lines).
+fn site_with_policy(origin: &Origin, policy: &str) -> String {
+    let route = "[[site.\"www.test\".route]]\npath = \"/*\"\ncache = \"static\"\n";
+    format!("{}\n{route}\n[cache-policy.static]\n{policy}\n", site(origin))
+}
+
+/// An origin, and a node before it.
+async fn origin_and_node() -> (Origin, Node) {
+    let origin = Origin::start().await;
+    let node = Node::start(&site(&origin)).await;
+    (origin, node)
+}

@@ -1,0 +1,118 @@
+//! Compression at the edge, after CloudFront's rules.
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use tests::{Answer, Node, Origin, Reply};
+
+use crate::{SITE, site_with_policy};
+
+fn page(length: usize) -> String {
+    "the quick brown fox ".chars().cycle().take(length).collect()
+}
+
+async fn ask(node: &Node, path: &str) -> Reply {
+    node.viewer().get_with(&format!("{SITE}{path}"), &[("accept-encoding", "gzip")]).await
+}
+
+fn gunzip(body: &[u8]) -> String {
+    let mut text = String::new();
+    GzDecoder::new(body).read_to_string(&mut text).expect("not gzip");
+    text
+}
+
+#[tokio::test]
+async fn a_page_is_sent_smaller_and_unpacks_to_the_original() {
+    let origin = Origin::start().await;
+    let text = page(50_000);
+    let sent = text.clone();
+    origin.on("/page", move |_| {
+        Answer::cacheable(sent.clone()).header("content-type", "text/html; charset=utf-8").header("etag", "\"v1\"")
+    });
+    let node = Node::start(&site_with_policy(&origin, "")).await;
+
+    for attempt in ["miss", "hit", "hit again"] {
+        let reply = ask(&node, "/page").await;
+        assert_eq!(reply.header("content-encoding"), "gzip", "{attempt}");
+        assert!(reply.body.len() < text.len() / 10, "{attempt}: {} bytes", reply.body.len());
+        assert_eq!(gunzip(&reply.body), text, "{attempt}");
+        assert_eq!(reply.header("etag"), "W/\"v1\"", "{attempt}: the bytes are others, the meaning is the same");
+        assert!(reply.header("vary").to_lowercase().contains("accept-encoding"), "{attempt}");
+    }
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_viewer_who_does_not_ask_for_gzip_gets_the_plain_page() {
+    let origin = Origin::start().await;
+    origin.on("/page", |_| {
+        Answer::cacheable(page(50_000)).header("content-type", "text/html").header("etag", "\"v1\"")
+    });
+    let node = Node::start(&site_with_policy(&origin, "")).await;
+    ask(&node, "/page").await;
+    let url = format!("{SITE}/page");
+
+    for headers in [&[][..], &[("accept-encoding", "gzip;q=0")], &[("accept-encoding", "br")]] {
+        let plain = node.viewer().get_with(&url, headers).await;
+        assert_eq!(plain.header("content-encoding"), "", "{headers:?}");
+        assert_eq!(plain.text(), page(50_000), "{headers:?}");
+        assert_eq!(plain.header("etag"), "\"v1\"", "{headers:?}");
+        assert!(plain.header("vary").to_lowercase().contains("accept-encoding"), "{headers:?}");
+    }
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_gain_from_it_is_sent_as_it_is() {
+    let origin = Origin::start().await;
+    let html = ("content-type", "text/html");
+    let cases: [(&str, usize, &[(&str, &str)]); 6] = [
+        ("/short", 999, &[html]),
+        ("/long", 10_000_001, &[html]),
+        ("/picture", 5_000, &[("content-type", "image/jpeg")]),
+        ("/untyped", 5_000, &[]),
+        ("/encoded", 5_000, &[html, ("content-encoding", "br")]),
+        ("/untouchable", 5_000, &[html, ("cache-control", "max-age=3600, no-transform")]),
+    ];
+    for (path, length, headers) in cases {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        origin.on(path, move |_| {
+            headers.iter().fold(Answer::ok(page(length)), |answer, (name, value)| answer.header(name, value))
+        });
+    }
+    let node = Node::start(&site_with_policy(&origin, "")).await;
+
+    for (path, length, _) in cases {
+        for _ in 0..2 {
+            let reply = ask(&node, path).await;
+            assert_ne!(reply.header("content-encoding"), "gzip", "{path}");
+            assert_eq!(reply.body.len(), length, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_bounds_and_the_formats_come_from_the_policy() {
+    let origin = Origin::start().await;
+    origin.on("/page", |_| Answer::cacheable(page(500)).header("content-type", "text/css"));
+    let small = Node::start(&site_with_policy(&origin, "compress = { min = \"100B\" }")).await;
+    let off = Node::start(&site_with_policy(&origin, "compress = { formats = [] , min = \"100B\" }")).await;
+
+    assert_eq!(ask(&small, "/page").await.header("content-encoding"), "gzip");
+    assert_eq!(ask(&off, "/page").await.header("content-encoding"), "");
+}
+
+#[tokio::test]
+async fn a_viewer_who_has_the_weak_version_gets_304() {
+    let origin = Origin::start().await;
+    origin.on("/page", |_| {
+        Answer::cacheable(page(5_000)).header("content-type", "text/html").header("etag", "\"v1\"")
+    });
+    let node = Node::start(&site_with_policy(&origin, "")).await;
+    let tag = ask(&node, "/page").await.header("etag");
+
+    let headers = [("accept-encoding", "gzip"), ("if-none-match", tag.as_str())];
+    let reply = node.viewer().get_with(&format!("{SITE}/page"), &headers).await;
+
+    assert_eq!((reply.status, reply.body.len()), (304, 0));
+}

@@ -1,0 +1,156 @@
+//! Requests that no honest viewer sends: refused at the door, and not one byte of them reaches the origin.
+
+use tests::{Answer, RawConnection};
+
+use crate::origin_and_node;
+
+/// What is wrong, the request, and the statuses that may answer it.
+const REFUSED: &[(&str, &str, &[u16])] = &[
+    ("length and chunks", "POST / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
+    ("two lengths", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", &[400]),
+    ("a list of lengths", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4, 5\r\n\r\nabcde", &[400]),
+    ("a signed length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: +5\r\n\r\nabcde", &[400]),
+    ("a negative length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: -1\r\n\r\n", &[400]),
+    ("a hexadecimal length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 0x5\r\n\r\nabcde", &[400]),
+    ("a huge length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 99999999999999999999\r\n\r\n", &[400, 413]),
+    ("an unknown coding", "GET / HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", &[400, 501]),
+    ("chunked not last", "GET / HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", &[400, 501]),
+    ("chunks in HTTP/1.0", "GET / HTTP/1.0\r\nHost: www.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400, 501]),
+    ("a folded line", "GET / HTTP/1.1\r\nHost: www.test\r\nX-Folded: a\r\n b\r\n\r\n", &[400]),
+    ("a space before the colon", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length : 4\r\n\r\nabcd", &[400]),
+    ("a space in a name", "GET / HTTP/1.1\r\nHost: www.test\r\nX Y: 1\r\n\r\n", &[400]),
+    ("a null in a value", "GET / HTTP/1.1\r\nHost: www.test\r\nX: a\0b\r\n\r\n", &[400]),
+    ("a carriage return in a value", "GET / HTTP/1.1\r\nHost: www.test\r\nX: a\rb\r\n\r\n", &[400]),
+    ("no host", "GET / HTTP/1.1\r\n\r\n", &[400]),
+    ("two hosts", "GET / HTTP/1.1\r\nHost: www.test\r\nHost: other.test\r\n\r\n", &[400]),
+    ("an invalid host", "GET / HTTP/1.1\r\nHost: www.test/x@y\r\n\r\n", &[400]),
+    ("an unknown host", "GET / HTTP/1.1\r\nHost: unknown.test\r\n\r\n", &[421]),
+    ("an unknown host in the target", "GET http://unknown.test/ HTTP/1.1\r\nHost: www.test\r\n\r\n", &[400, 421]),
+    ("no version", "GET /\r\n\r\n", &[400]),
+    ("an unknown version", "GET / HTTP/3.7\r\nHost: www.test\r\n\r\n", &[400, 505]),
+    ("a target that is no path", "GET page HTTP/1.1\r\nHost: www.test\r\n\r\n", &[400]),
+    ("above the root", "GET /../../etc/passwd HTTP/1.1\r\nHost: www.test\r\n\r\n", &[400]),
+    ("above the root, escaped", "GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: www.test\r\n\r\n", &[400]),
+    ("TLS on the plain port", "\x16\x03\x01\x02\x00\x01\x00\x01\r\n\r\n", &[400]),
+    ("a proxy's greeting", "SSH-2.0-x\r\n\r\n", &[400]),
+];
+
+fn status(answer: &str) -> Option<u16> {
+    answer.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()
+}
+
+#[tokio::test]
+async fn malformed_requests_are_refused_the_connection_closed_and_the_origin_spared() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("*", |_| Answer::cacheable("x"));
+
+    let mut wrong = Vec::new();
+    for (what, request, statuses) in REFUSED {
+        // The second request may be answered only if the first was understood.
+        let pipelined = format!("{request}GET /hidden HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n");
+        let answer = RawConnection::exchange(node.http(), pipelined).await;
+        let well_framed = statuses.contains(&421) || what.contains("root");
+        let answered = if well_framed { 0 } else { answer.matches("HTTP/1.").count().saturating_sub(1) };
+        if !status(&answer).is_some_and(|status| statuses.contains(&status)) || answered > 0 {
+            wrong.push(format!("{what}: {}", answer.lines().next().unwrap_or("no answer")));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let smuggled = origin.requests().iter().filter(|request| request.path() != "/hidden").count();
+    assert_eq!(smuggled, 0, "{:#?}", origin.requests());
+}
+
+#[tokio::test]
+async fn malformed_requests_alone_send_not_one_byte_to_the_origin() {
+    let (origin, node) = origin_and_node().await;
+
+    for (_, request, _) in REFUSED {
+        let mut connection = RawConnection::open(node.http()).await;
+        connection.send(request).await;
+        connection.read_until("\r\n\r\n").await;
+    }
+
+    assert_eq!(origin.bytes_received(), 0);
+}
+
+#[tokio::test]
+async fn broken_chunks_are_never_passed_on_as_a_whole_body() {
+    let origin = tests::Origin::start().await;
+    origin.on("/upload", |request| Answer::ok(request.body()));
+    let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nmethods = \"all\"\n";
+    let node = tests::Node::start(&format!("{}{route}", crate::site(&origin))).await;
+    let head = "POST /upload HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+
+    for chunks in [
+        "0x4\r\nabcd\r\n0\r\n\r\n",
+        "+4\r\nabcd\r\n0\r\n\r\n",
+        "4\r\nabcdX\r\n0\r\n\r\n",
+        "4;a\nb\r\nabcd\r\n0\r\n\r\n",
+        "ffffffffffffffff1\r\nabcd\r\n0\r\n\r\n",
+        "4 \nabcd\r\n0\r\n\r\n",
+    ] {
+        let answer = RawConnection::exchange(node.http(), format!("{head}{chunks}")).await;
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{chunks:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_hidden_in_the_body_of_another_is_never_processed() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("/page", |_| Answer::cacheable("x"));
+    origin.on("/hidden", |_| Answer::ok("hidden"));
+    node.viewer().get("http://www.test/page").await;
+    let hidden = "GET /hidden HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n";
+
+    for (what, line, host) in [
+        ("a hit", "GET /page", "www.test"),
+        ("a refused method", "POST /page", "www.test"),
+        ("an unknown host", "GET /page", "unknown.test"),
+    ] {
+        let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len());
+        let mut connection = RawConnection::open(node.http()).await;
+        connection.send(&request).await;
+        connection.send("GET /page HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n").await;
+        let answer = connection.read_to_end().await;
+        assert!(answer.starts_with("HTTP/1.1 "), "{what}: {answer}");
+        assert!(origin.requests_for("/hidden").is_empty(), "after {what}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_refused_by_its_own_status() {
+    let (origin, node) = origin_and_node().await;
+    let host = "HTTP/1.1\r\nHost: www.test\r\n";
+    let many: String = (0..1000).map(|index| format!("x-{index}: 1\r\n")).collect();
+    let cases = [
+        ("a long URL", format!("GET /{} {host}\r\n", "a".repeat(16 * 1024)), 414),
+        ("a large field", format!("GET / {host}x: {}\r\n\r\n", "a".repeat(64 * 1024)), 431),
+        ("many fields", format!("GET / {host}{many}\r\n"), 431),
+    ];
+    for (what, request, expected) in cases {
+        let mut connection = RawConnection::open(node.http()).await;
+        connection.send(&request).await;
+        let answer = connection.read_until("\r\n\r\n").await;
+        assert_eq!(status(&answer), Some(expected), "{what}: {answer}");
+    }
+    assert_eq!(origin.bytes_received(), 0);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_the_origin_does_not_make_is_no_tunnel() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("/page", |_| Answer::ok("x"));
+
+    let answer = RawConnection::exchange(
+        node.http(),
+        "GET /page HTTP/1.1\r\nHost: www.test\r\nConnection: upgrade\r\nUpgrade: anything\r\n\r\n\
+         GET /page HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer}");
+    for request in origin.requests() {
+        assert_eq!(request.path(), "/page");
+        assert_eq!(request.header("upgrade"), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! The thumbnail hook: pictures made smaller on the fly from the original.
+
+use image::ImageFormat;
+use tests::{Answer, Node, Origin, picture};
+
+use crate::{SITE, site};
+
+async fn node(origin: &Origin) -> Node {
+    let config = format!(
+        r#"{}
+[[site."www.test".route]]
+path = "/img/*"
+cache = "static"
+hooks = ["thumb"]
+
+[cache-policy.static]
+key = {{ query = ["w", "h"] }}
+
+[hook.thumb]
+wasm = "builtin:thumbnail"
+on = "origin-response"
+config = {{ sizes = "64x64,128x128,320x240" }}
+limits = {{ cpu = "10s", wall = "20s" }}
+"#,
+        site(origin)
+    );
+    Node::start(&config).await
+}
+
+#[tokio::test]
+async fn a_thumbnail_has_exactly_the_size_asked_for_and_is_kept() {
+    let origin = Origin::start().await;
+    let original = picture::jpeg(800, 600);
+    origin.on("/img/cat.jpg", move |_| Answer::cacheable(original.clone()).header("content-type", "image/jpeg"));
+    let node = node(&origin).await;
+    let url = format!("{SITE}/img/cat.jpg?w=128&h=128");
+
+    let made = node.viewer().get(&url).await;
+    let kept = node.viewer().get(&url).await;
+
+    assert_eq!((made.status, made.header("content-type").as_str()), (200, "image/jpeg"), "{}", made.text());
+    assert_eq!(picture::format(&made.body), Some(ImageFormat::Jpeg));
+    assert_eq!(picture::size(&made.body), (128, 128));
+    assert!(kept.is_hit(), "{}", kept.header("cache-status"));
+    assert_eq!(kept.body, made.body);
+    assert_eq!(origin.requests_for("/img/cat.jpg").len(), 1);
+}
+
+#[tokio::test]
+async fn each_size_is_an_object_of_its_own_and_the_original_stays_untouched() {
+    let origin = Origin::start().await;
+    let original = picture::jpeg(800, 600);
+    let sent = original.clone();
+    origin.on("/img/cat.jpg", move |_| Answer::cacheable(sent.clone()).header("content-type", "image/jpeg"));
+    let node = node(&origin).await;
+    let url = format!("{SITE}/img/cat.jpg");
+
+    for (width, height) in [(64, 64), (128, 128), (320, 240)] {
+        let reply = node.viewer().get(&format!("{url}?w={width}&h={height}")).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        assert_eq!(picture::size(&reply.body), (width, height));
+    }
+    let whole = node.viewer().get(&url).await;
+
+    assert_eq!(whole.status, 200);
+    assert_eq!(whole.body, original);
+}
+
+#[tokio::test]
+async fn a_png_original_works_too() {
+    let origin = Origin::start().await;
+    let original = picture::png(300, 200);
+    origin.on("/img/cat.png", move |_| Answer::cacheable(original.clone()).header("content-type", "image/png"));
+    let node = node(&origin).await;
+
+    let reply = node.viewer().get(&format!("{SITE}/img/cat.png?w=64&h=64")).await;
+
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(picture::size(&reply.body), (64, 64));
+}
+
+#[tokio::test]
+async fn sizes_that_are_not_listed_are_refused_as_the_viewers_fault() {
+    let origin = Origin::start().await;
+    let original = picture::jpeg(80, 60);
+    origin.on("/img/cat.jpg", move |_| Answer::cacheable(original.clone()).header("content-type", "image/jpeg"));
+    let node = node(&origin).await;
+
+    for query in ["w=129&h=128", "w=99999&h=99999", "w=0&h=0", "w=-1&h=5", "w=a&h=b"] {
+        let reply = node.viewer().get(&format!("{SITE}/img/cat.jpg?{query}")).await;
+        assert!((400..500).contains(&reply.status), "{query}: {}", reply.status);
+    }
+}
+
+#[tokio::test]
+async fn an_original_that_is_no_picture_is_an_error_and_the_node_goes_on() {
+    let origin = Origin::start().await;
+    let whole = picture::jpeg(800, 600);
+    let half = whole[..whole.len() / 3].to_vec();
+    let mut bomb = picture::png(10, 10);
+    bomb[16..24].copy_from_slice(&[0, 0, 255, 255, 0, 0, 255, 255]);
+    origin.on("/img/text.jpg", |_| Answer::cacheable("I am no picture").header("content-type", "image/jpeg"));
+    origin.on("/img/empty.jpg", |_| Answer::cacheable("").header("content-type", "image/jpeg"));
+    origin.on("/img/bomb.png", move |_| Answer::cacheable(bomb.clone()).header("content-type", "image/png"));
+    origin.on("/img/half.jpg", move |_| Answer::cacheable(half.clone()).header("content-type", "image/jpeg"));
+    origin.on("/img/cat.jpg", move |_| Answer::cacheable(whole.clone()).header("content-type", "image/jpeg"));
+    let node = node(&origin).await;
+
+    for name in ["text.jpg", "empty.jpg", "bomb.png"] {
+        let reply = node.viewer().get(&format!("{SITE}/img/{name}?w=64&h=64")).await;
+        assert!(reply.status >= 400, "{name}: {}", reply.status);
+    }
+    // A decoder may make something of half a picture; it may not make nothing of the node.
+    node.viewer().get(&format!("{SITE}/img/half.jpg?w=64&h=64")).await;
+    let good = node.viewer().get(&format!("{SITE}/img/cat.jpg?w=64&h=64")).await;
+    assert_eq!((good.status, picture::size(&good.body)), (200, (64, 64)));
+}
+
+#[tokio::test]
+async fn the_origins_404_is_not_taken_for_a_picture() {
+    let origin = Origin::start().await;
+    let node = node(&origin).await;
+
+    let reply = node.viewer().get(&format!("{SITE}/img/none.jpg?w=64&h=64")).await;
+
+    assert_eq!(reply.status, 404);
+}

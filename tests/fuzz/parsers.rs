@@ -1,0 +1,100 @@
+//! The parsers of the house that read what strangers send, with a rule for each beside "it does not break".
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, HeaderValue, Uri};
+use signing::{KeyGroup, Presented, PublicKey, SchemeName, Verdict};
+
+use crate::fuzz;
+
+#[test]
+fn a_config_is_taken_or_refused_with_a_printable_reason() {
+    fuzz(&["fuzz/corpus/config", "golden/config"], 4_000, |input| {
+        let text = String::from_utf8_lossy(input);
+        let Err(errors) = edge::config::Config::parse(&text, "fuzz.toml", Path::new("/nonexistent")) else { return };
+        assert!(!errors.is_empty());
+        for error in errors.iter() {
+            let shown = error.to_string();
+            assert!(!shown.chars().any(|letter| letter.is_control() && letter != '\n'), "{shown:?}");
+            let lines = text.lines().count().max(1);
+            assert!(error.place.is_none_or(|place| place.line <= lines + 1 && place.column > 0), "{shown}");
+        }
+    });
+}
+
+#[test]
+fn no_mutation_of_a_signed_url_opens_another_resource() {
+    let key = include_str!("../../signing/tests/vectors/test-key.public.pem");
+    let key = PublicKey::from_pem(key).unwrap();
+    let group = KeyGroup::new(vec![("KTEST".to_owned(), key)], &[SchemeName::Cloudfront]);
+    let signed = ["/premium/film.mp4", "/premium/a%20b,c.jpg?size=large&flag&t=1+2"];
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+
+    fuzz(&["fuzz/corpus/signed-url"], 20_000, |input| {
+        let text = String::from_utf8_lossy(input);
+        let stripped = signing::strip(&text);
+        assert_eq!(signing::strip(&stripped), stripped, "one pass takes everything out");
+        let Ok(url) = Uri::from_str(text.trim()) else { return };
+        let Some(path_and_query) = url.path_and_query() else { return };
+        let presented = Presented {
+            scheme: url.scheme_str().unwrap_or("http"),
+            authority: url.authority().map_or("", |authority| authority.as_str()),
+            path_and_query: path_and_query.as_str(),
+        };
+        if let Verdict::Granted(_) = signing::verify(&group, &presented, now) {
+            let opened = signing::strip(presented.path_and_query);
+            assert!(signed.contains(&opened.as_ref()), "opened {opened}");
+        }
+    });
+}
+
+#[test]
+fn cache_control_never_keeps_what_any_line_forbids() {
+    fuzz(&["fuzz/corpus/cache-control"], 20_000, |input| {
+        let mut headers = HeaderMap::new();
+        headers.insert("cache-control", HeaderValue::from_static("no-store"));
+        for line in input.split(|byte| *byte == b'\n') {
+            if let Ok(value) = HeaderValue::from_bytes(line) {
+                headers.append("cache-control", value);
+            }
+        }
+        assert!(cache::control::Directives::of_response(&headers).no_store);
+    });
+}
+
+#[test]
+fn the_keys_query_holds_nothing_that_was_not_asked_for() {
+    let names = vec!["v".to_owned(), "w".to_owned()];
+    let query = cache::QuerySelection::Only(names.clone());
+    let settings = cache::KeySettings { query, headers: Vec::new(), cookies: names.clone() };
+    fuzz(&["fuzz/corpus/query"], 20_000, |input| {
+        let text = String::from_utf8_lossy(input);
+        let chosen = settings.select_query(&text);
+        let pairs = || chosen.split('&').filter(|pair| !pair.is_empty());
+        assert!(pairs().all(|pair| names.iter().any(|name| pair.split('=').next() == Some(name.as_str()))), "{chosen}");
+        assert!(pairs().all(|pair| text.split('&').any(|sent| sent == pair)), "{chosen}");
+        if let Ok(value) = HeaderValue::from_bytes(input) {
+            let mut headers = HeaderMap::new();
+            headers.insert("cookie", value);
+            let _ = settings.select_cookies(&headers);
+        }
+    });
+}
+
+#[test]
+fn a_geo_database_that_is_damaged_places_nobody_wrongly_large_or_endlessly() {
+    let addresses: Vec<IpAddr> =
+        ["198.51.100.7", "192.0.2.7", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::ffff:192.0.2.7"]
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect();
+    fuzz(&["../geo/fixtures", "fuzz/corpus/geo-database"], 5_000, |input| {
+        let Ok(locator) = geo::Locator::from_bytes(input.to_vec()) else { return };
+        for address in &addresses {
+            let _ = locator.locate(*address);
+        }
+    });
+}
