@@ -154,8 +154,9 @@ impl Node {
             Signal::Drain => "-TERM",
         };
         let id = self.child.id().expect("the node has already ended").to_string();
-        let status = tokio::process::Command::new("kill").args([name, &id]).status().await;
-        assert!(status.expect("there is no kill command").success(), "cannot signal the node");
+        // The shell's own kill: not every machine has a program of that name.
+        let status = tokio::process::Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", name, &id]).status().await;
+        assert!(status.expect("there is no shell").success(), "cannot signal the node");
     }
 
     /// Replaces its config file and tells it to reload.
