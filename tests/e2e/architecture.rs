@@ -24,9 +24,13 @@ fn table(document: &str, heading: &str) -> Vec<(String, Vec<String>)> {
     let cells = |line: &str| -> Vec<String> {
         line.trim().trim_matches('|').split('|').map(|cell| cell.trim().replace('`', "")).collect()
     };
-    let start = |line: &&str| line.starts_with('|') && cells(line).first().is_some_and(|cell| cell == heading);
-    let rows = document.lines().skip_while(|line| !start(line)).skip(2).take_while(|line| line.starts_with('|'));
-    let list = |cell: &str| cell.split(',').map(|item| item.trim().to_owned()).filter(|item| is_name(item)).collect();
+    let start =
+        |line: &&str| line.starts_with('|') && cells(line).first().is_some_and(|cell| cell == heading);
+    let rows =
+        document.lines().skip_while(|line| !start(line)).skip(2).take_while(|line| line.starts_with('|'));
+    let list = |cell: &str| {
+        cell.split(',').map(|item| item.trim().to_owned()).filter(|item| is_name(item)).collect()
+    };
     rows.map(|row| {
         let row = cells(row);
         (row[0].clone(), list(row.get(1).map_or("", String::as_str)))
@@ -57,10 +61,15 @@ fn packages() -> Vec<Package> {
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let list = |value: &serde_json::Value| value.as_array().cloned().unwrap_or_default();
-    let dependency = |value: &serde_json::Value| (text(&value["name"]), value["kind"].as_str().unwrap_or("normal").to_owned());
+    let dependency = |value: &serde_json::Value| {
+        (text(&value["name"]), value["kind"].as_str().unwrap_or("normal").to_owned())
+    };
     let package = |value: &serde_json::Value| Package {
         name: text(&value["name"]),
-        folder: PathBuf::from(text(&value["manifest_path"])).parent().expect("a manifest lies in a folder").to_owned(),
+        folder: PathBuf::from(text(&value["manifest_path"]))
+            .parent()
+            .expect("a manifest lies in a folder")
+            .to_owned(),
         dependencies: list(&value["dependencies"]).iter().map(dependency).collect(),
     };
     list(&metadata["packages"]).iter().map(package).collect()
@@ -102,14 +111,19 @@ fn shipped(source: &str) -> String {
 /// Whether `code` names the Rust path `path`, in full or inside the braces of a `use`.
 fn names(code: &str, path: &str) -> bool {
     let word = |text: &str| text.starts_with(|next: char| next.is_alphanumeric() || next == '_');
-    let starts = |position: usize| !code[..position].ends_with(|last: char| last.is_alphanumeric() || last == '_');
-    if code.match_indices(path).any(|(position, _)| starts(position) && !word(&code[position + path.len()..])) {
+    let starts =
+        |position: usize| !code[..position].ends_with(|last: char| last.is_alphanumeric() || last == '_');
+    if code.match_indices(path).any(|(position, _)| starts(position) && !word(&code[position + path.len()..]))
+    {
         return true;
     }
     let Some((head, rest)) = path.split_once("::") else { return false };
     code.match_indices(&format!("{head}::{{")).any(|(position, opening)| {
         let group = code[position + opening.len()..].split(';').next().unwrap_or_default();
-        starts(position) && group.split([',', '{', '}', ' ', '\n']).any(|item| item == rest || item.starts_with(&format!("{rest}::")))
+        starts(position)
+            && group
+                .split([',', '{', '}', ' ', '\n'])
+                .any(|item| item == rest || item.starts_with(&format!("{rest}::")))
     })
 }
 
@@ -121,9 +135,15 @@ fn rooms_use_exactly_the_rooms_that_the_map_allows() {
         table(&map(), "room").into_iter().map(|(room, uses)| (room, uses.into_iter().collect())).collect();
 
     for package in &packages {
-        let uses: BTreeSet<String> =
-            package.dependencies.iter().map(|(name, _)| name.clone()).filter(|name| rooms.contains(name.as_str())).collect();
-        let expected = allowed.get(&package.name).unwrap_or_else(|| panic!("{} has no row in ARCHITECTURE.md", package.name));
+        let uses: BTreeSet<String> = package
+            .dependencies
+            .iter()
+            .map(|(name, _)| name.clone())
+            .filter(|name| rooms.contains(name.as_str()))
+            .collect();
+        let expected = allowed
+            .get(&package.name)
+            .unwrap_or_else(|| panic!("{} has no row in ARCHITECTURE.md", package.name));
         assert_eq!(&uses, expected, "the rooms that {} uses, left as built, right as drawn", package.name);
     }
     for room in allowed.keys() {
@@ -143,7 +163,8 @@ fn engines_stay_in_the_places_that_the_map_gives_them() {
         for package in packages.iter().filter(|package| package.name != "tests" && package.name != "bench") {
             for file in sources(&package.folder.join("src")) {
                 let shown = shown(&file);
-                let inside = places.iter().any(|place| shown == *place || shown.starts_with(&format!("{place}/")));
+                let inside =
+                    places.iter().any(|place| shown == *place || shown.starts_with(&format!("{place}/")));
                 let test = shown.ends_with("tests.rs") || shown.contains("/tests/");
                 if !inside && !test && names(&shipped(&read(&file)), &path) {
                     escaped.push(format!("{shown} uses {engine}, which belongs to {}", places.join(", ")));
@@ -161,10 +182,16 @@ fn engines_are_dependencies_only_of_the_rooms_that_the_map_gives_them() {
             continue;
         }
         let homes: BTreeSet<&str> = places.iter().filter_map(|place| place.split('/').next()).collect();
-        for package in packages().iter().filter(|package| package.name != "tests" && package.name != "bench") {
+        for package in packages().iter().filter(|package| package.name != "tests" && package.name != "bench")
+        {
             let ships = package.dependencies.iter().any(|(name, kind)| *name == engine && kind == "normal");
             let home = homes.contains(package.name.as_str());
-            assert!(home || !ships, "{} depends on {engine}, which belongs to {}", package.name, places.join(", "));
+            assert!(
+                home || !ships,
+                "{} depends on {engine}, which belongs to {}",
+                package.name,
+                places.join(", ")
+            );
         }
     }
 }
@@ -172,8 +199,13 @@ fn engines_are_dependencies_only_of_the_rooms_that_the_map_gives_them() {
 #[test]
 fn every_place_in_the_map_exists() {
     let map = map();
-    let rooms = map.split("\n## ").find(|section| section.starts_with("The rooms")).expect("no section `The rooms`");
-    let paths = rooms.split('`').skip(1).step_by(2).filter(|quoted| quoted.contains('/') && !quoted.contains([' ', '<', '*', '\n']));
+    let rooms =
+        map.split("\n## ").find(|section| section.starts_with("The rooms")).expect("no section `The rooms`");
+    let paths = rooms
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|quoted| quoted.contains('/') && !quoted.contains([' ', '<', '*', '\n']));
     let mut count = 0;
     for path in paths {
         count += 1;
@@ -181,7 +213,10 @@ fn every_place_in_the_map_exists() {
     }
     for (engine, places) in table(&map, "crate") {
         for place in places {
-            assert!(root().join(&place).exists(), "ARCHITECTURE.md puts {engine} into {place}, which is not there");
+            assert!(
+                root().join(&place).exists(),
+                "ARCHITECTURE.md puts {engine} into {place}, which is not there"
+            );
         }
     }
     assert!(count >= 8, "the section on the rooms names only {count} paths");
@@ -204,7 +239,8 @@ fn every_name_says_what_is_inside() {
     for package in packages() {
         assert!(!EMPTY_NAMES.contains(&package.name.as_str()), "package {}", package.name);
         for file in sources(&package.folder) {
-            let parts = file.strip_prefix(&package.folder).expect("a source lies in its package").with_extension("");
+            let parts =
+                file.strip_prefix(&package.folder).expect("a source lies in its package").with_extension("");
             for part in parts.iter().map(|part| part.to_string_lossy()) {
                 assert!(!EMPTY_NAMES.contains(&part.as_ref()), "{}", shown(&file));
             }
@@ -241,16 +277,29 @@ fn functions(source: &str) -> Vec<(usize, usize)> {
     let starts = |line: &str| {
         let words = line.split_whitespace().take_while(|word| !word.contains('('));
         let heads = ["pub", "pub(crate)", "pub(super)", "async", "const", "unsafe", "fn"];
-        line.contains('(') && line.contains("fn ") && line.split_whitespace().next().is_some_and(|word| heads.contains(&word) || word.starts_with("pub(")) && words.count() < 8
+        line.contains('(')
+            && line.contains("fn ")
+            && line
+                .split_whitespace()
+                .next()
+                .is_some_and(|word| heads.contains(&word) || word.starts_with("pub("))
+            && words.count() < 8
     };
     let length = |start: usize| {
         let indent = &lines[start][..lines[start].len() - lines[start].trim_start().len()];
-        let same = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| !rest.starts_with(' ') && !rest.is_empty());
-        let next = lines[start + 1..].iter().position(|line| same(line) && !line.trim_start().starts_with([')', '{']) && line.trim() != "where");
+        let same = |line: &&str| {
+            line.strip_prefix(indent).is_some_and(|rest| !rest.starts_with(' ') && !rest.is_empty())
+        };
+        let next = lines[start + 1..].iter().position(|line| {
+            same(line) && !line.trim_start().starts_with([')', '{']) && line.trim() != "where"
+        });
         let end = start + 1 + next?;
         lines[end].trim_start().starts_with('}').then_some(end - start + 1)
     };
-    (0..lines.len()).filter(|&line| starts(lines[line])).filter_map(|line| Some((line + 1, length(line)?))).collect()
+    (0..lines.len())
+        .filter(|&line| starts(lines[line]))
+        .filter_map(|line| Some((line + 1, length(line)?)))
+        .collect()
 }
 
 #[test]

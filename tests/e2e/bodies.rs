@@ -19,7 +19,9 @@ async fn a_body_streams_through_before_it_is_complete() {
 
     viewer.send("POST /upload HTTP/1.1\r\nHost: www.test\r\nContent-Length: 12\r\nConnection: close\r\n\r\nfirst ").await;
     origin
-        .until("the first half of the body", |requests| requests.first().is_some_and(|post| post.body() == b"first "))
+        .until("the first half of the body", |requests| {
+            requests.first().is_some_and(|post| post.body() == b"first ")
+        })
         .await;
     viewer.send("second").await;
 
@@ -92,7 +94,10 @@ async fn trace_and_connect_are_never_forwarded() {
     let origin = Origin::start().await;
     let node = all_methods(&origin).await;
 
-    for request in ["TRACE / HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n", "CONNECT www.test:80 HTTP/1.1\r\nHost: www.test:80\r\nConnection: close\r\n\r\n"] {
+    for request in [
+        "TRACE / HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n",
+        "CONNECT www.test:80 HTTP/1.1\r\nHost: www.test:80\r\nConnection: close\r\n\r\n",
+    ] {
         let answer = RawConnection::exchange(node.http(), request).await;
         assert!(answer.starts_with("HTTP/1.1 4") || answer.starts_with("HTTP/1.1 501"), "{answer}");
     }

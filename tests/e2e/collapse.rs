@@ -45,7 +45,8 @@ async fn viewers_of_something_that_may_not_be_shared_each_get_their_own() {
         .map(|owner| {
             let viewer = node.viewer();
             tokio::spawn(async move {
-                let reply = viewer.get_with(&format!("{SITE}/mine"), &[("x-owner", &owner.to_string())]).await;
+                let reply =
+                    viewer.get_with(&format!("{SITE}/mine"), &[("x-owner", &owner.to_string())]).await;
                 assert_eq!(reply.text(), owner.to_string());
             })
         })

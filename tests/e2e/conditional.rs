@@ -9,7 +9,9 @@ const MODIFIED: &str = "Wed, 01 Jan 2025 00:00:00 GMT";
 /// A node that has `/page` in its cache.
 async fn warm() -> (Origin, Node, String) {
     let (origin, node) = origin_and_node().await;
-    origin.on("/page", |_| Answer::cacheable("hello").header("etag", "\"v1\"").header("last-modified", MODIFIED));
+    origin.on("/page", |_| {
+        Answer::cacheable("hello").header("etag", "\"v1\"").header("last-modified", MODIFIED)
+    });
     let url = format!("{SITE}/page");
     node.viewer().get(&url).await;
     (origin, node, url)

@@ -21,8 +21,16 @@ async fn a_good_config_passes() {
 async fn a_mistake_is_exit_3_with_file_line_column_and_remedy() {
     let cases = [
         ("[site.\"a.test\"]\norgin = \"http://127.0.0.1:9\"\n", "selvedge.toml:2:1", "did you mean `origin`"),
-        ("[site.\"a.test\"]\norigin = \"mian\"\n[origin.main]\nurl = \"http://127.0.0.1:9\"\n", "selvedge.toml:2:", "main"),
-        ("[origin.a]\nurl = \"http://127.0.0.1:9\"\nconnect-timeout = \"3 parsecs\"\n", "selvedge.toml:3:", "3 parsecs"),
+        (
+            "[site.\"a.test\"]\norigin = \"mian\"\n[origin.main]\nurl = \"http://127.0.0.1:9\"\n",
+            "selvedge.toml:2:",
+            "main",
+        ),
+        (
+            "[origin.a]\nurl = \"http://127.0.0.1:9\"\nconnect-timeout = \"3 parsecs\"\n",
+            "selvedge.toml:3:",
+            "3 parsecs",
+        ),
         ("[node]\nmemory = \"lots\"\n", "selvedge.toml:2:", "memory"),
         ("[site.\"a.test\"\norigin = \"x\"\n", "selvedge.toml:1:", ""),
         ("[sites.\"a.test\"]\norigin = \"http://127.0.0.1:9\"\n", "selvedge.toml:1:", "did you mean `site`"),
@@ -77,7 +85,9 @@ async fn the_schema_is_json_and_knows_the_sections() {
 
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     let schema: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("not JSON");
-    for section in ["node", "site", "origin", "origin-group", "cache-policy", "key", "key-group", "hook", "geo", "dns"] {
+    for section in
+        ["node", "site", "origin", "origin-group", "cache-policy", "key", "key-group", "hook", "geo", "dns"]
+    {
         assert!(schema["properties"][section].is_object(), "no {section}");
     }
 }

@@ -102,7 +102,9 @@ async fn the_answer_says_for_which_subnet_it_holds() {
 
     // RFC 7871 §7.2.1: family, address and source prefix come back; the scope says how far the answer holds.
     let edns = answer.edns.expect("RFC 6891: EDNS is answered with EDNS");
-    let Some(EdnsOption::Subnet(subnet)) = edns.option(EdnsCode::Subnet) else { panic!("no subnet in {edns:?}") };
+    let Some(EdnsOption::Subnet(subnet)) = edns.option(EdnsCode::Subnet) else {
+        panic!("no subnet in {edns:?}")
+    };
     assert_eq!((subnet.addr(), subnet.source_prefix()), (CHINA.parse::<IpAddr>().unwrap(), 24));
     assert!((1..=24).contains(&subnet.scope_prefix()), "{}", subnet.scope_prefix());
 }

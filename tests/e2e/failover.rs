@@ -63,7 +63,8 @@ async fn the_second_answers_while_the_first_is_dead_and_the_first_comes_back() {
     }
     pair.first.restart().await;
 
-    eventually("the first to be asked again", async || (who(&pair.node).await == "200 first").then_some(())).await;
+    eventually("the first to be asked again", async || (who(&pair.node).await == "200 first").then_some(()))
+        .await;
 }
 
 #[tokio::test]
@@ -133,7 +134,11 @@ async fn when_all_are_silent_the_viewer_gets_504() {
     let reply = pair.node.viewer().get(&format!("{SITE}/who")).await;
 
     assert_eq!(reply.status, 504);
-    assert!(reply.header("proxy-status").contains("http_response_timeout"), "{}", reply.header("proxy-status"));
+    assert!(
+        reply.header("proxy-status").contains("http_response_timeout"),
+        "{}",
+        reply.header("proxy-status")
+    );
 }
 
 #[tokio::test]

@@ -14,7 +14,11 @@ async fn the_origin_learns_who_asks_for_what_and_through_whom() {
     let request = origin.requests().remove(0);
     let header = |name: &str| request.header(name).unwrap_or_default();
     assert!(header("via").contains("1.1 edge1"), "{:?}", request.headers);
-    assert!(header("cdn-loop").contains("edge1") || header("cdn-loop").contains("selvedge"), "{:?}", request.headers);
+    assert!(
+        header("cdn-loop").contains("edge1") || header("cdn-loop").contains("selvedge"),
+        "{:?}",
+        request.headers
+    );
     assert_eq!(header("x-forwarded-for"), "127.0.0.1");
     assert_eq!(header("x-forwarded-proto"), "http");
     assert_eq!(header("x-forwarded-host"), "www.test");
@@ -63,7 +67,10 @@ async fn fields_that_could_poison_the_cache_do_not_reach_the_origin() {
 async fn fields_of_one_connection_stay_on_it() {
     let (origin, node) = origin_and_node().await;
     origin.on("/page", |_| {
-        Answer::cacheable("x").header("connection", "x-origin-hop").header("x-origin-hop", "1").header("x-stays", "1")
+        Answer::cacheable("x")
+            .header("connection", "x-origin-hop")
+            .header("x-origin-hop", "1")
+            .header("x-stays", "1")
     });
     let headers = [
         ("connection", "x-hop, keep-alive"),
@@ -105,7 +112,9 @@ async fn connection_cannot_take_away_what_the_edge_itself_needs() {
 
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     let request = origin.requests().remove(0);
-    for name in ["host", "x-forwarded-for", "x-forwarded-host", "x-request-id", "via", "cdn-loop", "authorization"] {
+    for name in
+        ["host", "x-forwarded-for", "x-forwarded-host", "x-request-id", "via", "cdn-loop", "authorization"]
+    {
         assert!(request.header(name).is_some(), "{name} was taken away: {:?}", request.headers);
     }
 }

@@ -13,8 +13,16 @@ const KEPT_OR_NOT: &[(&str, &[(&str, &str)], bool)] = &[
     ("public", &[("cache-control", "public, max-age=3600")], true),
     ("s-maxage beats max-age", &[("cache-control", "max-age=0, s-maxage=3600")], true),
     ("s-maxage=0 beats max-age", &[("cache-control", "max-age=3600, s-maxage=0")], false),
-    ("RFC 9213: the CDN's own field wins", &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=3600")], true),
-    ("RFC 9213: the other way round", &[("cache-control", "max-age=3600"), ("cdn-cache-control", "no-store")], false),
+    (
+        "RFC 9213: the CDN's own field wins",
+        &[("cache-control", "no-store"), ("cdn-cache-control", "max-age=3600")],
+        true,
+    ),
+    (
+        "RFC 9213: the other way round",
+        &[("cache-control", "max-age=3600"), ("cdn-cache-control", "no-store")],
+        false,
+    ),
     ("Expires", &[("expires", "Fri, 01 Jan 2100 00:00:00 GMT")], true),
     ("Expires in the past", &[("expires", "Thu, 01 Jan 1970 00:00:00 GMT")], false),
     ("Expires: 0", &[("expires", "0")], false),
@@ -101,7 +109,9 @@ async fn a_changed_answer_replaces_the_stale_one() {
     origin.on("/page", move |_| {
         let version = version.fetch_add(1, Ordering::SeqCst);
         let lifetime = if version == 0 { "max-age=1" } else { "max-age=3600" };
-        Answer::ok(format!("v{version}")).header("etag", &format!("\"{version}\"")).header("cache-control", lifetime)
+        Answer::ok(format!("v{version}"))
+            .header("etag", &format!("\"{version}\""))
+            .header("cache-control", lifetime)
     });
     let url = format!("{SITE}/page");
     assert_eq!(node.viewer().get(&url).await.text(), "v0");

@@ -52,7 +52,11 @@ async fn the_last_address_that_no_trusted_peer_vouches_for_is_the_viewer() {
     let node = node(&origin, "\"127.0.0.0/8\", \"10.0.0.0/8\"", "{ deny = [\"CN\"] }").await;
 
     assert_eq!(ask(&node, &format!("{CHINA}, 10.1.2.3")).await.status, 403);
-    assert_eq!(ask(&node, &format!("{CHINA}, {KOREA}")).await.status, 200, "what a viewer claims does not count");
+    assert_eq!(
+        ask(&node, &format!("{CHINA}, {KOREA}")).await.status,
+        200,
+        "what a viewer claims does not count"
+    );
     assert_eq!(ask(&node, &format!("{KOREA}, {CHINA}")).await.status, 403);
     assert_eq!(ask(&node, "not an address").await.status, 200, "nonsense is nobody");
 }

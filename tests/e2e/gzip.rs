@@ -27,7 +27,9 @@ async fn a_page_is_sent_smaller_and_unpacks_to_the_original() {
     let text = page(50_000);
     let sent = text.clone();
     origin.on("/page", move |_| {
-        Answer::cacheable(sent.clone()).header("content-type", "text/html; charset=utf-8").header("etag", "\"v1\"")
+        Answer::cacheable(sent.clone())
+            .header("content-type", "text/html; charset=utf-8")
+            .header("etag", "\"v1\"")
     });
     let node = Node::start(&site_with_policy(&origin, "")).await;
 
@@ -36,7 +38,11 @@ async fn a_page_is_sent_smaller_and_unpacks_to_the_original() {
         assert_eq!(reply.header("content-encoding"), "gzip", "{attempt}");
         assert!(reply.body.len() < text.len() / 10, "{attempt}: {} bytes", reply.body.len());
         assert_eq!(gunzip(&reply.body), text, "{attempt}");
-        assert_eq!(reply.header("etag"), "W/\"v1\"", "{attempt}: the bytes are others, the meaning is the same");
+        assert_eq!(
+            reply.header("etag"),
+            "W/\"v1\"",
+            "{attempt}: the bytes are others, the meaning is the same"
+        );
         assert!(reply.header("vary").to_lowercase().contains("accept-encoding"), "{attempt}");
     }
     assert_eq!(origin.requests().len(), 1);
@@ -75,7 +81,8 @@ async fn what_does_not_gain_from_it_is_sent_as_it_is() {
         ("/untouchable", 5_000, &[html, ("cache-control", "max-age=3600, no-transform")]),
     ];
     for (path, length, headers) in cases {
-        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         origin.on(path, move |_| {
             headers.iter().fold(Answer::ok(page(length)), |answer, (name, value)| answer.header(name, value))
         });

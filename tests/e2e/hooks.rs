@@ -3,7 +3,8 @@
 use tests::{Folder, LOOPBACK};
 
 fn config(hook: &str) -> String {
-    let site = "[site.\"www.test\"]\norigin = \"http://127.0.0.1:9\"\n[[site.\"www.test\".route]]\npath = \"/*\"\n";
+    let site =
+        "[site.\"www.test\"]\norigin = \"http://127.0.0.1:9\"\n[[site.\"www.test\".route]]\npath = \"/*\"\n";
     format!("{LOOPBACK}\n{site}hooks = [\"broken\"]\n[hook.broken]\n{hook}\n")
 }
 

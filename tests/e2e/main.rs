@@ -30,6 +30,7 @@ mod proxy;
 mod range;
 mod reload;
 mod signed;
+mod slow;
 mod thumbnail;
 mod tls;
 mod vary;

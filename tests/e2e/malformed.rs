@@ -6,18 +6,46 @@ use crate::origin_and_node;
 
 /// What is wrong, the request, and the statuses that may answer it.
 const REFUSED: &[(&str, &str, &[u16])] = &[
-    ("length and chunks", "POST / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
-    ("two lengths", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde", &[400]),
+    (
+        "length and chunks",
+        "POST / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &[400],
+    ),
+    (
+        "two lengths",
+        "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcde",
+        &[400],
+    ),
     ("a list of lengths", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 4, 5\r\n\r\nabcde", &[400]),
     ("a signed length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: +5\r\n\r\nabcde", &[400]),
     ("a negative length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: -1\r\n\r\n", &[400]),
     ("a hexadecimal length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 0x5\r\n\r\nabcde", &[400]),
-    ("a huge length", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 99999999999999999999\r\n\r\n", &[400, 413]),
-    ("an unknown coding", "GET / HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", &[400, 501]),
-    ("chunked not last", "GET / HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", &[400, 501]),
-    ("chunks in HTTP/1.0", "GET / HTTP/1.0\r\nHost: www.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400, 501]),
+    (
+        "a huge length",
+        "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        &[400, 413],
+    ),
+    (
+        "an unknown coding",
+        "GET / HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        &[400, 501],
+    ),
+    (
+        "chunked not last",
+        "GET / HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        &[400, 501],
+    ),
+    (
+        "chunks in HTTP/1.0",
+        "GET / HTTP/1.0\r\nHost: www.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        &[400, 501],
+    ),
     ("a folded line", "GET / HTTP/1.1\r\nHost: www.test\r\nX-Folded: a\r\n b\r\n\r\n", &[400]),
-    ("a space before the colon", "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length : 4\r\n\r\nabcd", &[400]),
+    (
+        "a space before the colon",
+        "GET / HTTP/1.1\r\nHost: www.test\r\nContent-Length : 4\r\n\r\nabcd",
+        &[400],
+    ),
     ("a space in a name", "GET / HTTP/1.1\r\nHost: www.test\r\nX Y: 1\r\n\r\n", &[400]),
     ("a null in a value", "GET / HTTP/1.1\r\nHost: www.test\r\nX: a\0b\r\n\r\n", &[400]),
     ("a carriage return in a value", "GET / HTTP/1.1\r\nHost: www.test\r\nX: a\rb\r\n\r\n", &[400]),
@@ -25,7 +53,11 @@ const REFUSED: &[(&str, &str, &[u16])] = &[
     ("two hosts", "GET / HTTP/1.1\r\nHost: www.test\r\nHost: other.test\r\n\r\n", &[400]),
     ("an invalid host", "GET / HTTP/1.1\r\nHost: www.test/x@y\r\n\r\n", &[400]),
     ("an unknown host", "GET / HTTP/1.1\r\nHost: unknown.test\r\n\r\n", &[421]),
-    ("an unknown host in the target", "GET http://unknown.test/ HTTP/1.1\r\nHost: www.test\r\n\r\n", &[400, 421]),
+    (
+        "an unknown host in the target",
+        "GET http://unknown.test/ HTTP/1.1\r\nHost: www.test\r\n\r\n",
+        &[400, 421],
+    ),
     ("no version", "GET /\r\n\r\n", &[400]),
     ("an unknown version", "GET / HTTP/3.7\r\nHost: www.test\r\n\r\n", &[400, 505]),
     ("a target that is no path", "GET page HTTP/1.1\r\nHost: www.test\r\n\r\n", &[400]),
@@ -47,7 +79,8 @@ async fn malformed_requests_are_refused_the_connection_closed_and_the_origin_spa
     let mut wrong = Vec::new();
     for (what, request, statuses) in REFUSED {
         // The second request may be answered only if the first was understood.
-        let pipelined = format!("{request}GET /hidden HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n");
+        let pipelined =
+            format!("{request}GET /hidden HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n");
         let answer = RawConnection::exchange(node.http(), pipelined).await;
         let well_framed = statuses.contains(&421) || what.contains("root");
         let answered = if well_framed { 0 } else { answer.matches("HTTP/1.").count().saturating_sub(1) };
@@ -79,7 +112,8 @@ async fn broken_chunks_are_never_passed_on_as_a_whole_body() {
     origin.on("/upload", |request| Answer::ok(request.body()));
     let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nmethods = \"all\"\n";
     let node = tests::Node::start(&format!("{}{route}", crate::site(&origin))).await;
-    let head = "POST /upload HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+    let head =
+        "POST /upload HTTP/1.1\r\nHost: www.test\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
 
     for chunks in [
         "0x4\r\nabcd\r\n0\r\n\r\n",
@@ -107,7 +141,8 @@ async fn a_request_hidden_in_the_body_of_another_is_never_processed() {
         ("a refused method", "POST /page", "www.test"),
         ("an unknown host", "GET /page", "unknown.test"),
     ] {
-        let request = format!("{line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len());
+        let request =
+            format!("{line} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n\r\n{hidden}", hidden.len());
         let mut connection = RawConnection::open(node.http()).await;
         connection.send(&request).await;
         connection.send("GET /page HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n").await;

@@ -15,7 +15,11 @@ async fn a_miss_is_fetched_and_a_hit_is_served_without_asking_the_origin() {
     assert_eq!((miss.status, miss.text().as_str()), (200, "hello"));
     assert_eq!((hit.status, hit.text().as_str()), (200, "hello"));
     assert_eq!(hit.header("content-type"), "text/plain");
-    assert!(!miss.is_hit() && miss.header("cache-status").contains("miss"), "{}", miss.header("cache-status"));
+    assert!(
+        !miss.is_hit() && miss.header("cache-status").contains("miss"),
+        "{}",
+        miss.header("cache-status")
+    );
     assert!(hit.is_hit(), "{}", hit.header("cache-status"));
     assert_eq!(origin.requests_for("/page").len(), 1);
 }

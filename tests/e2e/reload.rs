@@ -15,9 +15,12 @@ async fn a_changed_config_takes_over_and_connections_survive() {
     let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nheaders = { set = { X-Flavour = \"mint\" } }\n";
     node.reconfigure(&format!("{}{route}", site(&origin))).await;
 
-    let flavour = async || (node.viewer().get(&format!("{SITE}/page")).await.header("x-flavour") == "mint").then_some(());
+    let flavour = async || {
+        (node.viewer().get(&format!("{SITE}/page")).await.header("x-flavour") == "mint").then_some(())
+    };
     eventually("the new header", flavour).await;
-    let after = connection.get(&format!("{SITE}/page")).await.expect("the connection was closed by the reload");
+    let after =
+        connection.get(&format!("{SITE}/page")).await.expect("the connection was closed by the reload");
     assert_eq!((after.status, after.header("x-flavour").as_str()), (200, "mint"));
 }
 

@@ -32,7 +32,8 @@ async fn node(origin: &Origin) -> Node {
     let public = openssl(&["pkey", "-pubout", "-in", &private.to_string_lossy()], b"");
     folder.write("keys/public.pem", public);
     let open = site_with_policy(origin, "");
-    let signed = "[[site.\"www.test\".route]]\npath = \"/private/*\"\nsigned = \"premium\"\ncache = \"static\"\n";
+    let signed =
+        "[[site.\"www.test\".route]]\npath = \"/private/*\"\nsigned = \"premium\"\ncache = \"static\"\n";
     let config = open.replacen("[[site", &format!("{signed}\n[[site"), 1);
     let keys = r#"
 [key.KSTORY]
@@ -53,8 +54,9 @@ fn in_seconds(seconds: i64) -> i64 {
 
 /// The three parameters for `url`, as in "Create a URL signature using a canned policy" of Amazon's guide.
 fn parameters(node: &Node, url: &str, expires: i64) -> String {
-    let policy =
-        format!(r#"{{"Statement":[{{"Resource":"{url}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}}}]}}"#);
+    let policy = format!(
+        r#"{{"Statement":[{{"Resource":"{url}","Condition":{{"DateLessThan":{{"AWS:EpochTime":{expires}}}}}}}]}}"#
+    );
     let key = node.folder().path("private.pem");
     let signature = openssl(&["dgst", "-sha1", "-sign", &key.to_string_lossy()], policy.as_bytes());
     let encoded = String::from_utf8(openssl(&["base64", "-A"], &signature)).unwrap();
@@ -138,7 +140,9 @@ async fn another_spelling_of_the_path_does_not_slip_past_the_signed_route() {
     origin.on("*", |_| Answer::cacheable("the film"));
     let node = node(&origin).await;
 
-    for path in ["/private/film", "/%70rivate/film", "/public/../private/film", "/./private/film", "/private%2ffilm"] {
+    for path in
+        ["/private/film", "/%70rivate/film", "/public/../private/film", "/./private/film", "/private%2ffilm"]
+    {
         let request = format!("GET {path} HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n");
         let answer = tests::RawConnection::exchange(node.http(), request).await;
         let passed = origin.requests().iter().any(|request| request.target.contains("/private/"));

@@ -31,7 +31,9 @@ limits = {{ cpu = "10s", wall = "20s" }}
 async fn a_thumbnail_has_exactly_the_size_asked_for_and_is_kept() {
     let origin = Origin::start().await;
     let original = picture::jpeg(800, 600);
-    origin.on("/img/cat.jpg", move |_| Answer::cacheable(original.clone()).header("content-type", "image/jpeg"));
+    origin.on("/img/cat.jpg", move |_| {
+        Answer::cacheable(original.clone()).header("content-type", "image/jpeg")
+    });
     let node = node(&origin).await;
     let url = format!("{SITE}/img/cat.jpg?w=128&h=128");
 
@@ -70,7 +72,8 @@ async fn each_size_is_an_object_of_its_own_and_the_original_stays_untouched() {
 async fn a_png_original_works_too() {
     let origin = Origin::start().await;
     let original = picture::png(300, 200);
-    origin.on("/img/cat.png", move |_| Answer::cacheable(original.clone()).header("content-type", "image/png"));
+    origin
+        .on("/img/cat.png", move |_| Answer::cacheable(original.clone()).header("content-type", "image/png"));
     let node = node(&origin).await;
 
     let reply = node.viewer().get(&format!("{SITE}/img/cat.png?w=64&h=64")).await;
@@ -83,7 +86,9 @@ async fn a_png_original_works_too() {
 async fn sizes_that_are_not_listed_are_refused_as_the_viewers_fault() {
     let origin = Origin::start().await;
     let original = picture::jpeg(80, 60);
-    origin.on("/img/cat.jpg", move |_| Answer::cacheable(original.clone()).header("content-type", "image/jpeg"));
+    origin.on("/img/cat.jpg", move |_| {
+        Answer::cacheable(original.clone()).header("content-type", "image/jpeg")
+    });
     let node = node(&origin).await;
 
     for query in ["w=129&h=128", "w=99999&h=99999", "w=0&h=0", "w=-1&h=5", "w=a&h=b"] {

@@ -106,7 +106,10 @@ async fn the_development_ca_certifies_localhost_and_stays_the_same() {
 
     let viewer = Viewer::https(node.https(), &root, "localhost");
     assert_eq!(viewer.get("https://localhost/").await.text(), "hello");
-    node.reconfigure(&config.replace("[site.", "[site.\"x.localhost\"]\norigin = \"http://127.0.0.1:1\"\n[site.")).await;
+    node.reconfigure(
+        &config.replace("[site.", "[site.\"x.localhost\"]\norigin = \"http://127.0.0.1:1\"\n[site."),
+    )
+    .await;
 
     let other = Viewer::https(node.https(), &root, "x.localhost");
     eventually("a certificate for the new name by the same root", async || other.connect().await.ok()).await;
@@ -121,7 +124,10 @@ fn development_root(node: &Node) -> String {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() {
                 folders.push(path);
-            } else if name.ends_with(".pem") && (name.contains("root") || name.contains("ca")) && !name.contains("key") {
+            } else if name.ends_with(".pem")
+                && (name.contains("root") || name.contains("ca"))
+                && !name.contains("key")
+            {
                 return std::fs::read_to_string(path).unwrap();
             }
         }

@@ -8,7 +8,8 @@ use crate::{SITE, origin_and_node};
 async fn each_value_of_a_varied_header_has_its_own_entry() {
     let (origin, node) = origin_and_node().await;
     origin.on("/page", |request| {
-        Answer::cacheable(request.header("accept-language").unwrap_or_default()).header("vary", "Accept-Language")
+        Answer::cacheable(request.header("accept-language").unwrap_or_default())
+            .header("vary", "Accept-Language")
     });
     let ask = async |language: &str| -> Reply {
         node.viewer().get_with(&format!("{SITE}/page"), &[("accept-language", language)]).await
@@ -27,7 +28,8 @@ async fn each_value_of_a_varied_header_has_its_own_entry() {
 async fn a_request_without_the_varied_header_is_a_variant_too() {
     let (origin, node) = origin_and_node().await;
     origin.on("/page", |request| {
-        Answer::cacheable(request.header("x-flavour").unwrap_or("plain".to_owned())).header("vary", "X-Flavour")
+        Answer::cacheable(request.header("x-flavour").unwrap_or("plain".to_owned()))
+            .header("vary", "X-Flavour")
     });
     let url = format!("{SITE}/page");
 

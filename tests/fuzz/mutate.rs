@@ -7,9 +7,38 @@ const TURNING: &[u8] = b"\0\t\n\r \"#%&'+,-./0129:;<=>?@AZ[\\]^_az{|}~\x7f\x80\x
 
 /// Words that mean something to one parser or another.
 const WORDS: &[&str] = &[
-    "Expires=", "&Signature=", "Key-Pair-Id=", "Policy=", "%2e%2e/", "%00", "max-age=", "s-maxage=", "no-store",
-    "99999999999999999999", "-1", "18446744073709551616", "\"", "\"\"\"", "'''", "[[", "]]", "= {", "\u{202e}", "1d",
-    "9e999", "0x", "*.", "..", "//", "::", "[::1]", "http://", "origin", "[site.\"a\"]", "include = [\"*\"]", "\r\n\r\n",
+    "Expires=",
+    "&Signature=",
+    "Key-Pair-Id=",
+    "Policy=",
+    "%2e%2e/",
+    "%00",
+    "max-age=",
+    "s-maxage=",
+    "no-store",
+    "99999999999999999999",
+    "-1",
+    "18446744073709551616",
+    "\"",
+    "\"\"\"",
+    "'''",
+    "[[",
+    "]]",
+    "= {",
+    "\u{202e}",
+    "1d",
+    "9e999",
+    "0x",
+    "*.",
+    "..",
+    "//",
+    "::",
+    "[::1]",
+    "http://",
+    "origin",
+    "[site.\"a\"]",
+    "include = [\"*\"]",
+    "\r\n\r\n",
 ];
 
 /// The largest input that it makes; larger ones test patience rather than parsing.
@@ -46,7 +75,10 @@ impl<'corpus> Mutator<'corpus> {
             4 => input.truncate(start),
             5 => {
                 let copy = input[start..end].to_vec();
-                input.splice(end..end, copy.iter().copied().cycle().take(copy.len() * self.random.usize(1..20)));
+                input.splice(
+                    end..end,
+                    copy.iter().copied().cycle().take(copy.len() * self.random.usize(1..20)),
+                );
             }
             6 => drop(input.splice(start..end, self.choose(WORDS).bytes())),
             _ => {

@@ -14,7 +14,9 @@ use crate::fuzz;
 fn a_config_is_taken_or_refused_with_a_printable_reason() {
     fuzz(&["fuzz/corpus/config", "golden/config"], 4_000, |input| {
         let text = String::from_utf8_lossy(input);
-        let Err(errors) = edge::config::Config::parse(&text, "fuzz.toml", Path::new("/nonexistent")) else { return };
+        let Err(errors) = edge::config::Config::parse(&text, "fuzz.toml", Path::new("/nonexistent")) else {
+            return;
+        };
         assert!(!errors.is_empty());
         for error in errors.iter() {
             let shown = error.to_string();
@@ -74,7 +76,10 @@ fn the_keys_query_holds_nothing_that_was_not_asked_for() {
         let text = String::from_utf8_lossy(input);
         let chosen = settings.select_query(&text);
         let pairs = || chosen.split('&').filter(|pair| !pair.is_empty());
-        assert!(pairs().all(|pair| names.iter().any(|name| pair.split('=').next() == Some(name.as_str()))), "{chosen}");
+        assert!(
+            pairs().all(|pair| names.iter().any(|name| pair.split('=').next() == Some(name.as_str()))),
+            "{chosen}"
+        );
         assert!(pairs().all(|pair| text.split('&').any(|sent| sent == pair)), "{chosen}");
         if let Ok(value) = HeaderValue::from_bytes(input) {
             let mut headers = HeaderMap::new();

@@ -72,7 +72,8 @@ impl Folder {
     /// Runs a verb to its end.
     pub async fn run(&self, arguments: &[&str]) -> Outcome {
         let what = format!("selvedge {} to end", arguments.join(" "));
-        let output = within(&what, self.command(arguments).output()).await.expect("the binary does not start");
+        let output =
+            within(&what, self.command(arguments).output()).await.expect("the binary does not start");
         Outcome {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -155,7 +155,8 @@ impl Node {
         };
         let id = self.child.id().expect("the node has already ended").to_string();
         // The shell's own kill: not every machine has a program of that name.
-        let status = tokio::process::Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", name, &id]).status().await;
+        let status =
+            tokio::process::Command::new("sh").args(["-c", "kill \"$0\" \"$1\"", name, &id]).status().await;
         assert!(status.expect("there is no shell").success(), "cannot signal the node");
     }
 
@@ -257,5 +258,7 @@ fn newer_source(binary: &Path) -> Option<String> {
     let built: SystemTime = modified(binary)?;
     let list = std::fs::read_to_string(binary.with_extension("d")).ok()?;
     let sources = list.split_once(": ")?.1.split_whitespace();
-    sources.map(str::to_owned).find(|source| modified(Path::new(source)).is_some_and(|changed| changed > built))
+    sources
+        .map(str::to_owned)
+        .find(|source| modified(Path::new(source)).is_some_and(|changed| changed > built))
 }

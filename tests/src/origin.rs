@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::within;
-pub use answer::{Answer, Gate, Tap};
 use answer::{After, Asked};
+pub use answer::{Answer, Gate, Tap};
 pub use wire::Received;
 use wire::Wire;
 
@@ -168,7 +168,9 @@ impl Script {
     fn answer(&self, request: &Received) -> Answer {
         let routes = self.routes.lock().unwrap();
         let exact = routes.iter().rev().find(|(path, _)| path == request.path());
-        let route = exact.or_else(|| routes.iter().rev().find(|(path, _)| path == "*")).map(|(_, route)| Arc::clone(route));
+        let route = exact
+            .or_else(|| routes.iter().rev().find(|(path, _)| path == "*"))
+            .map(|(_, route)| Arc::clone(route));
         drop(routes);
         route.map_or_else(|| Answer::new(404).body("the origin has no such page"), |route| route(request))
     }

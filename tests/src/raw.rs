@@ -41,7 +41,9 @@ impl RawConnection {
                 let mut buffer = [0; 4096];
                 match self.stream.read(&mut buffer).await {
                     Ok(count) if count > 0 => self.received.extend_from_slice(&buffer[..count]),
-                    end => panic!("the connection ended ({end:?}) before {needle:?}; it said:\n{}", self.text()),
+                    end => {
+                        panic!("the connection ended ({end:?}) before {needle:?}; it said:\n{}", self.text())
+                    }
                 }
             }
         })

@@ -110,7 +110,8 @@ impl Viewer {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(tls.root.clone()).expect("not a root certificate");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let mut settings =
             builder.expect("the provider speaks TLS 1.3").with_root_certificates(roots).with_no_client_auth();
         settings.alpn_protocols = match self.protocol {
@@ -120,7 +121,10 @@ impl Viewer {
         settings
     }
 
-    async fn speak(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> io::Result<Connection> {
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> io::Result<Connection> {
         let stream = TokioIo::new(stream);
         match self.protocol {
             Protocol::Http1 => {
@@ -254,7 +258,10 @@ impl Reply {
     #[must_use]
     pub fn header(&self, name: &str) -> String {
         let values = self.headers.get_all(name).iter();
-        values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>().join(", ")
+        values
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 
     /// Whether it came from the cache without asking the origin (RFC 9211 §2.1: `hit`).

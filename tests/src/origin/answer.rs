@@ -130,7 +130,8 @@ impl Answer {
                 }
             }
             Body::Streamed(tap) => {
-                let framing = if self.declared_length().is_some() { Framing::Plain } else { Framing::Chunked };
+                let framing =
+                    if self.declared_length().is_some() { Framing::Plain } else { Framing::Chunked };
                 tap.play(stream, framing).await
             }
             Body::Raw(_) => unreachable!("sent above"),

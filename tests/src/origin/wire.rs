@@ -100,7 +100,12 @@ impl<'script> Wire<'script> {
         usize::from_str_radix(std::str::from_utf8(&line[..end]).ok()?, 16).ok()
     }
 
-    async fn read_exactly(&mut self, mut length: usize, request: &Received, arrived: &impl Fn()) -> Option<()> {
+    async fn read_exactly(
+        &mut self,
+        mut length: usize,
+        request: &Received,
+        arrived: &impl Fn(),
+    ) -> Option<()> {
         while length > 0 {
             if self.ahead.is_empty() {
                 self.read_more().await?;

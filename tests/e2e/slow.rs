@@ -1,0 +1,77 @@
+//! Viewers and crowds that take their time: they cost others nothing.
+
+use std::time::Instant;
+
+use tests::{Answer, Node, Origin, RawConnection, Tap};
+
+use crate::{SITE, site};
+
+async fn impatient(origin: &Origin) -> Node {
+    let limits =
+        "limits = { header-timeout = \"300ms\", idle-timeout = \"300ms\", body-timeout = \"300ms\" }";
+    let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nmethods = \"all\"\n";
+    let config = site(origin).replace("[node]", &format!("[node]\n{limits}"));
+    Node::start(&format!("{config}{route}")).await
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_is_given_up() {
+    let origin = Origin::start().await;
+    let node = impatient(&origin).await;
+
+    for beginning in ["", "GET /", "GET / HTTP/1.1\r\nHost: www.test\r\nX-Slow: a"] {
+        let mut connection = RawConnection::open(node.http()).await;
+        connection.send(beginning).await;
+        let answer = connection.read_to_end().await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{beginning:?}: {answer}");
+    }
+    assert_eq!(origin.bytes_received(), 0);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let origin = Origin::start().await;
+    origin.on("/page", |_| Answer::ok("x"));
+    let node = impatient(&origin).await;
+    let mut connection = RawConnection::open(node.http()).await;
+    connection.send("GET /page HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
+
+    let answer = connection.read_to_end().await;
+
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_body_that_stops_in_the_middle_is_given_up() {
+    let origin = Origin::start().await;
+    origin.on("/upload", |_| Answer::ok("x"));
+    let node = impatient(&origin).await;
+    let mut connection = RawConnection::open(node.http()).await;
+    connection.send("POST /upload HTTP/1.1\r\nHost: www.test\r\nContent-Length: 10\r\n\r\nhalf").await;
+
+    let answer = connection.read_to_end().await;
+
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_viewer_who_takes_nothing_holds_up_nobody_else() {
+    let origin = Origin::start().await;
+    let tap = Tap::new();
+    let played = tap.clone();
+    origin.on("/large", move |_| Answer::streamed(&played).header("cache-control", "max-age=3600"));
+    let node = Node::start(&site(&origin)).await;
+    let mut stubborn = RawConnection::open(node.http()).await;
+    stubborn.send("GET /large HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
+    origin.until("the request to reach the origin", |requests| !requests.is_empty()).await;
+
+    for _ in 0..16 {
+        tap.send(vec![b'x'; 1024 * 1024]);
+    }
+    tap.end();
+    let begun = Instant::now();
+    let reply = node.viewer().get(&format!("{SITE}/large")).await;
+
+    assert_eq!(reply.body.len(), 16 * 1024 * 1024);
+    assert!(begun.elapsed() < tests::DEADLINE / 2, "{:?}", begun.elapsed());
+}
