@@ -103,4 +103,12 @@ mod tests {
             assert_eq!(toml::to_string(&fence(text).unwrap()).unwrap(), text);
         }
     }
+
+    #[test]
+    fn the_schema_is_that_of_what_people_write() {
+        let schema = schemars::schema_for!(RouteGeo).to_value().to_string();
+        for part in ["\"allow\"", "\"deny\"", "\"additionalProperties\":false", "^[A-Z]{2}$"] {
+            assert!(schema.contains(part), "{part} is missing: {schema}");
+        }
+    }
 }

@@ -102,25 +102,30 @@ impl Bound {
     /// Answers until `shutdown` is done, then whatever had arrived by then. Errors when the sockets close by themselves.
     /// Dropping the future closes the sockets at once.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), GeoError> {
-        let mut node = Server::new(Handler(self.current));
+        let stopped = |cause: String| GeoError::Stopped(cause);
+        let no_question =
+            Queries::read(&mut BinDecoder::new(&[]), 0).map_err(|error| stopped(error.to_string()))?;
+        let mut node = Server::new(Handler { current: self.current, no_question });
         for (tcp, udp) in self.sockets {
             node.register_listener(tcp, TCP_IDLE, TCP_RESPONSES);
             node.register_socket(udp);
         }
         tokio::select! {
-            ended = node.block_until_done() => return stopped(ended.map_err(|error| error.to_string())),
+            ended = node.block_until_done() => {
+                return Err(stopped(ended.err().map_or("all its sockets closed".to_owned(), |error| error.to_string())));
+            }
             () = shutdown => {}
         }
         tokio::time::sleep(DRAIN).await;
-        node.shutdown_gracefully().await.map_err(|error| GeoError::Stopped(error.to_string()))
+        node.shutdown_gracefully().await.map_err(|error| stopped(error.to_string()))
     }
 }
 
-fn stopped(ended: Result<(), String>) -> Result<(), GeoError> {
-    Err(GeoError::Stopped(ended.err().unwrap_or_else(|| "all its sockets closed".to_owned())))
+struct Handler {
+    current: CurrentAnswerer,
+    /// What is repeated to a query that has no question, or several.
+    no_question: Queries,
 }
-
-struct Handler(CurrentAnswerer);
 
 #[async_trait::async_trait]
 impl RequestHandler for Handler {
@@ -129,19 +134,14 @@ impl RequestHandler for Handler {
         request: &Request,
         mut handle: R,
     ) -> ResponseInfo {
-        let mut outgoing = self.0.respond(&Incoming {
+        let mut outgoing = self.current.respond(&Incoming {
             metadata: &request.metadata,
             queries: request.queries.queries(),
             edns: request.edns.as_ref(),
             has_stray_octets: has_stray_octets(request),
             source: request.src().ip(),
         });
-        let none = no_queries();
-        let queries = match (&none, request.queries.len()) {
-            (_, 1) => &request.queries,
-            (Some(none), _) => none,
-            (None, _) => return failed(&outgoing),
-        };
+        let queries = if request.queries.len() == 1 { &request.queries } else { &self.no_question };
         if request.protocol() == Protocol::Udp && !fits(queries, &outgoing) {
             // RFC 2181 section 9: a set of records that does not fit is left out whole, and TC sends the resolver to TCP.
             outgoing.metadata.truncation = true;
@@ -161,11 +161,6 @@ fn failed(outgoing: &Outgoing) -> ResponseInfo {
     let mut metadata = outgoing.metadata;
     metadata.response_code = ResponseCode::ServFail;
     ResponseInfo::from(Header { metadata, counts: HeaderCounts::default() })
-}
-
-/// No question, to repeat to a query that had none or several.
-fn no_queries() -> Option<Queries> {
-    Queries::read(&mut BinDecoder::new(&[]), 0).ok()
 }
 
 fn message<'q, 'a>(

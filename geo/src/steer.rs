@@ -61,10 +61,11 @@ struct Choice {
 /// The answer of `steering` to a viewer at `place`: the first rule that fits. Where the rule has weights, `draw` (from
 /// [`draw()`]) decides, so that a subnet's answer stays the same; when weights change only as many subnets move as must.
 pub fn steer<'a>(steering: &'a Steering, place: &Place, draw: u64) -> Answer<'a> {
-    let fitting = steering.rules.iter().position(|(viewers, _)| viewers.include(place));
-    let choice =
-        fitting.and_then(|index| steering.rules.get(index)).map_or(&steering.default, |(_, choice)| choice);
-    Answer { pool: choice.pick(draw), rule: fitting.unwrap_or(steering.rules.len()) + 1 }
+    let mut rules = steering.rules.iter().enumerate();
+    match rules.find(|(_, (viewers, _))| viewers.include(place)) {
+        Some((index, (_, choice))) => Answer { pool: choice.pick(draw), rule: index + 1 },
+        None => Answer { pool: steering.default.pick(draw), rule: steering.rules.len() + 1 },
+    }
 }
 
 /// The draw of a viewer's network: equal for all addresses of an IPv4 /24 or an IPv6 /56, the longest prefixes that
