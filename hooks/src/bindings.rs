@@ -1,0 +1,37 @@
+//! What wasmtime makes of `wit/edge.wit`.
+//!
+//! The imports are bound once; each export is a world of its own, because a hook exports only the events it answers.
+#![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    path: "wit",
+    world: "imports",
+    imports: {
+        "selvedge:edge/types.[method]body-reader.read": async | trappable,
+        "selvedge:edge/types.[method]body-reader.read-all": async | trappable,
+        default: trappable,
+    },
+});
+
+macro_rules! export {
+    ($module:ident, $world:literal) => {
+        pub mod $module {
+            wasmtime::component::bindgen!({
+                path: "wit",
+                world: $world,
+                with: {
+                    "selvedge:edge/types": crate::bindings::selvedge::edge::types,
+                    "selvedge:edge/facts": crate::bindings::selvedge::edge::facts,
+                    "selvedge:edge/log": crate::bindings::selvedge::edge::log,
+                    "selvedge:edge/config": crate::bindings::selvedge::edge::config,
+                },
+                exports: { default: async },
+            });
+        }
+    };
+}
+
+export!(viewer_request, "viewer-request-hook");
+export!(origin_request, "origin-request-hook");
+export!(origin_response, "origin-response-hook");
+export!(viewer_response, "viewer-response-hook");

@@ -1,0 +1,266 @@
+//! Bodies on their way through an origin-response hook.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::error::Error;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+/// What a body fails with.
+pub type BodyError = Box<dyn Error + Send + Sync>;
+
+/// The response body after an origin-response hook.
+#[derive(Debug)]
+pub enum HookBody<B> {
+    /// The hook did not read it.
+    Untouched(B),
+    /// The hook read some or all of it and let it pass: what was read comes first, then the rest.
+    Read {
+        /// Chunks that the hook has seen.
+        chunks: VecDeque<Bytes>,
+        /// What it has not.
+        rest: B,
+    },
+    /// The hook's own.
+    Replaced(Bytes),
+}
+
+impl<B> Body for HookBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+    B::Error: Into<BodyError>,
+{
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let rest = match self.get_mut() {
+            HookBody::Replaced(bytes) if bytes.is_empty() => return Poll::Ready(None),
+            HookBody::Replaced(bytes) => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
+            }
+            HookBody::Read { chunks, rest } => match chunks.pop_front() {
+                Some(chunk) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
+                None => rest,
+            },
+            HookBody::Untouched(body) => body,
+        };
+        Pin::new(rest).poll_frame(context).map_err(Into::into)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            HookBody::Untouched(body) => body.is_end_stream(),
+            HookBody::Read { chunks, rest } => chunks.is_empty() && rest.is_end_stream(),
+            HookBody::Replaced(bytes) => bytes.is_empty(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            HookBody::Untouched(body) => body.size_hint(),
+            HookBody::Replaced(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            HookBody::Read { chunks, rest } => {
+                let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
+                let mut hint = rest.size_hint();
+                if let Some(upper) = hint.upper() {
+                    hint.set_upper(upper.saturating_add(read));
+                }
+                hint.set_lower(hint.lower().saturating_add(read));
+                hint
+            }
+        }
+    }
+}
+
+/// An origin's body whose type the guest's side need not know; the caller gets the very same value back.
+trait AnyBody: Send {
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+    fn exact_size(&self) -> Option<u64>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+}
+
+impl<B> AnyBody for B
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BodyError>,
+{
+    fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(self).poll_frame(context).map_err(Into::into)
+    }
+
+    fn exact_size(&self) -> Option<u64> {
+        self.size_hint().exact()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
+
+/// Why a pull gave nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PullError {
+    /// Over the hook's body limit.
+    TooLarge,
+    /// The origin broke off.
+    Broken,
+}
+
+/// The origin's body as a guest pulls it. Chunks that were pulled are kept (they are reference-counted), because the
+/// guest may read and then let the body pass; `limit` bounds them.
+pub(crate) struct OriginBody {
+    source: Box<dyn AnyBody>,
+    chunks: VecDeque<Bytes>,
+    /// Pulled, but not yet handed to the guest.
+    unread: Bytes,
+    pulled: u64,
+    limit: u64,
+    broken: bool,
+}
+
+impl OriginBody {
+    pub(crate) fn new<B>(body: B, limit: u64) -> Self
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        Self {
+            source: Box::new(body),
+            chunks: VecDeque::new(),
+            unread: Bytes::new(),
+            pulled: 0,
+            limit,
+            broken: false,
+        }
+    }
+
+    /// The next bytes, at most `max` and never empty; `None` at the end.
+    pub(crate) async fn read(&mut self, max: usize) -> Result<Option<Bytes>, PullError> {
+        if self.unread.is_empty() && !self.pull().await? {
+            return Ok(None);
+        }
+        let length = max.max(1).min(self.unread.len());
+        Ok(Some(self.unread.split_to(length)))
+    }
+
+    /// Everything that is left.
+    pub(crate) async fn read_all(&mut self, limit: usize) -> Result<Vec<u8>, PullError> {
+        if self.length().is_some_and(|length| length > limit as u64) {
+            return Err(PullError::TooLarge);
+        }
+        let mut whole = Vec::new();
+        while let Some(bytes) = self.read(usize::MAX).await? {
+            if whole.len() + bytes.len() > limit {
+                return Err(PullError::TooLarge);
+            }
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
+    }
+
+    pub(crate) fn length(&self) -> Option<u64> {
+        let source = self.source.exact_size()?;
+        Some(source.saturating_add(self.unread.len() as u64))
+    }
+
+    async fn pull(&mut self) -> Result<bool, PullError> {
+        loop {
+            if self.broken {
+                return Err(PullError::Broken);
+            }
+            let frame = std::future::poll_fn(|context| self.source.poll_chunk(context)).await;
+            let Some(frame) = frame else { return Ok(false) };
+            let Ok(frame) = frame else {
+                self.broken = true;
+                return Err(PullError::Broken);
+            };
+            // Trailers are not part of the contract; they are dropped once the hook reads that far.
+            let Ok(chunk) = frame.into_data() else { continue };
+            self.pulled = self.pulled.saturating_add(chunk.len() as u64);
+            self.chunks.push_back(chunk.clone());
+            if self.pulled > self.limit {
+                return Err(PullError::TooLarge);
+            }
+            if !chunk.is_empty() {
+                self.unread = chunk;
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Whether the origin's body failed under the guest's hands: then it must not pass as if it were whole.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// The caller's own body back, with what was read of it; `None` if `B` is not what went in.
+    pub(crate) fn finish<B: 'static>(self) -> Option<HookBody<B>> {
+        let body = *self.source.into_any().downcast::<B>().ok()?;
+        if self.chunks.is_empty() {
+            return Some(HookBody::Untouched(body));
+        }
+        Some(HookBody::Read { chunks: self.chunks, rest: body })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Full};
+
+    use super::*;
+
+    fn body(text: &'static str) -> Full<Bytes> {
+        Full::new(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn block<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    async fn whole(body: HookBody<Full<Bytes>>) -> Bytes {
+        body.collect().await.unwrap().to_bytes()
+    }
+
+    #[test]
+    fn a_body_that_nobody_reads_comes_back_untouched() {
+        let finished = OriginBody::new(body("hello"), 100).finish::<Full<Bytes>>().unwrap();
+        assert!(matches!(finished, HookBody::Untouched(_)));
+    }
+
+    #[test]
+    fn what_was_read_is_replayed_before_the_rest() {
+        block(async {
+            let mut origin = OriginBody::new(body("hello"), 100);
+            assert_eq!(origin.read(2).await.unwrap().unwrap(), "he");
+            assert_eq!(origin.length(), Some(3));
+            let finished = origin.finish::<Full<Bytes>>().unwrap();
+            assert_eq!(finished.size_hint().exact(), Some(5));
+            assert_eq!(whole(finished).await, "hello");
+        });
+    }
+
+    #[test]
+    fn read_all_refuses_before_reading_when_the_length_is_known() {
+        block(async {
+            let mut origin = OriginBody::new(body("hello"), 100);
+            assert_eq!(origin.read_all(4).await, Err(PullError::TooLarge));
+            assert_eq!(origin.read_all(5).await.unwrap(), b"hello");
+            assert_eq!(origin.read(9).await.unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn the_hook_limit_holds_whatever_the_guest_asks() {
+        block(async {
+            let mut origin = OriginBody::new(body("hello"), 4);
+            assert_eq!(origin.read(2).await, Err(PullError::TooLarge));
+        });
+    }
+}

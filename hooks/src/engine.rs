@@ -1,0 +1,176 @@
+//! The one place that configures wasmtime.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{JoinHandle, park, park_timeout};
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::error::HookError;
+use crate::host;
+use crate::state::CallState;
+use crate::workers::Workers;
+
+/// How often a running guest is looked at.
+pub(crate) const TICK: Duration = Duration::from_millis(1);
+/// Ticks without any call after which the ticker sleeps.
+const IDLE_TICKS: u32 = 200;
+/// Calls at the same time, over all hooks.
+const INSTANCES: u32 = 1000;
+/// A Rust component is its module and two small ones that tie its knots; other languages bring an adapter too.
+const CORE_INSTANCES: u32 = 4 * INSTANCES;
+/// The most that `limits.memory` may say.
+pub(crate) const MAX_MEMORY: u64 = 4 << 30;
+/// Pages of a returned instance that are wiped in place instead of given back: measured, it halves the cost of a
+/// fresh instance together with `pagemap_scan` (Linux 6.7).
+const KEEP_RESIDENT: usize = 256 << 10;
+
+/// Runs hooks: compiler, instance pool, epoch ticker, workers. One per node; clones share it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<CallState>,
+    workers: Workers,
+    ticker: Ticker,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Reserves the instance pool and starts the ticker and the workers.
+    ///
+    /// # Errors
+    /// [`HookError::Engine`] where the machine gives no address space or no threads.
+    pub fn new() -> Result<Self, HookError> {
+        let wasmtime = wasmtime::Engine::new(&config()).map_err(engine_error)?;
+        let linker = host::linker(&wasmtime).map_err(engine_error)?;
+        let workers = Workers::start().map_err(engine_error)?;
+        let ticker = Ticker::start(wasmtime.clone()).map_err(engine_error)?;
+        Ok(Self { inner: Arc::new(Inner { wasmtime, linker, workers, ticker }) })
+    }
+
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.inner.wasmtime
+    }
+
+    pub(crate) fn linker(&self) -> &Linker<CallState> {
+        &self.inner.linker
+    }
+
+    pub(crate) fn workers(&self) -> &Workers {
+        &self.inner.workers
+    }
+
+    /// Keeps the epoch going while a call runs.
+    pub(crate) fn ticking(&self) -> Ticking {
+        self.inner.ticker.shared.begin(&self.inner.ticker.thread);
+        Ticking(Arc::clone(&self.inner.ticker.shared))
+    }
+}
+
+fn engine_error(error: impl std::fmt::Display) -> HookError {
+    HookError::Engine { cause: format!("{error:#}") }
+}
+
+fn config() -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES)
+        .total_core_instances(CORE_INSTANCES)
+        .total_memories(INSTANCES)
+        .total_tables(CORE_INSTANCES)
+        .total_stacks(INSTANCES)
+        .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX))
+        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .table_keep_resident(KEEP_RESIDENT)
+        .pagemap_scan(if cfg!(target_os = "linux") { Enabled::Auto } else { Enabled::No });
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .memory_init_cow(true)
+        .epoch_interruption(true)
+        .parallel_compilation(true)
+        .wasm_component_model(true);
+    config
+}
+
+/// A thread that advances the epoch while calls run and sleeps while none does.
+struct Ticker {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    running: AtomicUsize,
+    asleep: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// Held by a call from its begin to its end.
+pub(crate) struct Ticking(Arc<Shared>);
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    fn begin(&self, thread: &JoinHandle<()>) {
+        self.running.fetch_add(1, Ordering::SeqCst);
+        // Sleeping is announced before `running` is looked at, so either side sees the other.
+        if self.asleep.load(Ordering::SeqCst) {
+            thread.thread().unpark();
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.running.load(Ordering::SeqCst) == 0 && !self.stop.load(Ordering::SeqCst)
+    }
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("selvedge-epoch".into())
+            .spawn(move || tick(&engine, &theirs))?;
+        Ok(Self { shared, thread })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        self.thread.thread().unpark();
+    }
+}
+
+fn tick(engine: &wasmtime::Engine, shared: &Shared) {
+    let mut idle = 0;
+    while !shared.stop.load(Ordering::SeqCst) {
+        park_timeout(TICK);
+        engine.increment_epoch();
+        idle = if shared.is_idle() { idle + 1 } else { 0 };
+        if idle < IDLE_TICKS {
+            continue;
+        }
+        shared.asleep.store(true, Ordering::SeqCst);
+        while shared.is_idle() {
+            park();
+        }
+        shared.asleep.store(false, Ordering::SeqCst);
+        idle = 0;
+    }
+}

@@ -1,0 +1,150 @@
+//! What can go wrong with a hook, and whose fault it is.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use crate::event::Event;
+
+/// A hook that could not be loaded or a call that failed. The call's instance is gone; the hook goes on.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// The machine or the node: no hook can run here.
+    #[error(
+        "hooks cannot run on this machine: {cause}; the pooling allocator reserves address space up front, \
+         so look at `ulimit -v` and the container's limits"
+    )]
+    Engine {
+        /// What the engine said.
+        cause: String,
+    },
+    /// The operator or the author: the component cannot serve as this hook.
+    #[error("hook {hook:?}: {cause}")]
+    Load {
+        /// Name in the config.
+        hook: String,
+        /// What is wrong and what to do.
+        cause: String,
+    },
+    /// Load: every place is taken.
+    #[error(
+        "hook {hook:?} is busy: {concurrency} calls are running already; raise limits.concurrency or try again later"
+    )]
+    Busy {
+        /// Name in the config.
+        hook: Arc<str>,
+        /// The limit that was reached.
+        concurrency: u32,
+    },
+    /// The author: the guest trapped.
+    #[error("{call} trapped: {cause}{}", call.details())]
+    Trap {
+        /// Which call.
+        call: Box<CallReport>,
+        /// The trap.
+        cause: String,
+    },
+    /// The author or the operator: too much processor time.
+    #[error("{call} used more than {limit:?} of processor time; make it cheaper or raise limits.cpu{}", call.details())]
+    Deadline {
+        /// Which call.
+        call: Box<CallReport>,
+        /// `limits.cpu`.
+        limit: Duration,
+    },
+    /// The author, or a slow origin body: too much wall-clock time.
+    #[error("{call} took longer than {limit:?}, waiting included; raise limits.wall if the origin is that slow{}", call.details())]
+    Timeout {
+        /// Which call.
+        call: Box<CallReport>,
+        /// `limits.wall`.
+        limit: Duration,
+    },
+    /// The author or the operator: too much memory.
+    #[error("{call} wanted more than {limit} of memory; make it leaner or raise limits.memory{}", call.details())]
+    Memory {
+        /// Which call.
+        call: Box<CallReport>,
+        /// `limits.memory`.
+        limit: ByteSize,
+    },
+    /// The author: the guest answered something that cannot be sent.
+    #[error("{call} gave an unusable answer: {cause}{}", call.details())]
+    Output {
+        /// Which call.
+        call: Box<CallReport>,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The author: the guest itself reported a failure.
+    #[error("{call} failed: {message}{}", call.details())]
+    Failed {
+        /// Which call.
+        call: Box<CallReport>,
+        /// The guest's words.
+        message: String,
+    },
+    /// The node: the call's task is gone, because the node is shutting down or because of a bug in it.
+    #[error("{call} was lost: {cause}{}", call.details())]
+    Lost {
+        /// Which call.
+        call: Box<CallReport>,
+        /// What happened to the task.
+        cause: String,
+    },
+}
+
+impl HookError {
+    /// The reason token for logs, metrics and `Proxy-Status`.
+    #[must_use]
+    pub fn token(&self) -> &'static str {
+        match self {
+            HookError::Engine { .. } => "hook-engine",
+            HookError::Load { .. } => "hook-load",
+            HookError::Busy { .. } => "hook-busy",
+            HookError::Trap { .. } => "hook-trap",
+            HookError::Deadline { .. } => "hook-deadline",
+            HookError::Timeout { .. } => "hook-timeout",
+            HookError::Memory { .. } => "hook-memory",
+            HookError::Output { .. } => "hook-output",
+            HookError::Failed { .. } => "hook-failed",
+            HookError::Lost { .. } => "hook-lost",
+        }
+    }
+}
+
+/// Which call failed, where in the guest, and what the guest said last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallReport {
+    /// Name in the config.
+    pub hook: Arc<str>,
+    /// The event that was being answered.
+    pub event: Event,
+    /// Guest functions, innermost first, where the component carries names.
+    pub trace: Vec<String>,
+    /// The call's last log lines, oldest first.
+    pub log: Vec<String>,
+}
+
+impl CallReport {
+    fn details(&self) -> String {
+        let mut text = String::new();
+        if !self.trace.is_empty() {
+            text.push_str("; in ");
+            text.push_str(&self.trace.join(" < "));
+        }
+        if !self.log.is_empty() {
+            text.push_str("; its last words: ");
+            text.push_str(&self.log.join(" | "));
+        }
+        text
+    }
+}
+
+impl fmt::Display for CallReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "hook {:?} at {}", self.hook, self.event)
+    }
+}

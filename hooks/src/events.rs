@@ -1,0 +1,192 @@
+//! The four events as the pipeline calls them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{request, response};
+use http_body::Body;
+
+use crate::body::{BodyError, HookBody, OriginBody};
+use crate::call::Answer;
+use crate::error::HookError;
+use crate::event::Event;
+use crate::facts::Facts;
+use crate::hook::{FailedCall, Hook};
+use crate::outcome::{OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestOutcome};
+use crate::settings::OnError;
+use crate::state::{CallState, Messages, PASSING, Response};
+
+impl Hook {
+    /// Calls the viewer-request event; a hook that does not listen goes on.
+    ///
+    /// # Errors
+    /// Any failure of the call. For `on-error = "pass"` keep a clone of the request.
+    pub async fn viewer_request(
+        &self,
+        request: request::Parts,
+        facts: &Facts,
+    ) -> Result<RequestOutcome, HookError> {
+        if !self.listens(Event::ViewerRequest) {
+            return Ok(RequestOutcome::Next(request));
+        }
+        let messages = Messages { request, response: None, body: None };
+        let (answer, mut state) = self.call(Event::ViewerRequest, messages, facts).await?;
+        match answer {
+            Answer::Respond(handle) => Ok(RequestOutcome::Respond(self.made(&mut state, handle)?)),
+            _ => Ok(RequestOutcome::Next(state.request)),
+        }
+    }
+
+    /// Calls the origin-request event; a hook that does not listen goes on.
+    ///
+    /// # Errors
+    /// Any failure of the call. For `on-error = "pass"` keep a clone of the request.
+    pub async fn origin_request(
+        &self,
+        request: request::Parts,
+        facts: &Facts,
+    ) -> Result<OriginRequestOutcome, HookError> {
+        if !self.listens(Event::OriginRequest) {
+            return Ok(OriginRequestOutcome::Next(request));
+        }
+        let messages = Messages { request, response: None, body: None };
+        let (answer, mut state) = self.call(Event::OriginRequest, messages, facts).await?;
+        match answer {
+            Answer::Respond(handle) => Ok(OriginRequestOutcome::Respond(self.made(&mut state, handle)?)),
+            Answer::RouteTo(origin) => Ok(OriginRequestOutcome::RouteTo { parts: state.request, origin }),
+            _ => Ok(OriginRequestOutcome::Next(state.request)),
+        }
+    }
+
+    /// Calls the origin-response event. `request` is the request as viewer-request hooks left it, the one that the
+    /// cache key was made of; not the one that origin-request hooks rewrote for the origin. The body is pulled only as
+    /// far as the guest reads.
+    ///
+    /// # Errors
+    /// Any failure of the call. With `on-error = "pass"` it brings the origin's response back where that is possible.
+    pub async fn origin_response<B>(
+        &self,
+        request: &request::Parts,
+        response: http::Response<B>,
+        facts: &Facts,
+    ) -> Result<OriginResponseOutcome<B>, OriginResponseFailure<B>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let (mut parts, body) = response.into_parts();
+        if !self.listens(Event::OriginResponse) {
+            let response = http::Response::from_parts(parts, HookBody::Untouched(body));
+            return Ok(OriginResponseOutcome { response, ttl: None, tags: Vec::new() });
+        }
+        let spare = (self.on_error() == OnError::Pass).then(|| parts.clone());
+        let passing = Response::new(parts.status.as_u16(), std::mem::take(&mut parts.headers));
+        let body = Some(OriginBody::new(body, self.body_limit()));
+        let messages = Messages { request: copy(request), response: Some(passing), body };
+        let finished = match self.call(Event::OriginResponse, messages, facts).await {
+            Ok((answer, state)) => self.answered(&answer, state, parts),
+            Err(failed) => Err(failed),
+        };
+        finished.map_err(|failed| OriginResponseFailure {
+            error: failed.error,
+            response: restored(spare, failed.body),
+        })
+    }
+
+    /// Calls the viewer-response event: header edits.
+    ///
+    /// # Errors
+    /// Any failure of the call. For `on-error = "pass"` keep a clone of the response head.
+    pub async fn viewer_response(
+        &self,
+        request: &request::Parts,
+        mut response: response::Parts,
+        facts: &Facts,
+    ) -> Result<response::Parts, HookError> {
+        if !self.listens(Event::ViewerResponse) {
+            return Ok(response);
+        }
+        let passing = Response::new(response.status.as_u16(), std::mem::take(&mut response.headers));
+        let messages = Messages { request: copy(request), response: Some(passing), body: None };
+        let (_, mut state) = self.call(Event::ViewerResponse, messages, facts).await?;
+        if let Some(passing) = state.take_response(PASSING) {
+            response.headers = passing.headers;
+        }
+        Ok(response)
+    }
+
+    /// A response that the guest made.
+    fn made(&self, state: &mut CallState, handle: u32) -> Result<http::Response<Bytes>, HookError> {
+        let response = state.take_response(handle).ok_or_else(|| "the response is gone".to_owned());
+        response.and_then(Response::finish).map_err(|cause| self.unusable(state, cause))
+    }
+
+    fn answered<B: 'static>(
+        &self,
+        answer: &Answer,
+        mut state: CallState,
+        parts: response::Parts,
+    ) -> Result<OriginResponseOutcome<B>, Box<FailedCall>> {
+        let handle = if let Answer::Respond(handle) = answer { *handle } else { PASSING };
+        let chosen = state.take_response(handle).ok_or_else(|| "the response is gone".to_owned());
+        let body = state.body.take();
+        let done = chosen.and_then(|chosen| {
+            if handle == PASSING && chosen.body.is_none() {
+                pass(chosen, parts, body)
+            } else {
+                replace(chosen, parts)
+            }
+        });
+        done.map_err(|cause| Box::new(FailedCall { error: self.unusable(&state, cause), body: None }))
+    }
+}
+
+/// The origin's own body under the head as edited.
+fn pass<B: 'static>(
+    chosen: Response,
+    mut parts: response::Parts,
+    body: Option<OriginBody>,
+) -> Result<OriginResponseOutcome<B>, String> {
+    let body = body.ok_or("the origin's body is gone")?;
+    if body.is_broken() {
+        return Err("the origin's body broke off while the hook read it, and the hook let it pass".to_owned());
+    }
+    // The origin's own status passes whatever it is; only an edited one is judged.
+    if chosen.status != parts.status.as_u16() {
+        parts.status = chosen.final_status()?;
+    }
+    parts.headers = chosen.headers;
+    let body = body.finish().ok_or("the origin's body changed its type")?;
+    let ttl = chosen.ttl.map(|seconds| Duration::from_secs(seconds.into()));
+    Ok(OriginResponseOutcome { response: http::Response::from_parts(parts, body), ttl, tags: chosen.tags })
+}
+
+/// A body of the hook's own; version and extensions stay the origin's.
+fn replace<B>(mut chosen: Response, mut parts: response::Parts) -> Result<OriginResponseOutcome<B>, String> {
+    let ttl = chosen.ttl.map(|seconds| Duration::from_secs(seconds.into()));
+    let tags = std::mem::take(&mut chosen.tags);
+    let (made, body) = chosen.finish()?.into_parts();
+    parts.status = made.status;
+    parts.headers = made.headers;
+    let response = http::Response::from_parts(parts, HookBody::Replaced(body));
+    Ok(OriginResponseOutcome { response, ttl, tags })
+}
+
+/// The origin's response as it was, for a node that passes over a failed hook.
+fn restored<B: 'static>(
+    head: Option<response::Parts>,
+    body: Option<OriginBody>,
+) -> Option<Box<http::Response<HookBody<B>>>> {
+    let body = body.filter(|body| !body.is_broken())?.finish()?;
+    Some(Box::new(http::Response::from_parts(head?, body)))
+}
+
+/// A request for a guest that may only read it; extensions are the node's own affair.
+fn copy(request: &request::Parts) -> request::Parts {
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = request.method.clone();
+    parts.uri = request.uri.clone();
+    parts.version = request.version;
+    parts.headers = request.headers.clone();
+    parts
+}

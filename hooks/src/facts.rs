@@ -1,0 +1,25 @@
+//! What a hook may know beside the messages themselves.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Facts about the viewer, the node and the request. Cheap to clone: every call keeps a copy.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// The viewer's address, after trusted peers were believed.
+    pub viewer_address: IpAddr,
+    /// ISO 3166-1 alpha-2, upper case, where the geo database knows.
+    pub country: Option<Arc<str>>,
+    /// `TLSv1.2` or `TLSv1.3`; `None` over plain HTTP.
+    pub tls_version: Option<&'static str>,
+    /// The protocol that the viewer speaks.
+    pub http_version: http::Version,
+    /// The id in `X-Request-Id` and the logs.
+    pub request_id: Arc<str>,
+    /// The node's name.
+    pub node: Arc<str>,
+    /// The site's name in the config.
+    pub site: Arc<str>,
+    /// The route's path pattern.
+    pub route: Arc<str>,
+}

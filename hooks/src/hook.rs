@@ -1,0 +1,208 @@
+//! A loaded hook, and how one call of it is run.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use wasmtime::component::Component;
+
+use crate::body::OriginBody;
+use crate::builtin;
+use crate::call::{self, Answer, Ended, Exports};
+use crate::engine::{Engine, MAX_MEMORY};
+use crate::error::HookError;
+use crate::event::Event;
+use crate::facts::Facts;
+use crate::log::CallLog;
+use crate::meter::{MemoryLimit, Meter};
+use crate::report::Reporter;
+use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
+use crate::state::{CallState, Messages, Surroundings};
+
+/// A component that is compiled, checked and ready to be called. Clones share it.
+#[derive(Clone)]
+pub struct Hook {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: Arc<str>,
+    engine: Engine,
+    exports: Exports,
+    events: Vec<Event>,
+    limits: LimitSettings,
+    on_error: OnError,
+    config: Arc<BTreeMap<String, String>>,
+    places: Arc<Semaphore>,
+}
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Hook").field("name", &self.inner.name).finish_non_exhaustive()
+    }
+}
+
+impl Hook {
+    /// Reads, compiles and checks a component: a second or more of work, for start and reload only.
+    ///
+    /// # Errors
+    /// [`HookError::Load`] when the file cannot be read, is no component, imports what a node does not offer, lacks
+    /// the export of an event in `on`, or a limit is out of its range.
+    pub fn load(engine: &Engine, name: &str, settings: &HookSettings) -> Result<Self, HookError> {
+        let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
+        check_limits(&settings.limits).map_err(refuse)?;
+        let source = &settings.wasm;
+        let bytes = read(source).map_err(refuse)?;
+        if bytes.starts_with(b"\0asm\x01\0\0\0") {
+            return Err(refuse(format!(
+                "{source} is a core module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+            )));
+        }
+        let component = Component::from_binary(engine.wasmtime(), &bytes)
+            .map_err(|error| refuse(format!("{source} is not a usable component: {error:#}")))?;
+        let ready = engine.linker().instantiate_pre(&component).map_err(|error| {
+            refuse(format!(
+                "{source} imports something that this node does not offer (see hooks/wit): {error:#}"
+            ))
+        })?;
+        let exports = Exports::find(&ready, &settings.on).map_err(|(event, error)| {
+            refuse(format!(
+                "{source} does not export selvedge:edge/{event}@0.1.0 as hooks/wit has it; take {event} out of `on` or add the export: {error:#}"
+            ))
+        })?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                name: name.into(),
+                engine: engine.clone(),
+                exports,
+                events: settings.on.clone(),
+                places: Arc::new(Semaphore::new(settings.limits.concurrency as usize)),
+                limits: settings.limits.clone(),
+                on_error: settings.on_error,
+                config: Arc::new(settings.config.clone()),
+            }),
+        })
+    }
+
+    /// The name in the config.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Whether the hook is to be called at this event.
+    #[must_use]
+    pub fn listens(&self, event: Event) -> bool {
+        self.inner.events.contains(&event)
+    }
+
+    /// What the node does when a call fails.
+    #[must_use]
+    pub fn on_error(&self) -> OnError {
+        self.inner.on_error
+    }
+
+    /// Runs one call. A failure brings the origin's body back where the call's state survived.
+    pub(crate) async fn call(
+        &self,
+        event: Event,
+        messages: Messages,
+        facts: &Facts,
+    ) -> Result<(Answer, CallState), Box<FailedCall>> {
+        let inner = &self.inner;
+        let limits = &inner.limits;
+        let Ok(place) = Arc::clone(&inner.places).try_acquire_owned() else {
+            let error = HookError::Busy { hook: Arc::clone(&inner.name), concurrency: limits.concurrency };
+            return Err(Box::new(FailedCall { error, body: messages.body }));
+        };
+        let log = CallLog::default();
+        let state = CallState::new(event, messages, self.surroundings(facts, &log));
+        let meter = Arc::new(Meter::new(limits.cpu));
+        let store = call::store(inner.engine.wasmtime(), state, Arc::clone(&meter));
+        let ticking = inner.engine.ticking();
+        let callee = Arc::clone(inner);
+        let call = Box::pin(async move {
+            let ended = callee.exports.perform(store).await;
+            drop((place, ticking));
+            ended
+        });
+        let ran = inner.engine.workers().run(limits.wall, &meter, call).await;
+        let reporter = Reporter { hook: &inner.name, event, limits, log: &log };
+        match ran {
+            Ok(Ended { answer: Ok(Answer::Failed(message)), state }) => {
+                Err(Box::new(FailedCall { error: reporter.failed(message), body: state.body }))
+            }
+            Ok(Ended { answer: Ok(answer), state }) => Ok((answer, state)),
+            Ok(Ended { answer: Err(error), state }) => {
+                Err(Box::new(FailedCall { error: reporter.stopped(&error, &state.memory), body: state.body }))
+            }
+            Err(lost) => Err(Box::new(FailedCall { error: reporter.lost(lost), body: None })),
+        }
+    }
+
+    /// An answer that cannot be sent.
+    pub(crate) fn unusable(&self, state: &CallState, cause: String) -> HookError {
+        let Inner { name, limits, .. } = &*self.inner;
+        Reporter { hook: name, event: state.event, limits, log: &state.log }.unusable(cause)
+    }
+
+    pub(crate) fn body_limit(&self) -> u64 {
+        self.inner.limits.body.as_u64()
+    }
+
+    fn surroundings(&self, facts: &Facts, log: &CallLog) -> Surroundings {
+        let limits = &self.inner.limits;
+        Surroundings {
+            facts: facts.clone(),
+            config: Arc::clone(&self.inner.config),
+            log: log.clone(),
+            deadline: Instant::now() + limits.wall,
+            memory: MemoryLimit::new(limits.memory.as_u64()),
+            output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
+        }
+    }
+}
+
+/// A call that failed, and the origin's body if it is still there.
+pub(crate) struct FailedCall {
+    pub(crate) error: HookError,
+    pub(crate) body: Option<OriginBody>,
+}
+
+impl From<Box<FailedCall>> for HookError {
+    fn from(failed: Box<FailedCall>) -> Self {
+        failed.error
+    }
+}
+
+fn read(source: &WasmSource) -> Result<Cow<'static, [u8]>, String> {
+    match source {
+        WasmSource::File(path) => std::fs::read(path)
+            .map(Cow::Owned)
+            .map_err(|error| format!("cannot read {source}: {error}; build the hook, or correct `wasm`")),
+        WasmSource::Builtin(name) => builtin::component(name)
+            .map(Cow::Borrowed)
+            .ok_or_else(|| format!("there is no {source}; this node carries builtin:thumbnail")),
+    }
+}
+
+fn check_limits(limits: &LimitSettings) -> Result<(), String> {
+    /// Longer is no limit any more, and clocks overflow.
+    const MAX_TIME: Duration = Duration::from_secs(3600);
+
+    for (name, time) in [("cpu", limits.cpu), ("wall", limits.wall)] {
+        if time.is_zero() || time > MAX_TIME {
+            return Err(format!("limits.{name} is {time:?}; it must be more than 0s and at most 1h"));
+        }
+    }
+    if limits.memory.as_u64() > MAX_MEMORY {
+        return Err(format!("limits.memory is {}; an instance can have 4GiB at most", limits.memory));
+    }
+    if limits.concurrency == 0 {
+        return Err("limits.concurrency is 0; at least one call must be allowed".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The request for the guest.
+
+use http::header::HOST;
+use http::uri::{PathAndQuery, Uri};
+use wasmtime::component::Resource;
+
+use crate::bindings::selvedge::edge::types::{EditError, HostRequest, Request};
+use crate::headers::{self, Edit, Message};
+use crate::host::{entries, first, values};
+use crate::state::CallState;
+
+/// As long as a viewer's own URL may be.
+const MAX_URL_BYTES: usize = 8 << 10;
+
+impl HostRequest for CallState {
+    fn method(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
+        Ok(self.request.method.as_str().to_owned())
+    }
+
+    fn scheme(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
+        let by_tls = if self.facts.tls_version.is_some() { "https" } else { "http" };
+        Ok(self.request.uri.scheme_str().unwrap_or(by_tls).to_owned())
+    }
+
+    fn authority(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
+        let from_uri = self.request.uri.authority().map(|authority| authority.as_str().to_owned());
+        let from_host =
+            || self.request.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+        Ok(from_uri.or_else(from_host).unwrap_or_default())
+    }
+
+    fn path(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
+        Ok(self.request.uri.path().to_owned())
+    }
+
+    fn query(&mut self, _: Resource<Request>) -> wasmtime::Result<Option<String>> {
+        Ok(self.request.uri.query().map(str::to_owned))
+    }
+
+    fn set_path(&mut self, _: Resource<Request>, path: String) -> wasmtime::Result<Result<(), EditError>> {
+        if !is_path(&path) {
+            return Ok(Err(EditError::InvalidSyntax));
+        }
+        let query = self.request.uri.query().map(str::to_owned);
+        Ok(self.set_target(&path, query.as_deref()))
+    }
+
+    fn set_query(
+        &mut self,
+        _: Resource<Request>,
+        query: Option<String>,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        if query.as_deref().is_some_and(|query| !is_query(query)) {
+            return Ok(Err(EditError::InvalidSyntax));
+        }
+        let path = self.request.uri.path().to_owned();
+        Ok(self.set_target(&path, query.as_deref()))
+    }
+
+    fn header(&mut self, _: Resource<Request>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(first(&self.request.headers, &name))
+    }
+
+    fn header_values(&mut self, _: Resource<Request>, name: String) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(values(&self.request.headers, &name))
+    }
+
+    fn headers(&mut self, _: Resource<Request>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
+        Ok(entries(&self.request.headers))
+    }
+
+    fn set_header(
+        &mut self,
+        _: Resource<Request>,
+        name: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        Ok(self.edit_request(&name, Edit::Set(value)))
+    }
+
+    fn append_header(
+        &mut self,
+        _: Resource<Request>,
+        name: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        Ok(self.edit_request(&name, Edit::Append(value)))
+    }
+
+    fn remove_header(
+        &mut self,
+        _: Resource<Request>,
+        name: String,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        Ok(self.edit_request(&name, Edit::Remove))
+    }
+
+    fn drop(&mut self, _: Resource<Request>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl CallState {
+    fn edit_request(&mut self, name: &str, edit: Edit) -> Result<(), EditError> {
+        headers::edit(&mut self.request.headers, Message::Request, self.event, name, edit)
+    }
+
+    fn set_target(&mut self, path: &str, query: Option<&str>) -> Result<(), EditError> {
+        if !headers::is_editable(Message::Request, self.event) {
+            return Err(EditError::Forbidden);
+        }
+        if path.len() + query.map_or(0, str::len) > MAX_URL_BYTES {
+            return Err(EditError::TooLarge);
+        }
+        let target = match query {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let target = PathAndQuery::from_maybe_shared(bytes::Bytes::from(target))
+            .map_err(|_| EditError::InvalidSyntax)?;
+        let mut parts = std::mem::take(&mut self.request.uri).into_parts();
+        let old = parts.path_and_query.replace(target);
+        match Uri::from_parts(parts) {
+            Ok(uri) => {
+                self.request.uri = uri;
+                Ok(())
+            }
+            // Cannot happen: only a valid path was exchanged. Were it to, the request keeps a target.
+            Err(_) => {
+                self.request.uri = old.map(Uri::from).unwrap_or_default();
+                Err(EditError::InvalidSyntax)
+            }
+        }
+    }
+}
+
+/// A path without dot segments: what a hook sets is what the key and the origin see (RFC 3986 sections 3.3 and 6.2.2.3).
+fn is_path(path: &str) -> bool {
+    let is_dots = |segment: &str| {
+        let plain = segment.replace("%2e", ".").replace("%2E", ".");
+        plain == "." || plain == ".."
+    };
+    path.starts_with('/')
+        && path.bytes().all(is_target_byte)
+        && !path.contains('?')
+        && !path.split('/').any(is_dots)
+}
+
+fn is_query(query: &str) -> bool {
+    query.bytes().all(is_target_byte)
+}
+
+/// Visible ASCII but the fragment's sign and what RFC 3986 never allows in a target.
+fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+        && !matches!(byte, b'#' | b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_with_dot_segments_fragments_or_control_bytes_are_refused() {
+        for path in ["/", "/img/cat.jpg", "/a//b", "/a;x=1", "/a%20b", "/...", "/.well-known/x"] {
+            assert!(is_path(path), "{path}");
+        }
+        for path in
+            ["", "img", "/a?b", "/a#b", "/a b", "/a\nb", "/é", "/../x", "/a/..", "/%2e%2E/x", "/./x", "/a\\b"]
+        {
+            assert!(!is_path(path), "{path}");
+        }
+        assert!(is_query("w=1&h=2?"));
+        assert!(!is_query("a b") && !is_query("a#b"));
+    }
+}

@@ -1,0 +1,196 @@
+//! Responses and the origin's body for the guest.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use wasmtime::component::Resource;
+
+use crate::bindings::selvedge::edge::types::{
+    BodyError, BodyReader, EditError, HostBodyReader, HostResponse, Response,
+};
+use crate::body::{OriginBody, PullError};
+use crate::event::Event;
+use crate::headers::{self, Edit, Message};
+use crate::host::{entries, first, values};
+use crate::state::{self, CallState, PASSING};
+
+const MAX_TAGS: usize = 50;
+const MAX_TAG_BYTES: usize = 256;
+
+impl HostResponse for CallState {
+    fn new(&mut self, status: u16) -> wasmtime::Result<Resource<Response>> {
+        let handle = self.add_response(state::Response::new(status, HeaderMap::new()))?;
+        Ok(Resource::new_own(handle))
+    }
+
+    fn status(&mut self, response: Resource<Response>) -> wasmtime::Result<u16> {
+        Ok(self.response(response.rep())?.status)
+    }
+
+    fn set_status(
+        &mut self,
+        response: Resource<Response>,
+        status: u16,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        if self.event == Event::ViewerResponse {
+            return Ok(Err(EditError::Forbidden));
+        }
+        let response = self.response(response.rep())?;
+        if !(200..=599).contains(&status) {
+            return Ok(Err(EditError::InvalidSyntax));
+        }
+        response.status = status;
+        Ok(Ok(()))
+    }
+
+    fn header(&mut self, response: Resource<Response>, name: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(first(&self.response(response.rep())?.headers, &name))
+    }
+
+    fn header_values(
+        &mut self,
+        response: Resource<Response>,
+        name: String,
+    ) -> wasmtime::Result<Vec<Vec<u8>>> {
+        Ok(values(&self.response(response.rep())?.headers, &name))
+    }
+
+    fn headers(&mut self, response: Resource<Response>) -> wasmtime::Result<Vec<(String, Vec<u8>)>> {
+        Ok(entries(&self.response(response.rep())?.headers))
+    }
+
+    fn set_header(
+        &mut self,
+        response: Resource<Response>,
+        name: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        self.edit_response(&response, &name, Edit::Set(value))
+    }
+
+    fn append_header(
+        &mut self,
+        response: Resource<Response>,
+        name: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        self.edit_response(&response, &name, Edit::Append(value))
+    }
+
+    fn remove_header(
+        &mut self,
+        response: Resource<Response>,
+        name: String,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        self.edit_response(&response, &name, Edit::Remove)
+    }
+
+    fn body(&mut self, response: Resource<Response>) -> wasmtime::Result<Option<Resource<BodyReader>>> {
+        if response.rep() != PASSING || self.body.is_none() || self.body_taken {
+            return Ok(None);
+        }
+        self.body_taken = true;
+        Ok(Some(Resource::new_own(0)))
+    }
+
+    fn set_body(
+        &mut self,
+        response: Resource<Response>,
+        body: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), BodyError>> {
+        if self.event == Event::ViewerResponse {
+            return Ok(Err(BodyError::Broken));
+        }
+        if body.len() > self.output {
+            return Ok(Err(BodyError::TooLarge));
+        }
+        self.response(response.rep())?.body = Some(Bytes::from(body));
+        Ok(Ok(()))
+    }
+
+    fn set_ttl(
+        &mut self,
+        response: Resource<Response>,
+        seconds: u32,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        if self.event != Event::OriginResponse {
+            return Ok(Err(EditError::Forbidden));
+        }
+        self.response(response.rep())?.ttl = Some(seconds);
+        Ok(Ok(()))
+    }
+
+    fn add_tag(
+        &mut self,
+        response: Resource<Response>,
+        tag: String,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        if self.event != Event::OriginResponse {
+            return Ok(Err(EditError::Forbidden));
+        }
+        if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Err(EditError::InvalidSyntax));
+        }
+        let tags = &mut self.response(response.rep())?.tags;
+        if tag.len() > MAX_TAG_BYTES || tags.len() >= MAX_TAGS {
+            return Ok(Err(EditError::TooLarge));
+        }
+        tags.push(tag);
+        Ok(Ok(()))
+    }
+
+    fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
+        self.take_response(response.rep());
+        Ok(())
+    }
+}
+
+impl HostBodyReader for CallState {
+    async fn read(
+        &mut self,
+        _: Resource<BodyReader>,
+        max: u32,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, BodyError>> {
+        let chunk = self.origin_body()?.read(max as usize).await;
+        Ok(chunk.map(|chunk| chunk.map(Vec::from)).map_err(body_error))
+    }
+
+    async fn read_all(
+        &mut self,
+        _: Resource<BodyReader>,
+        limit: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+        Ok(self.origin_body()?.read_all(limit as usize).await.map_err(body_error))
+    }
+
+    fn length(&mut self, _: Resource<BodyReader>) -> wasmtime::Result<Option<u64>> {
+        Ok(self.origin_body()?.length())
+    }
+
+    fn drop(&mut self, _: Resource<BodyReader>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl CallState {
+    fn edit_response(
+        &mut self,
+        response: &Resource<Response>,
+        name: &str,
+        edit: Edit,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        let event = self.event;
+        let headers = &mut self.response(response.rep())?.headers;
+        Ok(headers::edit(headers, Message::Response, event, name, edit))
+    }
+
+    fn origin_body(&mut self) -> wasmtime::Result<&mut OriginBody> {
+        self.body.as_mut().ok_or_else(|| wasmtime::Error::msg("this event has no body"))
+    }
+}
+
+fn body_error(error: PullError) -> BodyError {
+    match error {
+        PullError::TooLarge => BodyError::TooLarge,
+        PullError::Broken => BodyError::Broken,
+    }
+}

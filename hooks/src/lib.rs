@@ -1,0 +1,34 @@
+//! The programmable edge: WebAssembly components that answer four events of a request's life.
+//!
+//! The contract is `hooks/wit/edge.wit`; `hooks/README.md` is the guide for those who write hooks. This room is the
+//! only one that knows wasmtime. It decides nothing about the request: each event returns what the hook wants.
+#![forbid(unsafe_code)]
+
+mod bindings;
+mod body;
+mod builtin;
+mod call;
+mod engine;
+mod error;
+mod event;
+mod events;
+mod facts;
+mod headers;
+mod hook;
+mod host;
+mod log;
+mod meter;
+mod outcome;
+mod report;
+mod settings;
+mod state;
+mod workers;
+
+pub use body::{BodyError, HookBody};
+pub use engine::Engine;
+pub use error::{CallReport, HookError};
+pub use event::Event;
+pub use facts::Facts;
+pub use hook::Hook;
+pub use outcome::{OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestOutcome};
+pub use settings::{HookSettings, LimitSettings, OnError, WasmSource};

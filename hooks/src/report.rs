@@ -1,0 +1,81 @@
+//! From what stopped a call to an error that says what to do.
+
+use std::sync::Arc;
+
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use crate::error::{CallReport, HookError};
+use crate::event::Event;
+use crate::log::CallLog;
+use crate::meter::{DeadlineReached, MemoryLimit};
+use crate::settings::LimitSettings;
+use crate::workers::Lost;
+
+/// Functions in a report; a deep recursion would fill pages.
+const MAX_FRAMES: usize = 12;
+
+/// Makes the errors of one call.
+pub(crate) struct Reporter<'a> {
+    pub(crate) hook: &'a Arc<str>,
+    pub(crate) event: Event,
+    pub(crate) limits: &'a LimitSettings,
+    pub(crate) log: &'a CallLog,
+}
+
+impl Reporter<'_> {
+    pub(crate) fn failed(&self, message: String) -> HookError {
+        HookError::Failed { call: self.call(Vec::new()), message }
+    }
+
+    pub(crate) fn unusable(&self, cause: String) -> HookError {
+        HookError::Output { call: self.call(Vec::new()), cause }
+    }
+
+    pub(crate) fn lost(&self, lost: Lost) -> HookError {
+        let call = self.call(Vec::new());
+        match lost {
+            Lost::Timeout => HookError::Timeout { call, limit: self.limits.wall },
+            Lost::Task(error) => HookError::Lost { call, cause: error.to_string() },
+        }
+    }
+
+    /// What the engine says of a call that it stopped.
+    pub(crate) fn stopped(&self, error: &wasmtime::Error, memory: &MemoryLimit) -> HookError {
+        if error.is::<PoolConcurrencyLimitError>() {
+            return HookError::Busy { hook: Arc::clone(self.hook), concurrency: self.limits.concurrency };
+        }
+        let call = self.call(trace(error));
+        if error.is::<DeadlineReached>() {
+            return HookError::Deadline { call, limit: self.limits.cpu };
+        }
+        // A guest whose allocation fails traps on its own account; what it wanted is the better answer.
+        if memory.was_refused() {
+            return HookError::Memory { call, limit: self.limits.memory };
+        }
+        if let Some(exit) = error.downcast_ref::<I32Exit>() {
+            return HookError::Trap { call, cause: format!("it called exit({})", exit.0) };
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(trap) => HookError::Trap { call, cause: trap.to_string() },
+            None => HookError::Output { call, cause: error.root_cause().to_string() },
+        }
+    }
+
+    fn call(&self, trace: Vec<String>) -> Box<CallReport> {
+        Box::new(CallReport {
+            hook: Arc::clone(self.hook),
+            event: self.event,
+            trace,
+            log: self.log.last_lines(),
+        })
+    }
+}
+
+/// Function names, innermost first. The engine's own rendering is taken apart because it demangles.
+fn trace(error: &wasmtime::Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let rendered = backtrace.to_string();
+    let names = rendered.lines().filter_map(|line| line.split_once(" - ").map(|(_, name)| name.to_owned()));
+    names.take(MAX_FRAMES).collect()
+}

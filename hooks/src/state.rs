@@ -1,0 +1,160 @@
+//! All that one call can see: it is made for the call and dropped with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
+use http::{StatusCode, request};
+use tokio::time::Instant;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::body::OriginBody;
+use crate::event::Event;
+use crate::facts::Facts;
+use crate::log::CallLog;
+use crate::meter::MemoryLimit;
+
+/// Handle of the response that passes by.
+pub(crate) const PASSING: u32 = 0;
+/// Responses that one call may make.
+const MAX_RESPONSES: usize = 64;
+/// Streams, pollables and the like that a guest may hold through WASI.
+const MAX_WASI_RESOURCES: usize = 1024;
+
+/// The data of a call's store.
+pub(crate) struct CallState {
+    pub(crate) event: Event,
+    pub(crate) request: request::Parts,
+    /// A handle is an index; a place is empty once its response was dropped.
+    responses: Vec<Option<Response>>,
+    pub(crate) body: Option<OriginBody>,
+    pub(crate) body_taken: bool,
+    pub(crate) facts: Facts,
+    pub(crate) config: Arc<BTreeMap<String, String>>,
+    pub(crate) log: CallLog,
+    pub(crate) deadline: Instant,
+    pub(crate) memory: MemoryLimit,
+    /// Most bytes of a body that the guest makes.
+    pub(crate) output: usize,
+    /// Made when the guest first asks for something of WASI: most header hooks never do.
+    wasi: Option<Box<(WasiCtx, ResourceTable)>>,
+}
+
+/// A response in a guest's hands.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) ttl: Option<u32>,
+    pub(crate) tags: Vec<String>,
+}
+
+impl Response {
+    pub(crate) fn new(status: u16, headers: HeaderMap) -> Self {
+        Self { status, headers, body: None, ttl: None, tags: Vec::new() }
+    }
+
+    /// The status as one that may be sent, or why not.
+    pub(crate) fn final_status(&self) -> Result<StatusCode, String> {
+        match StatusCode::from_u16(self.status) {
+            Ok(status) if (200..=599).contains(&self.status) => Ok(status),
+            _ => Err(format!("status {}: a final answer has 200 to 599", self.status)),
+        }
+    }
+
+    /// The response with a body of the guest's own (RFC 9110 sections 15.3.5 and 15.4.5: 204 and 304 have none).
+    pub(crate) fn finish(mut self) -> Result<http::Response<Bytes>, String> {
+        let status = self.final_status()?;
+        let body = self.body.unwrap_or_default();
+        if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
+            if !body.is_empty() {
+                return Err(format!("status {status} has no body, but the hook gave {} bytes", body.len()));
+            }
+            self.headers.remove(CONTENT_LENGTH);
+        } else {
+            self.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        }
+        let mut response = http::Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = self.headers;
+        Ok(response)
+    }
+}
+
+/// What a call is about.
+pub(crate) struct Messages {
+    pub(crate) request: request::Parts,
+    pub(crate) response: Option<Response>,
+    pub(crate) body: Option<OriginBody>,
+}
+
+/// What a call may use and know.
+pub(crate) struct Surroundings {
+    pub(crate) facts: Facts,
+    pub(crate) config: Arc<BTreeMap<String, String>>,
+    pub(crate) log: CallLog,
+    pub(crate) deadline: Instant,
+    pub(crate) memory: MemoryLimit,
+    pub(crate) output: usize,
+}
+
+impl CallState {
+    pub(crate) fn new(event: Event, messages: Messages, around: Surroundings) -> Self {
+        Self {
+            event,
+            request: messages.request,
+            responses: vec![messages.response],
+            body: messages.body,
+            body_taken: false,
+            facts: around.facts,
+            config: around.config,
+            log: around.log,
+            deadline: around.deadline,
+            memory: around.memory,
+            output: around.output,
+            wasi: None,
+        }
+    }
+
+    pub(crate) fn add_response(&mut self, response: Response) -> wasmtime::Result<u32> {
+        if self.responses.len() > MAX_RESPONSES {
+            return Err(wasmtime::Error::msg(format!("more than {MAX_RESPONSES} responses in one call")));
+        }
+        let handle = u32::try_from(self.responses.len())?;
+        self.responses.push(Some(response));
+        Ok(handle)
+    }
+
+    pub(crate) fn response(&mut self, handle: u32) -> wasmtime::Result<&mut Response> {
+        let place = self.responses.get_mut(handle as usize);
+        place.and_then(Option::as_mut).ok_or_else(|| wasmtime::Error::msg("that response is gone"))
+    }
+
+    pub(crate) fn take_response(&mut self, handle: u32) -> Option<Response> {
+        self.responses.get_mut(handle as usize).and_then(Option::take)
+    }
+}
+
+impl WasiView for CallState {
+    /// Clock and random numbers, and output to the log: no files, no sockets, no environment, no arguments.
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let log = &self.log;
+        let wasi = self.wasi.get_or_insert_with(|| {
+            let context = WasiCtx::builder()
+                .stdout(log.clone())
+                .stderr(log.clone())
+                .allow_tcp(false)
+                .allow_udp(false)
+                .allow_ip_name_lookup(false)
+                .max_random_size(1 << 20)
+                .build();
+            let mut table = ResourceTable::new();
+            table.set_max_capacity(MAX_WASI_RESOURCES);
+            Box::new((context, table))
+        });
+        WasiCtxView { ctx: &mut wasi.0, table: &mut wasi.1 }
+    }
+}

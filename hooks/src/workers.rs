@@ -1,0 +1,119 @@
+//! Where calls run.
+//!
+//! The node has one runtime per core, and a cache hit must not wait behind a thumbnail. Most calls need microseconds:
+//! they begin and end on the core that asks, without a hand-off. A call that is still computing at its first epoch tick
+//! (1 to 2 ms) is heavy: the engine makes it yield there, and the rest of it moves to this room's own threads, one per
+//! core and a little nicer than the cores' own, where heavy calls share the time tick by tick. So an unlucky neighbour
+//! waits 2 ms once, not 30, and a hundred thumbnails in flight leave the cores to the operating system's fair share.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::task::{JoinError, JoinHandle};
+
+use crate::meter::Meter;
+
+/// Niceness of the workers: about a third of the weight of a core's own thread when both want the processor.
+const NICENESS: i32 = 5;
+
+/// The threads for heavy calls.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    /// `None` only while it is being dropped.
+    runtime: Option<Runtime>,
+}
+
+/// How a call can end without an answer.
+#[derive(Debug)]
+pub(crate) enum Lost {
+    /// The wall clock ran out.
+    Timeout,
+    /// Its task panicked or was cancelled.
+    Task(JoinError),
+}
+
+type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+impl Workers {
+    pub(crate) fn start() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(available_parallelism().map_or(1, usize::from))
+            .thread_name("selvedge-hook")
+            .on_thread_start(|| {
+                // Without the right to be nicer the work is done all the same.
+                let _ = rustix::process::nice(NICENESS);
+            })
+            .enable_time()
+            .build()?;
+        Ok(Self { runtime: Some(runtime) })
+    }
+
+    /// Runs a call to its end or until `wall` is over; dropping the future ends the call at its next tick.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        wall: Duration,
+        meter: &Arc<Meter>,
+        mut call: Call<T>,
+    ) -> Result<T, Lost> {
+        let all = async {
+            if let Some(answer) = begin(&mut call, meter).await {
+                return Ok(answer);
+            }
+            match &self.runtime {
+                Some(runtime) => Heavy(runtime.spawn(metered(call, Arc::clone(meter)))).answer().await,
+                None => Ok(call.await),
+            }
+        };
+        tokio::time::timeout(wall, all).await.unwrap_or(Err(Lost::Timeout))
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Runs the call here until it ends, or until it is heavy (`None`).
+async fn begin<T>(call: &mut Call<T>, meter: &Meter) -> Option<T> {
+    poll_fn(|context| match call.as_mut().poll(context) {
+        Poll::Ready(answer) => Poll::Ready(Some(answer)),
+        Poll::Pending if meter.is_heavy() => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// The call with its processor time counted, on whichever worker polls it.
+async fn metered<T>(mut call: Call<T>, meter: Arc<Meter>) -> T {
+    poll_fn(|context| {
+        meter.resume();
+        let answer = call.as_mut().poll(context);
+        meter.pause();
+        answer
+    })
+    .await
+}
+
+/// A heavy call's task; ends it when nobody waits any more.
+struct Heavy<T>(JoinHandle<T>);
+
+impl<T> Heavy<T> {
+    async fn answer(mut self) -> Result<T, Lost> {
+        (&mut self.0).await.map_err(Lost::Task)
+    }
+}
+
+impl<T> Drop for Heavy<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
