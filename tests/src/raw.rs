@@ -38,9 +38,9 @@ impl RawConnection {
         let what = format!("{needle:?} to arrive");
         within(&what, async {
             while !self.text().contains(needle) {
-                let mut buffer = [0; 4096];
-                match self.stream.read(&mut buffer).await {
-                    Ok(count) if count > 0 => self.received.extend_from_slice(&buffer[..count]),
+                self.received.reserve(4096);
+                match self.stream.read_buf(&mut self.received).await {
+                    Ok(count) if count > 0 => {}
                     end => {
                         panic!("the connection ended ({end:?}) before {needle:?}; it said:\n{}", self.text())
                     }

@@ -94,16 +94,18 @@ impl Viewer {
     /// # Errors
     /// When TCP, TLS or HTTP cannot be established.
     pub async fn connect(&self) -> io::Result<Connection> {
-        within("a connection", async {
-            let stream = TcpStream::connect(self.address).await?;
-            stream.set_nodelay(true)?;
-            let Some(tls) = &self.tls else {
-                return self.speak(stream).await;
-            };
-            let connector = TlsConnector::from(Arc::new(self.tls_settings(tls)));
-            self.speak(connector.connect(tls.name.clone(), stream).await?).await
-        })
-        .await
+        // Boxed: the states of a TLS handshake would make every story's own future large.
+        within("a connection", Box::pin(self.dial())).await
+    }
+
+    async fn dial(&self) -> io::Result<Connection> {
+        let stream = TcpStream::connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else {
+            return self.speak(stream).await;
+        };
+        let connector = TlsConnector::from(Arc::new(self.tls_settings(tls)));
+        self.speak(connector.connect(tls.name.clone(), stream).await?).await
     }
 
     fn tls_settings(&self, tls: &Tls) -> rustls::ClientConfig {

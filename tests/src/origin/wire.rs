@@ -133,11 +133,10 @@ impl<'script> Wire<'script> {
     }
 
     async fn read_more(&mut self) -> Option<()> {
-        let mut buffer = [0; 16 * 1024];
-        match self.stream.read(&mut buffer).await {
+        self.ahead.reserve(16 * 1024);
+        match self.stream.read_buf(&mut self.ahead).await {
             Ok(count) if count > 0 => {
                 self.bytes.fetch_add(count, Ordering::SeqCst);
-                self.ahead.extend_from_slice(&buffer[..count]);
                 Some(())
             }
             _ => None,
