@@ -1,5 +1,6 @@
 //! What an operator says about origins and origin groups.
 
+mod duration;
 mod group;
 mod url;
 
@@ -19,11 +20,11 @@ pub struct OriginSettings {
     /// `http://` or `https://`, host, optional port and path prefix: `https://app.internal:8443/site`.
     pub url: OriginUrl,
     /// How long one connection attempt may take: name, TCP and TLS together.
-    #[serde(default = "connect_timeout", with = "positive_duration")]
+    #[serde(default = "connect_timeout", with = "duration::timeout")]
     #[schemars(with = "String")]
     pub connect_timeout: Duration,
     /// How long the origin may be silent: before the head of its answer is complete, and between two pieces of the body.
-    #[serde(default = "response_timeout", with = "positive_duration")]
+    #[serde(default = "response_timeout", with = "duration::timeout")]
     #[schemars(with = "String")]
     pub response_timeout: Duration,
     /// How often a connection is attempted before this origin counts as failed. At least 1.
@@ -69,7 +70,7 @@ impl OriginSettings {
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct PoolSettings {
     /// How long an unused connection is kept. Best a little shorter than the origin's own keep-alive timeout.
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "duration::span")]
     #[schemars(with = "String")]
     pub idle: Duration,
     /// How many unused connections are kept per core; 0 closes every connection after its answer.
@@ -129,27 +130,6 @@ fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Er
     }
 }
 
-/// A duration with a unit that is longer than nothing: a timeout of zero fails every request.
-mod positive_duration {
-    use std::time::Duration;
-
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        humantime_serde::serialize(value, serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let value: Duration = humantime_serde::deserialize(deserializer)?;
-        if value.is_zero() {
-            return Err(serde::de::Error::custom(
-                "a timeout of zero fails every request: give it a length, as in \"3s\"",
-            ));
-        }
-        Ok(value)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +171,9 @@ mod tests {
         for (line, reason) in [
             ("conect-timeout = \"3s\"", "unknown field"),
             ("connect-timeout = \"0s\"", "timeout of zero"),
-            ("response-timeout = 5", "string"),
+            ("response-timeout = 5", "expected a duration"),
+            ("response-timeout = \"9000000000000s\"", "longer than a day"),
+            ("pool = { idle = \"9000000000000s\" }", "longer than a year"),
             ("attempts = 0", "at least 1"),
             ("pool = { max = 3 }", "unknown field"),
             ("tls = { cert = \"x\" }", "unknown field"),

@@ -23,7 +23,7 @@ pub struct GroupSettings {
     #[serde(default = "methods", deserialize_with = "method_names")]
     pub methods: Vec<String>,
     /// How long a failed member is passed over before it is asked again.
-    #[serde(default = "remember", with = "humantime_serde")]
+    #[serde(default = "remember", with = "super::duration::span")]
     #[schemars(with = "String")]
     pub remember: Duration,
 }
@@ -177,6 +177,7 @@ mod tests {
             ("failover-on = [70000]", "400 to 599"),
             ("methods = [\"get\"]", "capitals"),
             ("methods = [\"GET IT\"]", "not a request method"),
+            ("remember = \"9000000000000s\"", "longer than a year"),
             ("remeber = \"3s\"", "unknown field"),
         ] {
             let error = parse(&format!("members = [\"a\"]\n{line}")).unwrap_err();

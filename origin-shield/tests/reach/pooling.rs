@@ -1,0 +1,164 @@
+//! Connections are kept, given up, and replaced without the viewer noticing.
+
+use std::time::Duration;
+
+use origin_shield::{Failure, Group, Origin, PoolSettings};
+
+use crate::scripted::{Act, Scripted, answer, send};
+use crate::{ask, failures, get, get_text, settings, single, text};
+
+fn single_with_pool(url: &str, pool: PoolSettings) -> Group {
+    let mut settings = settings(url);
+    settings.pool = pool;
+    Group::single(Origin::build("app", &settings).unwrap())
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again() {
+    let origin = Scripted::answering(answer("200 OK", "again")).await;
+    let group = single(&origin.url());
+    for _ in 0..20 {
+        assert_eq!(get_text(&group).await, "again");
+    }
+    assert_eq!((origin.requests().len(), origin.accepted()), (20, 1));
+}
+
+#[tokio::test]
+async fn answers_without_a_body_and_unread_but_whole_ones_give_their_connection_back() {
+    let origin = Scripted::answering("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let group = single(&origin.url());
+    for _ in 0..5 {
+        drop(get(&group).await.unwrap());
+    }
+    assert_eq!(origin.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_body_given_up_half_way_closes_its_connection() {
+    let part = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
+    let origin = Scripted::start(move |place| match place.connection {
+        0 => vec![send(part), Act::Hang],
+        _ => vec![send(answer("200 OK", "fresh"))],
+    })
+    .await;
+    let group = single(&origin.url());
+    drop(get(&group).await.unwrap());
+    origin.ended(1).await;
+    assert_eq!(get_text(&group).await, "fresh");
+}
+
+#[tokio::test]
+async fn an_origin_that_closes_between_requests_is_not_an_error() {
+    let origin = Scripted::always(&[send(answer("200 OK", "once")), Act::Close]).await;
+    let group = single(&origin.url());
+    for _ in 0..20 {
+        assert_eq!(get_text(&group).await, "once");
+    }
+    assert_eq!(origin.requests().len(), 20);
+}
+
+/// What the origin's keep-alive timer does at the worst moment: the request is on its way when the connection ends.
+async fn closing_on_reuse(act: Act) -> Scripted {
+    Scripted::start(move |place| match place.request {
+        0 => vec![send(answer("200 OK", "fresh"))],
+        _ => vec![act.clone()],
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_repeatable_request_on_a_dying_connection_is_sent_again_on_a_new_one() {
+    for act in [Act::Close, Act::Reset] {
+        let origin = closing_on_reuse(act).await;
+        let group = single(&origin.url());
+        for _ in 0..10 {
+            let reply = get(&group).await.unwrap();
+            assert!(reply.attempts.is_empty(), "this is no failure of the origin");
+            assert_eq!(text(reply).await, "fresh");
+        }
+        assert_eq!(origin.accepted(), 10);
+        assert_eq!(group.state(std::time::Instant::now())[0].last_failure, None);
+    }
+}
+
+#[tokio::test]
+async fn a_post_on_a_dying_connection_is_not_sent_twice() {
+    let origin = closing_on_reuse(Act::Close).await;
+    let group = single(&origin.url());
+    assert_eq!(get_text(&group).await, "fresh");
+    let exhausted = ask(&group, "POST").await.unwrap_err();
+    assert_eq!(failures(&exhausted), [("app", Failure::ConnectionTerminated)]);
+    assert_eq!(origin.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_new_connection_that_dies_is_a_failure() {
+    let origin = Scripted::always(&[Act::Close]).await;
+    let exhausted = get(&single(&origin.url())).await.unwrap_err();
+    assert_eq!(exhausted.failure(), Some(Failure::ConnectionTerminated));
+    assert_eq!(origin.accepted(), 1, "asking again would only double the load");
+}
+
+#[tokio::test]
+async fn an_unused_connection_is_closed_after_its_idle_time() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let pool = PoolSettings { idle: Duration::from_millis(50), max_idle: 64 };
+    let group = single_with_pool(&origin.url(), pool);
+    get_text(&group).await;
+    origin.ended(1).await;
+    get_text(&group).await;
+    origin.ended(2).await;
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_allowed() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let group = single_with_pool(&origin.url(), PoolSettings { max_idle: 2, ..PoolSettings::default() });
+    let (a, b, c) = tokio::join!(get(&group), get(&group), get(&group));
+    for reply in [a, b, c] {
+        text(reply.unwrap()).await;
+    }
+    assert_eq!(origin.accepted(), 3);
+    origin.ended(1).await;
+    let (a, b) = tokio::join!(get(&group), get(&group));
+    for reply in [a, b] {
+        text(reply.unwrap()).await;
+    }
+    assert_eq!(origin.accepted(), 3, "two were kept");
+
+    let none = single_with_pool(&origin.url(), PoolSettings { max_idle: 0, ..PoolSettings::default() });
+    get_text(&none).await;
+    origin.ended(2).await;
+}
+
+#[tokio::test]
+async fn the_origin_sees_its_own_name_its_prefix_and_the_viewers_query() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let group = single(&format!("{}/base/", origin.url()));
+    get_text(&group).await;
+    let seen = &origin.requests()[0];
+    assert!(seen.starts_with("GET /base/thing?x=1 HTTP/1.1\r\n"), "{seen}");
+    assert!(seen.contains(&format!("\r\nhost: {}\r\n", origin.address)), "{seen}");
+    assert!(seen.contains("\r\nx-test: 1\r\n"), "{seen}");
+    assert!(!seen.contains("content-length") && !seen.contains("transfer-encoding"), "{seen}");
+}
+
+#[tokio::test]
+async fn cores_do_not_share_connections() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let group = std::sync::Arc::new(single(&origin.url()));
+    get_text(&group).await;
+    let other_core = {
+        let group = group.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                get_text(&group).await;
+                get_text(&group).await;
+            });
+        }
+    };
+    tokio::task::spawn_blocking(other_core).await.unwrap();
+    get_text(&group).await;
+    assert_eq!((origin.requests().len(), origin.accepted()), (4, 2));
+}
