@@ -166,3 +166,24 @@ async fn datagrams_that_are_no_questions_do_no_harm() {
     let answer = ask_udp(node.dns(), &question("cdn.example.com.", RecordType::A, Some(KOREA))).await;
     assert_eq!(records(&answer), ["A 203.0.113.10"]);
 }
+
+#[tokio::test]
+async fn no_mutation_of_a_question_silences_the_server() {
+    let node = node().await;
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let whole = question("cdn.example.com.", RecordType::A, Some(CHINA)).to_vec().unwrap();
+    let mut random = fastrand::Rng::with_seed(20_261_121);
+
+    for round in 0..20_000 {
+        let mut mutated = whole.clone();
+        for _ in 0..random.usize(1..=4) {
+            let position = random.usize(0..mutated.len());
+            mutated[position] = random.u8(..);
+        }
+        socket.send_to(&mutated, node.dns()).await.unwrap();
+        if round % 500 == 0 {
+            let answer = ask_udp(node.dns(), &question("cdn.example.com.", RecordType::A, Some(KOREA))).await;
+            assert_eq!(records(&answer), ["A 203.0.113.10"], "after round {round}");
+        }
+    }
+}

@@ -25,6 +25,7 @@ mod freshness;
 mod geo;
 mod gzip;
 mod hooks;
+mod http2;
 mod malformed;
 mod proxy;
 mod range;

@@ -30,33 +30,43 @@ impl RawConnection {
 
     /// Sends bytes. A peer that has already hung up is no failure: its answer still tells why.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = self.stream.write_all(bytes.as_ref()).await;
+        let _ = within("the node to take what is sent", self.stream.write_all(bytes.as_ref())).await;
     }
 
     /// Reads until what has come in so far contains `needle`, and returns all of it.
     pub async fn read_until(&mut self, needle: &str) -> String {
-        let what = format!("{needle:?} to arrive");
-        within(&what, async {
-            while !self.text().contains(needle) {
+        let found = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());
+        let complete = found(self.read_bytes_until(&format!("{needle:?} to arrive"), found).await);
+        assert!(complete, "the connection ended before {needle:?}; it said:\n{}", self.text());
+        self.text()
+    }
+
+    /// Reads until what has come in so far is `enough`, or the connection ends.
+    pub async fn read_bytes_until(&mut self, what: &str, enough: impl Fn(&[u8]) -> bool) -> &[u8] {
+        within(what, async {
+            while !enough(&self.received) {
                 self.received.reserve(4096);
-                match self.stream.read_buf(&mut self.received).await {
-                    Ok(count) if count > 0 => {}
-                    end => {
-                        panic!("the connection ended ({end:?}) before {needle:?}; it said:\n{}", self.text())
-                    }
+                if !matches!(self.stream.read_buf(&mut self.received).await, Ok(1..)) {
+                    break;
                 }
             }
         })
         .await;
-        self.text()
+        &self.received
     }
 
     /// Reads until the node closes or resets the connection, and returns all that ever came in.
     pub async fn read_to_end(&mut self) -> String {
+        self.read_bytes_to_end().await;
+        self.text()
+    }
+
+    /// The same for what is no text.
+    pub async fn read_bytes_to_end(&mut self) -> &[u8] {
         let mut rest = Vec::new();
         let _ = within("the node to close the connection", self.stream.read_to_end(&mut rest)).await;
         self.received.extend_from_slice(&rest);
-        self.text()
+        &self.received
     }
 
     fn text(&self) -> String {

@@ -1,0 +1,185 @@
+//! HTTP/2 frames that no honest viewer sends, written by hand (RFC 9113).
+
+use tests::{Answer, Gate, RawConnection};
+
+use crate::{SITE, origin_and_node};
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = length[1..].to_vec();
+    frame.extend([kind, flags]);
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+/// What opens every connection.
+fn opening() -> Vec<u8> {
+    [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[])].concat()
+}
+
+/// A field block (RFC 7541 §6.2.2): literals without indexing, so that any bytes can be said.
+fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+    let text = |text: &str| [vec![u8::try_from(text.len()).unwrap()], text.as_bytes().to_vec()].concat();
+    fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
+}
+
+/// The fields of a GET, and more.
+fn get(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
+    let start = [(":method", "GET"), (":scheme", "http"), (":authority", "www.test"), (":path", path)];
+    block(&[&start, more].concat())
+}
+
+/// The kind, stream and payload of each whole frame.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<9>() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        frames.push((head[3], stream, payload.to_vec()));
+        bytes = rest;
+    }
+    frames
+}
+
+/// Whether `stream` has been answered with a body or reset, or the whole connection given up.
+fn is_over(bytes: &[u8], stream: u32) -> bool {
+    let ends = |kind: u8, of: u32| kind == GOAWAY || (of == stream && matches!(kind, DATA | RST_STREAM));
+    frames(bytes).iter().any(|(kind, of, _)| ends(*kind, *of))
+}
+
+fn says_goodbye(bytes: &[u8]) -> bool {
+    frames(bytes).iter().any(|(kind, _, _)| *kind == GOAWAY)
+}
+
+#[tokio::test]
+async fn streams_reset_as_fast_as_they_are_opened_end_the_connection() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("/page", |_| Answer::ok("x").header("cache-control", "no-store"));
+    let mut connection = RawConnection::open(node.http()).await;
+    connection.send(opening()).await;
+
+    for stream in (1..10_000).step_by(2) {
+        let request = frame(HEADERS, END_STREAM | END_HEADERS, stream, &get(&format!("/page?{stream}"), &[]));
+        let reset = frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes());
+        connection.send([request, reset].concat()).await;
+    }
+
+    let received = connection.read_bytes_to_end().await;
+    assert!(says_goodbye(received), "{:?}", frames(received).len());
+    assert!(origin.requests().len() <= 1_200, "{} requests reached the origin", origin.requests().len());
+    let other = node.viewer().get(&format!("{SITE}/page")).await;
+    assert_eq!(other.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_that_is_continued_forever_ends_the_connection() {
+    let (origin, node) = origin_and_node().await;
+    let mut connection = RawConnection::open(node.http()).await;
+    connection.send(opening()).await;
+    connection.send(frame(HEADERS, END_STREAM, 1, &get("/page", &[]))).await;
+
+    let piece = frame(CONTINUATION, 0, 1, &block(&[("x-more", "more and more")]));
+    connection.send(piece.repeat(20_000)).await;
+
+    let received = connection.read_bytes_to_end().await;
+    assert!(says_goodbye(received) || received.is_empty(), "{:?}", frames(received));
+    assert_eq!(origin.bytes_received(), 0);
+}
+
+#[tokio::test]
+async fn fields_that_would_be_something_else_in_http1_never_reach_the_origin() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("*", |_| Answer::ok("x"));
+    let cases: [(&str, Vec<u8>); 10] = [
+        ("line break in a value", get("/", &[("x-a", "b\r\nx-smuggled: 1")])),
+        ("null in a value", get("/", &[("x-a", "b\0c")])),
+        ("colon in a name", get("/", &[("x-a: b", "c")])),
+        ("line break in a name", get("/", &[("x-a\r\nx-b", "c")])),
+        ("upper case in a name", get("/", &[("X-A", "c")])),
+        ("transfer-encoding", get("/", &[("transfer-encoding", "chunked")])),
+        ("connection", get("/", &[("connection", "close")])),
+        ("line break in the path", get("/ HTTP/1.1\r\nx-smuggled: 1\r\n", &[])),
+        ("a space in the path", get("/ HTTP/1.1", &[])),
+        ("another host", get("/", &[("host", "other.test")])),
+    ];
+    for (what, fields) in cases {
+        let mut connection = RawConnection::open(node.http()).await;
+        let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields);
+        // A second, plain request tells that the first one has been dealt with.
+        let plain = frame(HEADERS, END_STREAM | END_HEADERS, 3, &get("/plain", &[]));
+        connection.send([opening(), request, plain].concat()).await;
+        connection.read_bytes_until("an answer to the second request", |bytes| is_over(bytes, 3)).await;
+
+        for request in origin.requests() {
+            assert_eq!(request.path(), "/plain", "{what}: {request:?}");
+            assert_eq!(request.header("x-smuggled"), None, "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_of_another_length_than_declared_never_reaches_the_origin_as_whole() {
+    let origin = tests::Origin::start().await;
+    origin.on("/upload", |_| Answer::ok("x"));
+    let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nmethods = \"all\"\n";
+    let node = tests::Node::start(&format!("{}{route}", crate::site(&origin))).await;
+    let fields = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "www.test"),
+        (":path", "/upload"),
+        ("content-length", "3"),
+    ];
+    let mut connection = RawConnection::open(node.http()).await;
+    let head = frame(HEADERS, END_HEADERS, 1, &block(&fields));
+    let body = frame(DATA, END_STREAM, 1, b"longer than three");
+    connection.send([opening(), head, body].concat()).await;
+
+    let over = |bytes: &[u8]| is_over(bytes, 1);
+    let received = connection.read_bytes_until("the request to be refused", over).await;
+
+    let reset = frames(received)
+        .iter()
+        .any(|(kind, stream, _)| (*kind == RST_STREAM && *stream == 1) || *kind == GOAWAY);
+    assert!(reset, "{:?}", frames(received));
+    assert!(origin.requests().iter().all(|request| request.body().len() <= 3), "{:?}", origin.requests());
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests_at_once() {
+    let (origin, node) = origin_and_node().await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    origin.on("*", move |request| Answer::ok(request.path().to_owned()).behind(&held));
+    let mut connection = RawConnection::open(node.http()).await;
+    connection.send(opening()).await;
+    let streams: Vec<u32> = (0..50).map(|index| 2 * index + 1).collect();
+
+    for stream in &streams {
+        let fields = get(&format!("/{stream}"), &[]);
+        connection.send(frame(HEADERS, END_STREAM | END_HEADERS, *stream, &fields)).await;
+    }
+    origin.until("fifty requests to reach the origin", |requests| requests.len() == 50).await;
+    gate.open();
+
+    let all = |bytes: &[u8]| streams.iter().all(|stream| is_over(bytes, *stream));
+    let received = frames(connection.read_bytes_until("fifty answers", all).await);
+    for stream in streams {
+        let ours = received.iter().filter(|(kind, of, _)| *kind == DATA && *of == stream);
+        let body: Vec<u8> = ours.flat_map(|(_, _, payload)| payload.clone()).collect();
+        assert_eq!(String::from_utf8_lossy(&body), format!("/{stream}"));
+    }
+}
