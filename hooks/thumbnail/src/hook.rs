@@ -51,7 +51,7 @@ impl origin_request::Guest for Thumbnail {
                 None => Ok(()),
             }
         };
-        edited().map_err(|error| format!("the request could not be edited: {error:?}"))?;
+        edited().map_err(|error| format!("the request could not be edited: {}", error.name()))?;
         Ok(origin_request::Outcome::Next)
     }
 }
@@ -74,7 +74,8 @@ impl origin_response::Guest for Thumbnail {
             return resize(response, size);
         }
         if status == 304 {
-            head(response, size).map_err(|error| format!("the response could not be edited: {error:?}"))?;
+            head(response, size)
+                .map_err(|error| format!("the response could not be edited: {}", error.name()))?;
         }
         Ok(Outcome::Next)
     }
@@ -99,8 +100,8 @@ fn resize(response: &Response, size: Size) -> Result<origin_response::Outcome, S
     };
     response
         .set_body(&thumbnail)
-        .map_err(|error| format!("the thumbnail could not be answered: {error:?}"))?;
-    head(response, size).map_err(|error| format!("the response could not be edited: {error:?}"))?;
+        .map_err(|error| format!("the thumbnail could not be answered: {}", error.name()))?;
+    head(response, size).map_err(|error| format!("the response could not be edited: {}", error.name()))?;
     Ok(Outcome::Next)
 }
 

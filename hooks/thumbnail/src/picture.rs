@@ -32,12 +32,15 @@ pub(crate) fn thumbnail(original: &[u8], size: Size) -> Result<Vec<u8>, Refusal>
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
         .encode_image(&small)
-        .map_err(|error| damaged(&error))?;
+        .map_err(|error| refusal(&error))?;
     Ok(jpeg)
 }
 
-fn damaged(error: &image::ImageError) -> Refusal {
-    Refusal::Damaged(error.to_string())
+fn refusal(error: &image::ImageError) -> Refusal {
+    match error {
+        image::ImageError::Limits(_) => Refusal::TooLarge(error.to_string()),
+        _ => Refusal::Damaged(error.to_string()),
+    }
 }
 
 fn decode(original: &[u8]) -> Result<(RgbImage, Orientation), Refusal> {
@@ -46,14 +49,14 @@ fn decode(original: &[u8]) -> Result<(RgbImage, Orientation), Refusal> {
         return Err(Refusal::Unsupported);
     }
     let reader = ImageReader::with_format(Cursor::new(original), format);
-    let mut decoder = reader.into_decoder().map_err(|error| damaged(&error))?;
+    let mut decoder = reader.into_decoder().map_err(|error| refusal(&error))?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
         return Err(Refusal::TooLarge(format!("{width}x{height} is over the limit of 50 megapixels")));
     }
     require_memory(decoder.total_bytes())?;
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let picture = DynamicImage::from_decoder(decoder).map_err(|error| damaged(&error))?;
+    let picture = DynamicImage::from_decoder(decoder).map_err(|error| refusal(&error))?;
     Ok((opaque(picture), orientation))
 }
 

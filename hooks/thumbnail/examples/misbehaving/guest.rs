@@ -111,7 +111,7 @@ impl origin_response::Guest for Misbehaving {
             }
             "read-all" => match response.body().ok_or("no body")?.read_all(u32::MAX) {
                 Ok(bytes) => Ok(Outcome::Replace(answer(200, format!("{} bytes", bytes.len()).as_bytes()))),
-                Err(error) => Ok(Outcome::Replace(answer(502, format!("{error:?}").as_bytes()))),
+                Err(error) => Ok(Outcome::Replace(answer(502, error.name().as_bytes()))),
             },
             "upper" => {
                 let bytes = response.body().ok_or("no body")?.read_all(1 << 20).map_err(body_said)?;
@@ -141,11 +141,11 @@ fn task() -> String {
 }
 
 fn said(error: EditError) -> String {
-    format!("edit refused: {error:?}")
+    format!("edit refused: {}", error.name())
 }
 
 fn body_said(error: BodyError) -> String {
-    format!("body: {error:?}")
+    format!("body: {}", error.name())
 }
 
 fn spin() {

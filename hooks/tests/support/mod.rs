@@ -1,0 +1,122 @@
+//! Guests, requests and a small runtime for the stories of this room.
+#![allow(dead_code, reason = "each story uses its part")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use hooks::{Engine, Event, Facts, Hook, HookSettings, LimitSettings, OnError, WasmSource};
+use http_body_util::{BodyExt, Full};
+
+/// One engine for a test binary: its pool reserves address space for a thousand instances.
+pub(crate) fn engine() -> &'static Engine {
+    static ENGINE: OnceLock<Engine> = OnceLock::new();
+    ENGINE.get_or_init(|| Engine::new().unwrap())
+}
+
+/// The guest of `hooks/thumbnail/examples/misbehaving`, built once, beside the builtin hooks.
+pub(crate) fn misbehaving() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| {
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guest");
+        let built = Command::new(env!("CARGO"))
+            .args([
+                "build",
+                "--package",
+                "thumbnail",
+                "--example",
+                "misbehaving",
+                "--profile",
+                "guest",
+                "--locked",
+            ])
+            .args(["--target", "wasm32-wasip2", "--config", "profile.guest.strip=false", "--manifest-path"])
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("thumbnail/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(&target)
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .env("RUSTFLAGS", "-Ctarget-feature=+simd128")
+            .output()
+            .unwrap();
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        target.join("wasm32-wasip2/guest/examples/misbehaving.wasm")
+    })
+}
+
+pub(crate) fn settings(wasm: WasmSource, on: &[Event], config: &[(&str, &str)]) -> HookSettings {
+    HookSettings {
+        wasm,
+        on: on.to_vec(),
+        limits: LimitSettings::default(),
+        on_error: OnError::Fail,
+        config: config
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+pub(crate) const ALL: [Event; 4] =
+    [Event::ViewerRequest, Event::OriginRequest, Event::OriginResponse, Event::ViewerResponse];
+
+/// The misbehaving guest told to do `task`, with limits adjusted.
+pub(crate) fn told(task: &str, adjust: impl FnOnce(&mut HookSettings)) -> Hook {
+    let mut settings = settings(WasmSource::File(misbehaving().to_owned()), &ALL, &[("do", task)]);
+    adjust(&mut settings);
+    Hook::load(engine(), "guest", &settings).unwrap()
+}
+
+pub(crate) fn thumbnail(sizes: &str) -> Hook {
+    let on = [Event::OriginRequest, Event::OriginResponse];
+    let config: &[_] = if sizes.is_empty() { &[] } else { &[("sizes", sizes)] };
+    Hook::load(engine(), "thumb", &settings(WasmSource::Builtin("thumbnail".into()), &on, config)).unwrap()
+}
+
+pub(crate) fn facts() -> Facts {
+    Facts {
+        viewer_address: "2001:db8::7".parse().unwrap(),
+        country: Some("KR".into()),
+        tls_version: Some("TLSv1.3"),
+        http_version: http::Version::HTTP_2,
+        request_id: Arc::from("req-1"),
+        node: Arc::from("icn1"),
+        site: Arc::from("www"),
+        route: Arc::from("/img/*"),
+    }
+}
+
+pub(crate) fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> http::request::Parts {
+    let mut request = http::Request::new(());
+    *request.uri_mut() = uri.parse().unwrap();
+    for (name, value) in headers {
+        request.headers_mut().append(*name, http::HeaderValue::from_static(value));
+    }
+    request.into_parts().0
+}
+
+pub(crate) fn response(kind: &'static str, body: impl Into<Bytes>) -> http::Response<Full<Bytes>> {
+    let body = body.into();
+    http::Response::builder()
+        .header("content-type", kind)
+        .header("content-length", body.len())
+        .header("etag", "\"abc\"")
+        .header("cache-control", "max-age=60")
+        .body(Full::new(body))
+        .unwrap()
+}
+
+pub(crate) async fn whole<B>(body: B) -> Bytes
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    body.collect().await.unwrap().to_bytes()
+}
+
+/// Runs a story on a core like the node's: one thread, all tasks on it.
+pub(crate) fn on_one_core<T>(story: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(story)
+}
