@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::OnceCell;
 
 /// What an entry costs beside its bytes: structures, map slots, reference counts. Measured, rounded up.
@@ -42,6 +42,16 @@ pub struct Head {
 }
 
 impl Head {
+    /// Values of their own: as they come, they are slices of a read buffer, which must not stay alive with the entry.
+    pub(crate) fn owned(mut self) -> Self {
+        for value in self.headers.values_mut() {
+            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
+                *value = copy;
+            }
+        }
+        self
+    }
+
     /// The declared length of the body in bytes.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
@@ -69,11 +79,19 @@ pub struct Entry {
     selection: Selection,
     body: Arc<SharedBody>,
     gzip: OnceCell<Bytes>,
+    compressible: OnceLock<bool>,
 }
 
 impl Entry {
     pub(crate) fn new(head: Head, freshness: Freshness, selection: Selection, body: SharedBody) -> Self {
-        Self { head, freshness, selection, body: Arc::new(body), gzip: OnceCell::new() }
+        Self {
+            head,
+            freshness,
+            selection,
+            body: Arc::new(body),
+            gzip: OnceCell::new(),
+            compressible: OnceLock::new(),
+        }
     }
 
     /// RFC 9111 §4.3.4: the same body under a head that the origin has just confirmed.
@@ -84,6 +102,7 @@ impl Entry {
             selection: self.selection.clone(),
             body: Arc::clone(&self.body),
             gzip: self.gzip.clone(),
+            compressible: OnceLock::new(),
         }
     }
 
@@ -123,6 +142,12 @@ impl Entry {
         match coding {
             Coding::Gzip => &self.gzip,
         }
+    }
+
+    /// Whether a response of this head is worth compressing: judged once by the edge, then remembered.
+    #[must_use]
+    pub fn compressible(&self, judge: impl FnOnce(&Head) -> bool) -> bool {
+        *self.compressible.get_or_init(|| judge(&self.head))
     }
 
     pub(crate) fn selection(&self) -> &Selection {

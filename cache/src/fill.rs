@@ -11,8 +11,11 @@ use crate::vary::Selection;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
+
+/// How long followers of an answer of the moment go their own ways.
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// A fill in flight, as the store lists it.
 #[derive(Debug)]
@@ -121,6 +124,12 @@ impl Permit {
         self.stale.as_ref()
     }
 
+    /// Whether nobody follows this request: it asks for itself, and stores only what everybody may have.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.place.is_none()
+    }
+
     /// Whether a body of this declared length is kept at all.
     #[must_use]
     pub fn accepts(&self, length: Option<u64>) -> bool {
@@ -131,6 +140,7 @@ impl Permit {
     #[must_use]
     pub fn store(self, request: &HeaderMap, head: Head, freshness: Freshness) -> Writer {
         let selection = Selection::of(request, &head.headers);
+        let head = head.owned();
         let entry = Arc::new(Entry::new(head, freshness, selection, SharedBody::default()));
         if let Some(place) = &self.place {
             place.fill.state.send_replace(State::Filling(Arc::clone(&entry)));
@@ -162,7 +172,9 @@ impl Permit {
 
     /// The answer is not to be stored: followers go on alone, and those who come next do not wait for one another.
     pub fn decline(self, skip: Skip, now: SystemTime) {
-        self.store.mark_uncacheable(&self.key, now + skip.holds_for());
+        // An error of the moment still frees its followers all at once, but not those who come later.
+        let holds = if skip.is_of_the_moment() { A_MOMENT } else { self.store.limits.uncacheable };
+        self.store.mark_uncacheable(&self.key, now + holds);
     }
 
     /// The origin failed and a stale copy may stand in (RFC 5861 §4): followers get it too.

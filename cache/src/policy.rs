@@ -96,6 +96,8 @@ pub enum Skip {
     NoFreshness,
     /// Larger than the node keeps in memory.
     Size,
+    /// In a content coding that one viewer asked for.
+    Encoded,
 }
 
 impl Skip {
@@ -113,17 +115,14 @@ impl Skip {
             Self::VaryAny => "vary-any",
             Self::NoFreshness => "no-freshness",
             Self::Size => "size",
+            Self::Encoded => "encoded",
         }
     }
 
-    /// How long the next answers under this key are expected to be of the same kind, so that requests need not wait for
-    /// one another: two minutes as Varnish does, but a second for a status, which is of the moment.
+    /// Whether it says something about the moment only, not about what comes next under this key.
     #[must_use]
-    pub fn holds_for(self) -> Duration {
-        match self {
-            Self::Status => Duration::from_secs(1),
-            _ => Duration::from_secs(120),
-        }
+    pub fn is_of_the_moment(self) -> bool {
+        matches!(self, Self::Status)
     }
 }
 

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Variants under one key; the oldest leaves.
 const MAX_VARIANTS: usize = 64;
@@ -21,6 +21,8 @@ pub struct Limits {
     pub memory: u64,
     /// The largest body that is stored, in bytes. Larger ones stream through.
     pub max_object: u64,
+    /// How long a key whose answer could not be stored is not waited for (Varnish's hit-for-miss: two minutes).
+    pub uncacheable: Duration,
 }
 
 /// Stored responses of a node. Cheap to clone; all clones are one store.

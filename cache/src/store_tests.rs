@@ -6,7 +6,7 @@ use crate::fill::{Outcome, Refusal, Writer};
 use crate::policy::{Freshness, Skip};
 use bytes::Bytes;
 use http::StatusCode;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 const KEY: &str = "key";
 
@@ -15,7 +15,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 fn store() -> Store {
-    Store::new(Limits { memory: 8_000_000, max_object: 100_000 })
+    Store::new(Limits { memory: 8_000_000, max_object: 100_000, uncacheable: Duration::from_secs(120) })
 }
 
 fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -212,7 +212,8 @@ async fn what_is_too_large_streams_through_and_is_not_kept() {
 
 #[tokio::test]
 async fn bodies_in_flight_stay_within_their_share() {
-    let store = Store::new(Limits { memory: 800_000, max_object: 90_000 });
+    let store =
+        Store::new(Limits { memory: 800_000, max_object: 90_000, uncacheable: Duration::from_secs(120) });
     let mut writers = Vec::new();
     for number in 0..10 {
         let request = HeaderMap::new();
@@ -231,7 +232,8 @@ async fn bodies_in_flight_stay_within_their_share() {
 
 #[tokio::test]
 async fn stored_bytes_stay_within_the_budget() {
-    let store = Store::new(Limits { memory: 400_000, max_object: 90_000 });
+    let store =
+        Store::new(Limits { memory: 400_000, max_object: 90_000, uncacheable: Duration::from_secs(120) });
     for number in 0..100 {
         let request = HeaderMap::new();
         let Lookup::Lead(permit) = store.begin(&format!("k{number}"), &request, at(0)) else {

@@ -6,7 +6,10 @@ use http::{HeaderMap, HeaderName};
 
 /// The request header values that a stored response was selected by.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Selection(Box<[(HeaderName, Option<Box<[u8]>>)]>);
+pub(crate) struct Selection(Box<[(HeaderName, Value)]>);
+
+/// All lines of a header as one; `None` where the request has none, which is not the same as an empty one.
+type Value = Option<Box<[u8]>>;
 
 impl Selection {
     /// What `Vary` names, with the values of this request. `Accept-Encoding` never selects: the edge asks the origin
@@ -42,13 +45,13 @@ impl Selection {
     }
 
     pub(crate) fn weight(&self) -> usize {
-        let value = |value: &Option<Box<[u8]>>| value.as_ref().map_or(0, |value| value.len());
+        let value = |value: &Value| value.as_ref().map_or(0, |value| value.len());
         self.0.iter().map(|(name, text)| 64 + name.as_str().len() + value(text)).sum()
     }
 }
 
 /// All lines of one header as one value (RFC 9110 §5.3); white space around members does not matter.
-fn combined(request: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+fn combined(request: &HeaderMap, name: &HeaderName) -> Value {
     let mut lines = request.get_all(name).iter();
     let mut all = lines.next()?.as_bytes().trim_ascii().to_vec();
     for line in lines {

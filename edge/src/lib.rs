@@ -1,2 +1,22 @@
-//! edge
+//! The node: everything between a viewer's connection and the origin's, in the order of [`pipeline`].
+//!
+//! Start reading there. The rooms (`cache`, `origin-shield`, `signing`, `hooks`, `geo`, `certs`) decide; this crate acts.
 #![forbid(unsafe_code)]
+
+pub mod admin;
+pub mod body;
+pub mod cli;
+pub mod compress;
+pub mod config;
+pub mod error;
+pub mod events;
+pub mod headers;
+pub mod listener;
+pub mod node;
+pub mod observe;
+pub mod pipeline;
+pub mod process;
+pub mod respond;
+pub mod route;
+pub mod upload;
+pub mod visit;

@@ -1,0 +1,175 @@
+//! The admin API: health, figures, state, reload, drain. On loopback by default; elsewhere it wants its token.
+
+use crate::body::Body;
+use crate::node::{Current, Node};
+use crate::process::Reloader;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// How long an admin connection may take for a request's head, or stay silent.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What the admin API can see and do.
+pub struct Context {
+    /// The node in force.
+    pub current: Arc<Current>,
+    /// Puts a changed config in force.
+    pub reload: Arc<dyn Reloader>,
+    /// Tells the process to drain and end.
+    pub stop: mpsc::Sender<()>,
+    /// True once it does.
+    pub draining: watch::Receiver<bool>,
+    /// What requests carry as a bearer token (RFC 6750), where one is set.
+    pub token: Option<String>,
+}
+
+/// Answers admin requests until the process ends.
+pub async fn serve(listener: TcpListener, context: Arc<Context>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let context = Arc::clone(&context);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let context = Arc::clone(&context);
+            async move { Ok::<_, Infallible>(answer(&context, &request).await) }
+        });
+        tokio::spawn(async move {
+            // A connection that breaks off has only its own caller to tell.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(PATIENCE)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn answer(context: &Context, request: &Request<Incoming>) -> Response<Body> {
+    if let Err(response) = admit(context, request.headers()) {
+        return response;
+    }
+    let node = context.current.load();
+    match (request.method(), request.uri().path()) {
+        (&Method::GET, "/healthz") => said(StatusCode::OK, &json!({ "ok": true })),
+        (&Method::GET, "/readyz") if *context.draining.borrow() => {
+            said(StatusCode::SERVICE_UNAVAILABLE, &json!({ "ready": false, "reason": "draining" }))
+        }
+        (&Method::GET, "/readyz") => said(StatusCode::OK, &json!({ "ready": true })),
+        (&Method::GET, "/metrics") => metrics(&node),
+        (&Method::GET, "/status") => said(StatusCode::OK, &status(&node, Instant::now())),
+        (&Method::POST, "/reload") => reload(context).await,
+        (&Method::POST, "/drain") => {
+            // Full means that somebody has asked already.
+            let _ = context.stop.try_send(());
+            said(StatusCode::ACCEPTED, &json!({ "draining": true }))
+        }
+        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/reload" | "/drain") => {
+            said(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method-not-allowed" }))
+        }
+        _ => said(
+            StatusCode::NOT_FOUND,
+            &json!({ "error": "not-found", "paths": {
+                "GET": ["/healthz", "/readyz", "/metrics", "/status"], "POST": ["/reload", "/drain"],
+            }}),
+        ),
+    }
+}
+
+/// The token where one is set; without one only requests that name this machine, so that no web page can reach the API by
+/// a name of its own that resolves to loopback.
+fn admit(context: &Context, headers: &HeaderMap) -> Result<(), Response<Body>> {
+    let refuse = |status, error| Err(said(status, &json!({ "error": error })));
+    if let Some(token) = &context.token {
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        let equal = given.is_some_and(|given| same(given.as_bytes(), token.as_bytes()));
+        return if equal { Ok(()) } else { refuse(StatusCode::UNAUTHORIZED, "admin-token") };
+    }
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    let is_local =
+        name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    if is_local { Ok(()) } else { refuse(StatusCode::FORBIDDEN, "not-loopback") }
+}
+
+/// Compares in a time that depends on the lengths only.
+fn same(given: &[u8], expected: &[u8]) -> bool {
+    given.len() == expected.len()
+        && given.iter().zip(expected).fold(0, |different, (a, b)| different | (a ^ b)) == 0
+}
+
+async fn reload(context: &Context) -> Response<Body> {
+    let reloader = Arc::clone(&context.reload);
+    // Building a node reads files and compiles hooks: not on a thread that answers.
+    match tokio::task::spawn_blocking(move || reloader.reload()).await {
+        Ok(Ok(())) => said(StatusCode::OK, &json!({ "reloaded": true })),
+        Ok(Err(error)) => {
+            said(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "reloaded": false, "error": error.to_string() }))
+        }
+        Err(error) => {
+            said(StatusCode::INTERNAL_SERVER_ERROR, &json!({ "reloaded": false, "error": error.to_string() }))
+        }
+    }
+}
+
+fn metrics(node: &Node) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(node.observer.metrics(node.store.statistics()).into()));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn status(node: &Node, now: Instant) -> Value {
+    let cache = node.store.statistics();
+    let groups: serde_json::Map<String, Value> = node
+        .groups
+        .iter()
+        .map(|(name, group)| {
+            let members = group.state(now).into_iter().map(|member| {
+                json!({
+                    "origin": &*member.origin,
+                    "last_failure": member.last_failure.map(|failure| failure.to_string()),
+                    "skipped_for_ms": u64::try_from(member.skipped_for.as_millis()).unwrap_or(u64::MAX),
+                })
+            });
+            (name.clone(), members.collect())
+        })
+        .collect();
+    json!({
+        "node": &*node.name,
+        "version": env!("CARGO_PKG_VERSION"),
+        "sites": node.config.site.keys().collect::<Vec<_>>(),
+        "cache": { "keys": cache.keys, "bytes": cache.stored_bytes, "in_flight_bytes": cache.in_flight_bytes },
+        "origins": groups,
+    })
+}
+
+fn said(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut response = Response::new(Body::Whole(format!("{value}\n").into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_compared_whole() {
+        assert!(same(b"secret", b"secret"));
+        for given in ["", "secre", "secret ", "Secret"] {
+            assert!(!same(given.as_bytes(), b"secret"), "{given}");
+        }
+    }
+}

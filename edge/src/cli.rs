@@ -1,0 +1,185 @@
+//! The command line: one verb per file. Standard output is data, standard error is talk.
+
+mod cert;
+mod check;
+mod config;
+mod proxy;
+mod run;
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+use crate::config::{ConfigErrors, Loaded};
+use crate::process::StartError;
+
+/// The config file when none is named.
+const DEFAULT_FILE: &str = "selvedge.toml";
+
+/// A CDN edge: a caching, programmable reverse proxy.
+#[derive(Debug, Parser)]
+#[command(name = "selvedge", version, max_term_width = 100, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run a node until it is told to stop
+    Run(run::Arguments),
+    /// Run a caching reverse proxy without a config file
+    Proxy(proxy::Arguments),
+    /// Check a config file and build everything that it describes, without listening
+    Check(check::Arguments),
+    /// Print the settings in force, or the JSON Schema of config files
+    Config(config::Arguments),
+    /// Print the root certificate of the local development authority, to be trusted
+    Cert(cert::Arguments),
+}
+
+/// What the process ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All is well.
+    Ok = 0,
+    /// A check failed, or the node could not start.
+    Failed = 1,
+    // 2 is a command line that is not understood, which clap ends by itself.
+    /// The config is wrong.
+    InvalidConfig = 3,
+}
+
+impl Exit {
+    /// What a node that does not start ends with.
+    fn of_start(error: &StartError) -> Self {
+        match error {
+            StartError::Node(_) | StartError::NoCertificate(_) | StartError::Admin(_) => Exit::InvalidConfig,
+            StartError::Listen(..) | StartError::Dns(_) | StartError::System(_) => Exit::Failed,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let exit = match Cli::parse().verb {
+        Verb::Run(arguments) => run::run(&arguments),
+        Verb::Proxy(arguments) => proxy::run(&arguments),
+        Verb::Check(arguments) => check::run(&arguments),
+        Verb::Config(arguments) => config::run(&arguments),
+        Verb::Cert(arguments) => cert::run(&arguments),
+    };
+    exit.into()
+}
+
+/// In which form a verb answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Json,
+}
+
+/// What every verb that reads a config file takes.
+#[derive(Debug, clap::Args)]
+struct Reading {
+    /// The config file
+    #[arg(value_name = "FILE", default_value = DEFAULT_FILE)]
+    file: PathBuf,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Reading {
+    fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Text }
+    }
+
+    /// The config, or what the process ends with after saying why there is none.
+    fn load(&self) -> Result<Loaded, Exit> {
+        load(&self.file, self.form())
+    }
+}
+
+fn load(file: &Path, form: Form) -> Result<Loaded, Exit> {
+    Loaded::load(file).map_err(|errors| invalid(&errors, form))
+}
+
+/// Says what is wrong with a config.
+fn invalid(errors: &ConfigErrors, form: Form) -> Exit {
+    match form {
+        Form::Text => talk(&errors.to_string()),
+        Form::Json => {
+            let list: Vec<_> = errors
+                .iter()
+                .map(|error| {
+                    json!({
+                        "file": error.file,
+                        "line": error.place.map(|place| place.line),
+                        "column": error.place.map(|place| place.column),
+                        "message": error.message,
+                        "hint": error.hint,
+                    })
+                })
+                .collect();
+            data(&format!("{:#}", json!({ "ok": false, "errors": list })));
+        }
+    }
+    Exit::InvalidConfig
+}
+
+/// Writes to standard output. Whoever reads it may go away; that is no failure.
+fn data(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Writes to standard error, where there may be nobody either.
+fn talk(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_understood() {
+        for line in [
+            "selvedge run",
+            "selvedge run --config a.toml",
+            "selvedge proxy --from :8080 --to http://127.0.0.1:9000",
+            "selvedge check",
+            "selvedge check a.toml --json",
+            "selvedge config --effective",
+            "selvedge config a.toml --effective --json",
+            "selvedge config --schema",
+            "selvedge cert",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "selvedge",
+            "selvedge chek",
+            "selvedge config --schema --effective",
+            "selvedge proxy --from x --to y",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

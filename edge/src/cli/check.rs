@@ -1,0 +1,80 @@
+//! `selvedge check`: is this config right?
+
+use serde_json::json;
+use std::sync::Arc;
+
+use super::run::located;
+use super::{Exit, Form, Reading, data, invalid, talk};
+use crate::config::{Config, ConfigErrors, Warning, shadowed_routes};
+use crate::node::Node;
+use crate::process;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    reading: Reading,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let Arguments { reading } = arguments;
+    let loaded = match reading.load() {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let file = reading.file.display().to_string();
+    if let Err(error) = Node::build(&Arc::new(loaded.config.clone()), None, process::now()) {
+        return invalid(&ConfigErrors::from(located(&loaded, &error)), reading.form());
+    }
+    let warnings = shadowed_routes(&loaded);
+    match reading.form() {
+        Form::Text => {
+            warnings.iter().for_each(|warning| talk(&warning.to_string()));
+            talk(&format!("{file}: ok: {}", summary(&loaded.config)));
+        }
+        Form::Json => data(&format!("{:#}", as_json(&file, &loaded.config, &warnings))),
+    }
+    Exit::Ok
+}
+
+fn counts(config: &Config) -> [(&'static str, &'static str, usize); 6] {
+    [
+        ("site", "sites", config.site.len()),
+        ("origin", "origins", config.origin.len()),
+        ("origin group", "origin groups", config.origin_group.len()),
+        ("cache policy", "cache policies", config.cache_policy.len()),
+        ("key group", "key groups", config.key_group.len()),
+        ("hook", "hooks", config.hook.len()),
+    ]
+}
+
+/// `2 sites, 1 origin`: what there is none of is left out, but for sites.
+fn summary(config: &Config) -> String {
+    let told = counts(config).into_iter().filter(|(one, _, count)| *count > 0 || *one == "site");
+    let told: Vec<_> =
+        told.map(|(one, many, count)| format!("{count} {}", if count == 1 { one } else { many })).collect();
+    told.join(", ")
+}
+
+fn as_json(file: &str, config: &Config, warnings: &[Warning]) -> serde_json::Value {
+    let counts: serde_json::Map<_, _> =
+        counts(config).into_iter().map(|(_, many, count)| (many.replace(' ', "-"), count.into())).collect();
+    json!({ "ok": true, "file": file, "counts": counts, "warnings": warnings })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_summary_counts_what_there_is() {
+        let text =
+            "[site.localhost]\norigin = \"a\"\n[site.b]\norigin = \"a\"\n[origin.a]\nurl = \"http://a\"\n";
+        let config = Config::parse(text, "a.toml", Path::new(".")).unwrap();
+        assert_eq!(summary(&config), "2 sites, 1 origin");
+        assert_eq!(summary(&Config::default()), "0 sites");
+        let json = as_json("a.toml", &config, &[]);
+        assert_eq!((&json["counts"]["sites"], &json["counts"]["hooks"]), (&2.into(), &0.into()));
+    }
+}

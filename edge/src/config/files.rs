@@ -1,0 +1,90 @@
+//! Files that settings name must be there; what is in them is for the rooms that read them.
+
+use std::path::{Path, PathBuf};
+
+use certs::SiteTls;
+use hooks::WasmSource;
+
+use super::Config;
+use super::document::Sources;
+use super::error::{ConfigError, ConfigErrors};
+use super::node::Material;
+
+/// Checks that every file that the config names can be opened.
+pub(crate) fn check(config: &Config, sources: &Sources) -> ConfigErrors {
+    let mut errors = ConfigErrors::default();
+    for (path, file) in named_files(config) {
+        if errors.is_full() {
+            break;
+        }
+        let Err(cause) = opened(&file) else { continue };
+        let path: Vec<_> = path.iter().map(String::as_str).collect();
+        let hint = file.is_relative().then(|| "relative paths start at the config file".to_owned());
+        errors.push(ConfigError { hint, ..sources.error_at(&path, format!("{}: {cause}", file.display())) });
+    }
+    errors
+}
+
+/// Why the file cannot be read as one. Nothing is read: it may be large.
+fn opened(file: &Path) -> Result<(), String> {
+    let known = std::fs::metadata(file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        _ => error.to_string(),
+    })?;
+    if known.is_dir() {
+        return Err("is a folder, not a file".into());
+    }
+    Ok(())
+}
+
+/// Each file with the key path of the setting that names it.
+fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
+    let mut files = Files(Vec::new());
+    if let Some(Material::File(file)) = &config.node.admin_token {
+        files.add(&["node", "admin-token", "file"], file);
+    }
+    for (name, origin) in &config.origin {
+        let Some(tls) = &origin.tls else { continue };
+        files.maybe(&["origin", name, "tls", "ca"], tls.ca.as_deref());
+        files.maybe(&["origin", name, "tls", "client-cert"], tls.client_cert.as_deref());
+        if let Some(origin_shield::Material::File(file)) = &tls.client_key {
+            files.add(&["origin", name, "tls", "client-key", "file"], file);
+        }
+    }
+    for (id, key) in &config.key {
+        if let signing::Material::File(file) = &key.public {
+            files.add(&["key", id, "public", "file"], file);
+        }
+    }
+    for (name, hook) in &config.hook {
+        if let WasmSource::File(file) = &hook.wasm {
+            files.add(&["hook", name, "wasm"], file);
+        }
+    }
+    for (name, site) in &config.site {
+        if let Some(SiteTls::Files { cert, key }) = &site.tls {
+            files.add(&["site", name, "tls", "cert"], cert);
+            if let certs::Material::File(file) = key {
+                files.add(&["site", name, "tls", "key", "file"], file);
+            }
+        }
+    }
+    for (index, file) in config.geo.iter().flat_map(|geo| &geo.database).enumerate() {
+        files.add(&["geo", "database", &index.to_string()], file);
+    }
+    files.0
+}
+
+struct Files(Vec<(Vec<String>, PathBuf)>);
+
+impl Files {
+    fn add(&mut self, path: &[&str], file: &Path) {
+        self.0.push((path.iter().map(ToString::to_string).collect(), file.to_owned()));
+    }
+
+    fn maybe(&mut self, path: &[&str], file: Option<&Path>) {
+        if let Some(file) = file {
+            self.add(path, file);
+        }
+    }
+}

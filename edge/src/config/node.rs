@@ -1,0 +1,300 @@
+//! `[node]`: what this machine is and what it allows.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use ipnet::IpNet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::listen::{AdminListen, Listen};
+use super::word;
+
+/// This node: its name, its listeners, its budgets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct NodeSettings {
+    /// The name in Cache-Status, Via and Proxy-Status. Default: the machine's host name.
+    #[serde(deserialize_with = "token")]
+    pub name: String,
+    /// Where viewers connect. Default: ports 80 and 443 where they may be bound, else 8080 and 8443.
+    pub listen: Vec<Listen>,
+    /// Where the admin API answers, or "off".
+    pub admin: AdminListen,
+    /// What admin requests carry as `Authorization: Bearer …`; an admin API off loopback needs it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_token: Option<Material>,
+    /// Peers whose Forwarded and X-Forwarded-For (and PROXY protocol) name the viewer.
+    #[serde(deserialize_with = "networks")]
+    #[schemars(with = "Vec<String>")]
+    pub trust: Vec<IpNet>,
+    /// Threads that serve; 0 is one per core.
+    pub threads: usize,
+    /// One budget for cached bytes, bodies in flight and hooks.
+    #[schemars(with = "String")]
+    pub memory: ByteSize,
+    /// The folder of certificates and other state that outlives the process.
+    pub state: PathBuf,
+    /// How much a viewer may ask for, and how long it may take.
+    pub limits: LimitSettings,
+    /// Which requests are written to standard error.
+    pub log: LogLevel,
+}
+
+impl Default for NodeSettings {
+    fn default() -> Self {
+        NodeSettings {
+            name: host_name(),
+            listen: Vec::new(),
+            admin: AdminListen::default(),
+            admin_token: None,
+            trust: Vec::new(),
+            threads: 0,
+            memory: ByteSize::gib(2),
+            state: ".selvedge".into(),
+            limits: LimitSettings::default(),
+            log: LogLevel::default(),
+        }
+    }
+}
+
+impl NodeSettings {
+    /// Makes relative paths start at `base`.
+    pub fn resolve_paths(&mut self, base: &Path) {
+        self.state = base.join(&self.state);
+        if let Some(Material::File(path)) = &mut self.admin_token {
+            *path = base.join(&path);
+        }
+    }
+}
+
+/// What is refused, cut or given up, after how much or how long.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct LimitSettings {
+    /// From the first byte of a connection or request to the end of the request's head.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub header_timeout: Duration,
+    /// How long a connection may stay open between requests.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub idle_timeout: Duration,
+    /// How long a request's body may pause, and how long a viewer may take nothing of an answer.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub body_timeout: Duration,
+    /// How long requests in flight may go on after the node was told to stop.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub drain: Duration,
+    /// How long a request waits for another's answer to the same miss before it asks the origin itself.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub collapse_wait: Duration,
+    /// How long a key whose answer could not be stored is not waited for.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub uncacheable: Duration,
+    /// The bytes of a request's head; more is answered 431.
+    #[schemars(with = "String")]
+    pub head: ByteSize,
+    /// The bytes of a request's target; more is answered 414.
+    #[schemars(with = "String")]
+    pub url: ByteSize,
+    /// The number of header fields of a request; more is answered 431.
+    pub header_count: usize,
+    /// Concurrent HTTP/2 streams per connection.
+    pub h2_streams: u32,
+    /// HTTP/2 streams that may be reset per connection in a minute; more ends the connection.
+    pub h2_resets: u32,
+    /// The largest body that is stored; larger ones stream through.
+    #[schemars(with = "String")]
+    pub max_object: ByteSize,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        LimitSettings {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+            collapse_wait: Duration::from_secs(5),
+            uncacheable: Duration::from_secs(120),
+            head: ByteSize::kib(32),
+            url: ByteSize::kib(8),
+            header_count: 100,
+            h2_streams: 100,
+            h2_resets: 100,
+            max_object: ByteSize::mib(64),
+        }
+    }
+}
+
+/// Which requests are written to standard error, one line each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogLevel {
+    /// Every request.
+    Requests,
+    /// Those that the node or an origin failed to answer.
+    #[default]
+    Problems,
+    /// None.
+    Off,
+}
+
+/// Where a secret is: never in the config itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Material {
+    /// The name of an environment variable that holds it.
+    Env(String),
+    /// A file that holds it; a final line break does not count.
+    File(PathBuf),
+}
+
+/// Why a secret could not be read; the fault is the machine's, or the config's for naming it.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// The variable is not set, or not UTF-8.
+    #[error("environment variable {0}: {1}")]
+    Env(String, #[source] std::env::VarError),
+    /// The file cannot be read, or is not UTF-8.
+    #[error("{0}: {1}")]
+    File(PathBuf, #[source] std::io::Error),
+    /// It is there but holds nothing.
+    #[error("{0} is empty")]
+    Empty(String),
+}
+
+impl Material {
+    /// The secret itself, without line breaks at its end.
+    pub fn read(&self) -> Result<String, MaterialError> {
+        let (place, text) = match self {
+            Material::Env(name) => {
+                let text = std::env::var(name).map_err(|error| MaterialError::Env(name.clone(), error))?;
+                (format!("environment variable {name}"), text)
+            }
+            Material::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| MaterialError::File(path.clone(), error))?;
+                (path.display().to_string(), text)
+            }
+        };
+        let secret = text.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() {
+            return Err(MaterialError::Empty(place));
+        }
+        Ok(secret.into())
+    }
+}
+
+/// The machine's host name up to its first dot, where the system tells it and it may stand in a header.
+fn host_name() -> String {
+    const FALLBACK: &str = "selvedge";
+    let told = ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .iter()
+        .find_map(|path| std::fs::read_to_string(path).ok())
+        .unwrap_or_default();
+    let name = told.trim().split('.').next().unwrap_or_default();
+    if is_token(name) { name.into() } else { FALLBACK.into() }
+}
+
+/// A pseudonym in Via is a token: RFC 9110 section 7.6.3, section 5.6.2.
+fn is_token(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.len() <= 64 && name.bytes().all(allowed)
+}
+
+fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    if is_token(&name) {
+        return Ok(name);
+    }
+    let message = format!("`{name}` cannot stand in a header: use 1 to 64 letters, digits, `-`, `.` or `_`");
+    Err(serde::de::Error::custom(message))
+}
+
+/// A network, or a single address as a network of its own.
+struct Network(IpNet);
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word::deserialize(deserializer)
+    }
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        network.map(Network).map_err(|_| {
+            format!("`{text}` is no network: write an address or a range, such as \"10.0.0.0/8\"")
+        })
+    }
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let networks = Vec::<Network>::deserialize(deserializer)?;
+    Ok(networks.into_iter().map(|Network(network)| network).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_documented_table() {
+        let limits: LimitSettings = toml::from_str("").unwrap();
+        assert_eq!(limits, LimitSettings::default());
+        assert_eq!(limits.header_timeout, Duration::from_secs(10));
+        assert_eq!((limits.head, limits.url), (ByteSize::kib(32), ByteSize::kib(8)));
+        assert!(is_token(&NodeSettings::default().name));
+    }
+
+    #[test]
+    fn a_single_address_may_be_trusted() {
+        let node: NodeSettings = toml::from_str("trust = [\"10.0.0.0/8\", \"192.0.2.7\", \"::1\"]").unwrap();
+        let shown: Vec<_> = node.trust.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["10.0.0.0/8", "192.0.2.7/32", "::1/128"]);
+        assert!(toml::from_str::<NodeSettings>("trust = [\"10.0.0.0/33\"]").is_err());
+    }
+
+    #[test]
+    fn a_name_that_would_break_a_header_is_refused() {
+        for name in ["", "a b", "a\\nb", "é"] {
+            assert!(toml::from_str::<NodeSettings>(&format!("name = \"{name}\"")).is_err(), "{name}");
+        }
+        assert_eq!(toml::from_str::<NodeSettings>("name = \"icn1\"").unwrap().name, "icn1");
+    }
+
+    #[test]
+    fn a_secret_is_read_without_its_line_break_and_never_empty() {
+        let folder = std::env::temp_dir().join(format!("selvedge-material-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("token");
+        std::fs::write(&file, "s3cret\r\n").unwrap();
+        assert_eq!(Material::File(file.clone()).read().unwrap(), "s3cret");
+        std::fs::write(&file, "\n").unwrap();
+        assert!(matches!(Material::File(file).read(), Err(MaterialError::Empty(_))));
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(Material::File(folder).read(), Err(MaterialError::File(..))));
+        let unset = Material::Env("SELVEDGE_TEST_THAT_IS_NEVER_SET".into());
+        assert!(matches!(unset.read(), Err(MaterialError::Env(..))));
+    }
+
+    #[test]
+    fn relative_paths_start_at_the_config() {
+        let mut node =
+            NodeSettings { admin_token: Some(Material::File("token".into())), ..NodeSettings::default() };
+        node.resolve_paths(Path::new("/etc/selvedge"));
+        assert_eq!(node.state, Path::new("/etc/selvedge/.selvedge"));
+        assert_eq!(node.admin_token, Some(Material::File("/etc/selvedge/token".into())));
+    }
+}

@@ -1,0 +1,211 @@
+//! What refers to what: every name that a setting mentions must be there, and nothing may be claimed twice.
+
+use std::collections::BTreeMap;
+
+use geo::{GeoError, Steering};
+use origin_shield::OriginUrl;
+
+use super::document::Sources;
+use super::error::{ConfigError, ConfigErrors, did_you_mean};
+use super::site::{CacheChoice, RouteSettings, SiteSettings};
+use super::{Config, wording};
+
+/// Checks the merged config; every error stands at the value that is wrong.
+pub(crate) fn check(config: &Config, sources: &Sources) -> ConfigErrors {
+    let mut checks = Checks { config, sources, errors: ConfigErrors::default() };
+    checks.node();
+    checks.groups();
+    checks.policies();
+    for (name, site) in &config.site {
+        checks.site(name, site);
+    }
+    checks.hosts();
+    checks.dns();
+    checks.errors
+}
+
+struct Checks<'a> {
+    config: &'a Config,
+    sources: &'a Sources,
+    errors: ConfigErrors,
+}
+
+impl Checks<'_> {
+    fn refuse(&mut self, path: &[&str], message: String, hint: Option<String>) {
+        if self.errors.is_full() {
+            return;
+        }
+        let error = ConfigError { hint, ..self.sources.error_at(path, message) };
+        self.errors.push(error);
+    }
+
+    fn node(&mut self) {
+        let node = &self.config.node;
+        if node.admin.is_exposed() && node.admin_token.is_none() {
+            let message = format!(
+                "node.admin: {} can be reached from other machines, so it needs admin-token",
+                node.admin
+            );
+            let hint = "admin-token = { env = \"SELVEDGE_ADMIN_TOKEN\" }, or listen on 127.0.0.1";
+            self.refuse(&["node", "admin"], message, Some(hint.into()));
+        }
+        for (index, listen) in node.listen.iter().enumerate() {
+            let earlier = node.listen[..index].iter().any(|other| other.address == listen.address);
+            if earlier && listen.address.port() != 0 {
+                let message = format!("node.listen: {} is listened on twice", listen.address);
+                self.refuse(&["node", "listen", &index.to_string()], message, None);
+            }
+        }
+    }
+
+    fn groups(&mut self) {
+        for (name, group) in &self.config.origin_group {
+            if self.config.origin.contains_key(name) {
+                let message = format!("`{name}` is the name of an origin too: a site could mean either");
+                self.refuse(&["origin-group", name], message, None);
+            }
+            for (index, member) in group.members.iter().enumerate() {
+                let path = ["origin-group", name, "members", &index.to_string()];
+                if group.members[..index].contains(member) {
+                    self.refuse(&path, format!("`{member}` is a member twice"), None);
+                }
+                self.named(&path, "origin", member, &self.config.origin);
+            }
+        }
+        for (name, group) in &self.config.key_group {
+            for (index, key) in group.keys.iter().enumerate() {
+                self.named(&["key-group", name, "keys", &index.to_string()], "key", key, &self.config.key);
+            }
+        }
+    }
+
+    fn policies(&mut self) {
+        for name in self.config.cache_policy.keys() {
+            if !matches!(CacheChoice::from(name.clone()), CacheChoice::Policy(_)) {
+                let message = format!("`{name}` means something else where a route says cache = \"{name}\"");
+                self.refuse(&["cache-policy", name], message, Some("give the policy another name".into()));
+            }
+        }
+        for (name, policy) in &self.config.cache_policy {
+            let ttl = &policy.ttl;
+            if ttl.min > ttl.max {
+                let path = ["cache-policy", name, "ttl"];
+                self.refuse(&path, "ttl: min is longer than max".into(), None);
+            }
+        }
+    }
+
+    fn site(&mut self, name: &str, site: &SiteSettings) {
+        self.origin(&["site", name, "origin"], &site.origin);
+        for (index, route) in site.route.iter().enumerate() {
+            self.route(&["site", name, "route", &index.to_string()], route);
+        }
+    }
+
+    fn route(&mut self, at: &[&str], route: &RouteSettings) {
+        let below = |key: &'static str| [at, &[key]].concat();
+        if let Some(origin) = &route.origin {
+            self.origin(&below("origin"), origin);
+        }
+        if let Some(group) = &route.signed {
+            self.named(&below("signed"), "key group", group, &self.config.key_group);
+        }
+        if let CacheChoice::Policy(policy) = &route.cache {
+            self.policy(&below("cache"), policy);
+        }
+        for (index, hook) in route.hooks.iter().enumerate() {
+            let index = index.to_string();
+            self.named(&[&below("hooks")[..], &[&index]].concat(), "hook", hook, &self.config.hook);
+        }
+        if route.geo.is_some() && self.config.geo.is_none() {
+            let hint = "name a database: [geo] with database = [\"country.mmdb\"]";
+            self.refuse(
+                &below("geo"),
+                "geo: without [geo] no viewer's country is known".into(),
+                Some(hint.into()),
+            );
+        }
+    }
+
+    fn policy(&mut self, path: &[&str], name: &str) {
+        let known = self.config.cache_policy.keys().map(String::as_str);
+        if self.config.cache_policy.contains_key(name) || self.errors.is_full() {
+            return;
+        }
+        let hint = did_you_mean(name, known.chain(["off", "origin"])).unwrap_or_else(|| {
+            format!("write \"off\", \"origin\", or a [cache-policy.{}]", wording::key(name))
+        });
+        self.refuse(path, format!("there is no cache policy `{name}`"), Some(hint));
+    }
+
+    /// An origin, an origin group, or a URL.
+    fn origin(&mut self, path: &[&str], text: &str) {
+        let Config { origin, origin_group, .. } = self.config;
+        if origin.contains_key(text) || origin_group.contains_key(text) || self.errors.is_full() {
+            return;
+        }
+        if text.contains("://") {
+            if let Err(error) = text.parse::<OriginUrl>() {
+                self.refuse(path, error.to_string(), None);
+            }
+            return;
+        }
+        let known = origin.keys().chain(origin_group.keys()).map(String::as_str);
+        let hint = did_you_mean(text, known)
+            .unwrap_or_else(|| "write a URL such as \"http://127.0.0.1:9000\", or the name of an [origin.…] or [origin-group.…]".into());
+        self.refuse(path, format!("there is no origin or origin group `{text}`"), Some(hint));
+    }
+
+    fn named<T>(&mut self, path: &[&str], kind: &str, name: &str, all: &BTreeMap<String, T>) {
+        if all.contains_key(name) || self.errors.is_full() {
+            return;
+        }
+        let section = kind.replace(' ', "-");
+        let hint = did_you_mean(name, all.keys().map(String::as_str))
+            .unwrap_or_else(|| format!("write [{section}.{}]", wording::key(name)));
+        self.refuse(path, format!("there is no {kind} `{name}`"), Some(hint));
+    }
+
+    /// A host belongs to one site, else the answer would depend on the order of the sites.
+    fn hosts(&mut self) {
+        let mut owners = BTreeMap::new();
+        for (name, site) in &self.config.site {
+            for (index, host) in site.hosts.iter().enumerate() {
+                let Some(owner) = owners.insert(host, name) else { continue };
+                let path = ["site", name, "hosts", &index.to_string()];
+                let other = self.sources.place_of(&["site", owner, "hosts"]);
+                let whose = match other {
+                    _ if owner == name => "twice".to_owned(),
+                    Some((file, place)) => {
+                        format!("by [site.{}] too, at {file}:{}", wording::key(owner), place.line)
+                    }
+                    None => format!("by [site.{}] too", wording::key(owner)),
+                };
+                self.refuse(&path, format!("`{host}` is answered {whose}"), None);
+            }
+        }
+    }
+
+    fn dns(&mut self) {
+        let Some(dns) = &self.config.dns else { return };
+        for (name, steer) in &dns.steer {
+            let Err(error) = Steering::build(name, steer) else { continue };
+            let mut path = vec!["dns", "steer", name];
+            let rule = rule_of(&error).map(|rule| rule.saturating_sub(1).to_string());
+            match (&error, &rule) {
+                (GeoError::Pool { pool, .. }, _) => path.extend(["pools", pool]),
+                (GeoError::Ttl { .. }, _) => path.push("ttl"),
+                (_, Some(rule)) => path.extend(["rules", rule]),
+                _ => {}
+            }
+            self.refuse(&path, error.to_string(), None);
+        }
+    }
+}
+
+fn rule_of(error: &GeoError) -> Option<usize> {
+    match error {
+        GeoError::Rule { rule, .. } | GeoError::UnknownPool { rule, .. } => Some(*rule),
+        _ => None,
+    }
+}

@@ -1,0 +1,230 @@
+//! The one table: what went wrong → status, reason token, whose fault it is.
+
+use crate::body::Body;
+use crate::config::Methods;
+use crate::headers::PROXY_STATUS;
+use crate::route::PathFault;
+use hooks::HookError;
+use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use origin_shield::{Attempt, Exhausted, Failure};
+
+/// Why the pipeline could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// No host, several, or one that cannot be.
+    #[error("the request must name exactly one valid host")]
+    BadHost,
+    /// A host of no site, or of another site than the certificate shown.
+    #[error("this node does not serve that host")]
+    UnknownHost,
+    /// The target of the request cannot be used.
+    #[error("the request target is not valid")]
+    BadTarget,
+    /// The path cannot be normalised.
+    #[error(transparent)]
+    BadPath(#[from] PathFault),
+    /// `Content-Length` and `Transfer-Encoding` in one request (RFC 9112 §6.1).
+    #[error("the request frames its body in two ways")]
+    BadFraming,
+    /// The target is longer than `limits.url`.
+    #[error("the request target is too long")]
+    UriTooLong,
+    /// No route matches; only a target such as `*` can do that.
+    #[error("nothing is served there")]
+    NoRoute,
+    /// The route does not let the method through.
+    #[error("this method is not allowed here")]
+    MethodNotAllowed(Methods),
+    /// The route's `geo` rule.
+    #[error("this is not available where you are")]
+    PlaceDenied,
+    /// The signature is missing or does not hold.
+    #[error("this needs a valid signature")]
+    Signature(signing::Reason),
+    /// The request has been here before.
+    #[error("the request has come back to this node")]
+    Loop,
+    /// No origin answered.
+    #[error("no origin answered")]
+    Origin(Box<Exhausted>),
+    /// A followed request failed, and so this one.
+    #[error("no origin answered")]
+    Shared(cache::Refusal),
+    /// A hook failed.
+    #[error("a hook failed")]
+    Hook(Box<HookError>),
+    /// A hook named an origin that the config does not have.
+    #[error("a hook chose an unknown origin")]
+    UnknownOrigin(String),
+    /// A task of the node is gone: a bug of ours.
+    #[error("the node failed")]
+    Internal(String),
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Row {
+    /// What the viewer gets.
+    pub status: StatusCode,
+    /// The reason, in log, metrics and `Proxy-Status` details.
+    pub token: &'static str,
+    /// The `Proxy-Status` error type (RFC 9209 §2.3).
+    pub error_type: &'static str,
+}
+
+impl Fault {
+    /// The table.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        const DENIED: &str = "http_request_denied";
+        const BAD: &str = "http_request_error";
+        let (status, token, error_type) = match self {
+            Self::BadHost => (StatusCode::BAD_REQUEST, "bad-host", BAD),
+            Self::UnknownHost => (StatusCode::MISDIRECTED_REQUEST, "unknown-host", DENIED),
+            Self::BadTarget => (StatusCode::BAD_REQUEST, "bad-target", BAD),
+            Self::BadPath(_) => (StatusCode::BAD_REQUEST, "bad-path", BAD),
+            Self::BadFraming => (StatusCode::BAD_REQUEST, "bad-framing", BAD),
+            Self::UriTooLong => (StatusCode::URI_TOO_LONG, "uri-too-long", BAD),
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no-route", "destination_not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", DENIED),
+            Self::PlaceDenied => (StatusCode::FORBIDDEN, "place-denied", DENIED),
+            Self::Signature(reason) => (StatusCode::FORBIDDEN, reason.token(), DENIED),
+            Self::Loop => (StatusCode::LOOP_DETECTED, "loop", "proxy_loop_detected"),
+            Self::Origin(exhausted) => {
+                // The last attempt speaks for all; a group without members is a config that cannot be built.
+                let last = exhausted.attempts.last().map(|attempt| attempt.failure);
+                let token = last.map_or("destination_unavailable", Failure::token);
+                (last.map_or(StatusCode::BAD_GATEWAY, Failure::status), token, token)
+            }
+            Self::Shared(refusal) => (refusal.status, refusal.token, refusal.token),
+            Self::Hook(error) => (hook_status(error), error.token(), "proxy_internal_response"),
+            Self::UnknownOrigin(_) => (StatusCode::BAD_GATEWAY, "hook-origin", "destination_not_found"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "proxy_internal_error"),
+        };
+        Row { status, token, error_type }
+    }
+
+    /// The attempts at origins that led here.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        match self {
+            Self::Origin(exhausted) => &exhausted.attempts,
+            _ => &[],
+        }
+    }
+
+    /// The full story, for the log only: it may name origins and hooks.
+    #[must_use]
+    pub fn story(&self) -> String {
+        match self {
+            Self::Origin(exhausted) => exhausted.to_string(),
+            Self::Hook(error) => error.to_string(),
+            Self::UnknownOrigin(name) => {
+                format!("a hook chose the origin {name:?}, which the config does not have")
+            }
+            Self::Internal(what) => what.clone(),
+            other => other.to_string(),
+        }
+    }
+
+    /// The answer to the viewer: a short page, or JSON where the viewer prefers it, with the request id.
+    #[must_use]
+    pub fn response(
+        &self,
+        accept: Option<&HeaderValue>,
+        node: &str,
+        request_id: &HeaderValue,
+    ) -> Response<Body> {
+        let row = self.row();
+        let (content_type, text) = self.page(&row, accept, request_id.to_str().unwrap_or_default());
+        let mut response = Response::new(Body::Whole(text.into()));
+        *response.status_mut() = row.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let details =
+            if row.token == row.error_type { String::new() } else { format!("; details=\"{}\"", row.token) };
+        if let Ok(value) = HeaderValue::from_str(&format!("{node}; error={}{details}", row.error_type)) {
+            headers.insert(PROXY_STATUS, value);
+        }
+        match self {
+            Self::MethodNotAllowed(Methods::Only(methods)) => {
+                let names: Vec<&str> = methods.iter().map(http::Method::as_str).collect();
+                if let Ok(value) = HeaderValue::from_str(&names.join(", ")) {
+                    headers.insert(ALLOW, value);
+                }
+            }
+            Self::BadFraming => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
+            _ if row.status == StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn page(&self, row: &Row, accept: Option<&HeaderValue>, id: &str) -> (&'static str, String) {
+        let wants = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let code = row.status.as_u16();
+        if wants.contains("json") && !wants.contains("html") {
+            let body = serde_json::json!({
+                "status": code, "error": row.token, "message": self.to_string(), "request_id": id,
+            });
+            return ("application/json", body.to_string());
+        }
+        let title = row.status.canonical_reason().unwrap_or("Error");
+        let page = format!(
+            "<!doctype html><meta charset=\"utf-8\"><title>{code} {title}</title>\
+             <style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em}}\
+             small{{color:#777}}</style><h1>{code} {title}</h1><p>{self}.</p><small>{} · request {id}</small>\n",
+            row.token
+        );
+        ("text/html; charset=utf-8", page)
+    }
+}
+
+fn hook_status(error: &HookError) -> StatusCode {
+    match error {
+        HookError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+        HookError::Engine { .. } | HookError::Load { .. } | HookError::Lost { .. } => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_name_status_token_and_request() {
+        let id = HeaderValue::from_static("abc");
+        let response = Fault::UnknownHost.response(None, "icn1", &id);
+        assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST);
+        assert_eq!(
+            response.headers()[PROXY_STATUS],
+            "icn1; error=http_request_denied; details=\"unknown-host\""
+        );
+        let Body::Whole(page) = response.into_body() else { panic!("pages are whole") };
+        let page = String::from_utf8(page.to_vec()).unwrap();
+        assert!(page.contains("abc") && page.contains("421"), "{page}");
+    }
+
+    #[test]
+    fn json_where_it_is_preferred() {
+        let accept = HeaderValue::from_static("application/json");
+        let (content_type, body) = Fault::Loop.page(&Fault::Loop.row(), Some(&accept), "abc");
+        let read: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(content_type, "application/json");
+        assert_eq!((read["status"].as_u64(), read["request_id"].as_str()), (Some(508), Some("abc")));
+    }
+
+    #[test]
+    fn a_405_says_what_is_allowed() {
+        let fault = Fault::MethodNotAllowed(Methods::default());
+        let response = fault.response(None, "icn1", &HeaderValue::from_static("x"));
+        assert_eq!(response.headers()[ALLOW], "GET, HEAD, OPTIONS");
+    }
+}

@@ -1,0 +1,163 @@
+//! The four hook events: runs a route's hooks in order and applies each one's `on-error`.
+
+use crate::body::Body;
+use crate::error::Fault;
+use crate::headers;
+use crate::route::Path;
+use crate::visit::Visit;
+use hooks::{Event, Facts, Hook, HookBody, HookError, OnError, OriginRequestOutcome, RequestOutcome};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Response};
+use origin_shield::Group;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the origin-request hooks leave to do.
+pub enum OriginRequest {
+    /// Ask this group with this request.
+    Ask(Box<Parts>, Arc<Group>),
+    /// The hook has answered in the origin's stead.
+    Answered(Response<Body>),
+}
+
+/// `viewer-request`: may answer at once, or change the request that everything after sees.
+///
+/// # Errors
+/// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
+pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>, Fault> {
+    for hook in listeners(visit, Event::ViewerRequest) {
+        match hook.viewer_request(visit.request.clone(), &facts(visit)).await {
+            Ok(RequestOutcome::Next(mut request)) => {
+                let path =
+                    Path::normalise(headers::path_and_query(&request.uri))?.path_and_query.into_owned();
+                request.uri = path.parse().map_err(|_| Fault::BadTarget)?;
+                visit.request = request;
+            }
+            Ok(RequestOutcome::Respond(response)) => return Ok(Some(response.map(Body::Whole))),
+            Err(error) => pass_or_fail(visit, &hook, error)?,
+        }
+    }
+    Ok(None)
+}
+
+/// `origin-request`: may answer, change the request, or choose another origin of the config.
+///
+/// # Errors
+/// [`Fault::Hook`], and [`Fault::UnknownOrigin`] for a name that the config does not have.
+pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginRequest, Fault> {
+    let mut group = Arc::clone(&visit.route.group);
+    for hook in listeners(visit, Event::OriginRequest) {
+        match hook.origin_request(request.clone(), &facts(visit)).await {
+            Ok(OriginRequestOutcome::Next(next)) => request = next,
+            Ok(OriginRequestOutcome::RouteTo { parts, origin }) => {
+                request = parts;
+                group = visit.node.groups.get(&*origin).cloned().ok_or(Fault::UnknownOrigin(origin))?;
+            }
+            Ok(OriginRequestOutcome::Respond(response)) => {
+                return Ok(OriginRequest::Answered(response.map(Body::Whole)));
+            }
+            Err(error) => pass_or_fail(visit, &hook, error)?,
+        }
+    }
+    Ok(OriginRequest::Ask(Box::new(request), group))
+}
+
+/// `origin-response`: may change headers, lifetime and body of what is about to be stored.
+///
+/// # Errors
+/// [`Fault::Hook`], also under `on-error = "pass"` when the failed call has used the body up.
+pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Result<Response<Body>, Fault> {
+    for hook in listeners(visit, Event::OriginResponse) {
+        response = match hook.origin_response(&visit.request, response, &facts(visit)).await {
+            Ok(outcome) => {
+                let mut edited = outcome.response.map(flatten);
+                if let Some(ttl) = outcome.ttl {
+                    set_lifetime(edited.headers_mut(), ttl);
+                }
+                edited
+            }
+            Err(failure) => match failure.response {
+                Some(untouched) if hook.on_error() == OnError::Pass => {
+                    visit.node.observer.hook_passed(&failure.error);
+                    untouched.map(flatten)
+                }
+                _ => return Err(Fault::Hook(Box::new(failure.error))),
+            },
+        };
+    }
+    Ok(response)
+}
+
+/// A hook's lifetime is written as `CDN-Cache-Control` (RFC 9213), so that one rule decides about storing; it never beats
+/// `private` or `no-store`.
+fn set_lifetime(headers: &mut HeaderMap, ttl: Duration) {
+    let said = cache::control::Directives::of_response(headers);
+    if said.no_store || said.private {
+        return;
+    }
+    if let Ok(lifetime) = HeaderValue::from_str(&format!("max-age={}", ttl.as_secs())) {
+        headers.insert(headers::CDN_CACHE_CONTROL, lifetime);
+    }
+}
+
+/// `viewer-response`: header edits, on every answer of the route, errors included.
+///
+/// # Errors
+/// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
+pub async fn viewer_response(visit: &Visit, response: Response<Body>) -> Result<Response<Body>, Fault> {
+    let mut response = response;
+    for hook in listeners(visit, Event::ViewerResponse) {
+        let (parts, body) = response.into_parts();
+        response = match hook.viewer_response(&visit.request, parts.clone(), &facts(visit)).await {
+            Ok(edited) => Response::from_parts(edited, body),
+            Err(error) => {
+                pass_or_fail(visit, &hook, error)?;
+                Response::from_parts(parts, body)
+            }
+        };
+    }
+    Ok(response)
+}
+
+/// Whether a stale entry may stand in for this failure: always for origins, for hooks where they say so.
+#[must_use]
+pub fn allows_stale(visit: &Visit, fault: &Fault) -> bool {
+    match fault {
+        Fault::Origin(_) => true,
+        Fault::Hook(_) => visit.route.hooks.iter().any(|hook| hook.on_error() == OnError::Stale),
+        _ => false,
+    }
+}
+
+fn flatten(body: HookBody<Body>) -> Body {
+    match body {
+        HookBody::Untouched(body) => body,
+        HookBody::Replaced(bytes) => Body::Whole(bytes),
+        read @ HookBody::Read { .. } => Body::Hook(Box::new(read)),
+    }
+}
+
+fn listeners(visit: &Visit, event: Event) -> Vec<Arc<Hook>> {
+    visit.route.hooks.iter().filter(|hook| hook.listens(event)).cloned().collect()
+}
+
+fn pass_or_fail(visit: &Visit, hook: &Hook, error: HookError) -> Result<(), Fault> {
+    if hook.on_error() == OnError::Pass {
+        visit.node.observer.hook_passed(&error);
+        return Ok(());
+    }
+    Err(Fault::Hook(Box::new(error)))
+}
+
+fn facts(visit: &Visit) -> Facts {
+    Facts {
+        viewer_address: visit.address,
+        country: visit.place.country.map(|country| country.as_str().into()),
+        tls_version: visit.viewer.tls_version(),
+        http_version: visit.request.version,
+        request_id: visit.request_id.to_str().unwrap_or_default().into(),
+        node: Arc::clone(&visit.node.name),
+        site: Arc::clone(&visit.site.name),
+        route: Arc::clone(&visit.route.label),
+    }
+}

@@ -1,0 +1,230 @@
+//! What crosses the edge in header fields, in both directions.
+
+use crate::listener::Viewer;
+use crate::visit::Visit;
+use cache::Entry;
+use http::header::{
+    ACCEPT_ENCODING, CONNECTION, COOKIE, ETAG, FORWARDED, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{HeaderMap, HeaderValue, Uri};
+
+/// Fields that end at this hop (RFC 9110 §7.6.1), whatever `Connection` says.
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Fields that `Connection` cannot have removed: the edge itself relies on them.
+const NOT_NOMINATED: [&str; 7] =
+    ["host", "authorization", "cookie", "cache-control", "content-length", "cdn-loop", "via"];
+
+/// Fields by which a viewer could speak as a proxy or change what the origin answers without being in the key.
+const SPOOFABLE: [&str; 14] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-real-ip",
+];
+
+/// `CDN-Loop` (RFC 8586 §2).
+pub const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
+/// `X-Request-Id`.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// `Cache-Status` (RFC 9211).
+pub const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// `Proxy-Status` (RFC 9209).
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+/// `CDN-Cache-Control` (RFC 9213), for the edge alone.
+pub const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+/// `X-Forwarded-For`.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Removes what ends at this hop, and what `Connection` names as such.
+pub fn end_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let nominated: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(','))
+            .map(str::trim)
+            .filter(|name| !NOT_NOMINATED.iter().any(|kept| kept.eq_ignore_ascii_case(name)))
+            .filter_map(|name| name.parse().ok())
+            .collect();
+        for name in nominated {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes the fields by which an untrusted viewer could pose as a proxy.
+pub fn distrust(headers: &mut HeaderMap) {
+    for name in SPOOFABLE {
+        headers.remove(name);
+    }
+}
+
+/// Leaves only what a shared answer may depend on: the edge asks for the whole, in one coding, unconditionally.
+pub fn ask_for_everybody(headers: &mut HeaderMap) {
+    for name in
+        [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, ACCEPT_ENCODING]
+    {
+        headers.remove(name);
+    }
+}
+
+/// RFC 9111 §4.3.1: asks whether the stale copy is still right.
+pub fn ask_whether_changed(headers: &mut HeaderMap, stale: &Entry) {
+    if let Some(etag) = stale.head().etag() {
+        headers.insert(IF_NONE_MATCH, etag.clone());
+    }
+    if let Some(date) = stale.head().last_modified() {
+        headers.insert(IF_MODIFIED_SINCE, date.clone());
+    }
+}
+
+/// Under a named policy only keyed cookies go on, so that nothing unkeyed shapes what others are served.
+pub fn keep_keyed_cookies(headers: &mut HeaderMap, key: &cache::KeySettings) {
+    let chosen = key.select_cookies(headers);
+    headers.remove(COOKIE);
+    if let Some(value) = chosen.and_then(|cookies| HeaderValue::from_str(&cookies).ok()) {
+        headers.insert(COOKIE, value);
+    }
+}
+
+/// Says who asks and on whose behalf: `Via`, `CDN-Loop`, `Forwarded` (RFC 7239), `X-Forwarded-*`, `X-Request-Id`.
+pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
+    let node = &visit.node;
+    headers.append(VIA, node.via.clone());
+    headers.append(CDN_LOOP, node.cdn_loop.clone());
+    headers.insert(X_REQUEST_ID, visit.request_id.clone());
+    let Viewer { peer, scheme, .. } = &visit.viewer;
+    let peer = peer.ip().to_canonical();
+    append_text(headers, X_FORWARDED_FOR, &peer.to_string());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    if let Ok(host) = HeaderValue::from_str(&visit.authority) {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+    let host = &visit.authority;
+    let forwarded = match peer {
+        std::net::IpAddr::V4(address) => format!("for={address};host=\"{host}\";proto={}", scheme.as_str()),
+        std::net::IpAddr::V6(address) => {
+            format!("for=\"[{address}]\";host=\"{host}\";proto={}", scheme.as_str())
+        }
+    };
+    append_text(headers, FORWARDED, &forwarded);
+    headers.remove(HOST);
+}
+
+/// Adds a member to a list field, on the same line as those before it.
+fn append_text(headers: &mut HeaderMap, name: HeaderName, member: &str) {
+    let before = headers.get(&name).and_then(|value| value.to_str().ok());
+    let joined = before.map(|before| format!("{before}, {member}"));
+    if let Ok(value) = HeaderValue::from_str(joined.as_deref().unwrap_or(member)) {
+        headers.insert(name, value);
+    }
+}
+
+/// Whether this node has seen the request before (RFC 8586 §2): its own name in `CDN-Loop`.
+#[must_use]
+pub fn has_looped(headers: &HeaderMap, node: &str) -> bool {
+    headers
+        .get_all(CDN_LOOP)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .any(|member| member.split(';').next().unwrap_or_default().trim() == node)
+}
+
+/// The entity tag of a body that the edge has encoded: no longer byte for byte the origin's, so weak (RFC 9110 §8.8.1).
+pub fn weaken_etag(headers: &mut HeaderMap) {
+    let Some(etag) = headers.get(ETAG) else { return };
+    if etag.as_bytes().starts_with(b"W/") {
+        return;
+    }
+    match HeaderValue::from_bytes(&[b"W/", etag.as_bytes()].concat()) {
+        Ok(weak) => headers.insert(ETAG, weak),
+        Err(_) => headers.remove(ETAG),
+    };
+}
+
+/// The path and query of a request, `/` where there is none.
+#[must_use]
+pub fn path_and_query(uri: &Uri) -> &str {
+    uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn connection_removes_extras_but_not_what_the_edge_relies_on() {
+        let mut map = headers(&[
+            ("connection", "X-Extra, Cookie, host, keep-alive"),
+            ("x-extra", "1"),
+            ("cookie", "a=b"),
+            ("host", "h"),
+            ("te", "trailers"),
+            ("upgrade", "h2c"),
+        ]);
+        end_hop(&mut map);
+        let mut left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["cookie", "host"]);
+    }
+
+    #[test]
+    fn a_loop_is_this_nodes_own_name() {
+        assert!(has_looped(&headers(&[("cdn-loop", "other, icn1; v=1")]), "icn1"));
+        assert!(!has_looped(&headers(&[("cdn-loop", "icn10, other")]), "icn1"));
+        assert!(!has_looped(&HeaderMap::new(), "icn1"));
+    }
+
+    #[test]
+    fn strong_tags_become_weak_once() {
+        let mut map = headers(&[("etag", "\"a\"")]);
+        weaken_etag(&mut map);
+        weaken_etag(&mut map);
+        assert_eq!(map[ETAG], "W/\"a\"");
+    }
+
+    #[test]
+    fn members_join_what_was_there() {
+        let mut map = headers(&[("x-forwarded-for", "192.0.2.1")]);
+        append_text(&mut map, X_FORWARDED_FOR, "192.0.2.2");
+        assert_eq!(map[X_FORWARDED_FOR], "192.0.2.1, 192.0.2.2");
+    }
+}

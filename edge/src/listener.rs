@@ -1,0 +1,200 @@
+//! Viewers' connections: accept, TLS, HTTP/1.1 and HTTP/2, limits, drain.
+
+mod framing;
+mod patient;
+
+use crate::body::Body;
+use crate::config::Scheme;
+use crate::node::{Current, Node};
+use crate::pipeline;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use patient::{Pace, Patience, Patient};
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+/// How long to wait before accepting again when the machine has run out of something (file descriptors, mostly).
+const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
+
+/// What is known of a viewer's connection. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    /// The other end of the connection: a viewer, or a proxy in front of one.
+    pub peer: SocketAddr,
+    /// How it is spoken to.
+    pub scheme: Scheme,
+    tls: Option<Arc<TlsFacts>>,
+    pace: Arc<Pace>,
+}
+
+#[derive(Debug)]
+struct TlsFacts {
+    version: &'static str,
+    server_name: Option<String>,
+}
+
+impl Viewer {
+    /// The host that the viewer named in the TLS handshake (SNI), lower case.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.tls.as_ref()?.server_name.as_deref()
+    }
+
+    /// `TLSv1.2` or `TLSv1.3`.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<&'static str> {
+        Some(self.tls.as_ref()?.version)
+    }
+
+    /// Whether the head that was just read framed its body in two ways (RFC 9112 §6.1).
+    #[must_use]
+    pub fn framed_twice(&self) -> bool {
+        self.pace.framed_twice.load(Relaxed)
+    }
+}
+
+/// Tells connections to finish, and knows when all have.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    /// Turns true once.
+    pub told: watch::Receiver<bool>,
+    /// Held by every connection; the receiver ends when the last one has.
+    pub alive: mpsc::Sender<Infallible>,
+}
+
+/// Accepts viewers until told to drain.
+pub async fn accept(listener: TcpListener, scheme: Scheme, current: Arc<Current>, drain: Drain) {
+    let mut told = drain.told.clone();
+    let mut stop = pin!(told.wait_for(|told| *told));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stop => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                tokio::spawn(welcome(stream, peer, scheme, Arc::clone(&current), drain.clone()));
+            }
+            Err(_) => tokio::time::sleep(OUT_OF_RESOURCES).await,
+        }
+    }
+}
+
+async fn welcome(stream: TcpStream, peer: SocketAddr, scheme: Scheme, current: Arc<Current>, drain: Drain) {
+    let node = current.load();
+    // Small answers must not wait for more; a socket that cannot say so works all the same.
+    let _ = stream.set_nodelay(true);
+    match (scheme, node.tls.clone()) {
+        (Scheme::Http, _) => {
+            let viewer = Viewer { peer, scheme, tls: None, pace: Arc::default() };
+            http1(stream, viewer, &node, current, drain).await;
+        }
+        (Scheme::Https, Some(tls)) => {
+            secure(stream, peer, TlsAcceptor::from(tls), &node, current, drain).await
+        }
+        (Scheme::Https, None) => {}
+    }
+}
+
+async fn secure(
+    stream: TcpStream,
+    peer: SocketAddr,
+    acceptor: TlsAcceptor,
+    node: &Node,
+    current: Arc<Current>,
+    drain: Drain,
+) {
+    let handshake = tokio::time::timeout(node.limits.header_timeout, acceptor.accept(stream));
+    let Ok(Ok(stream)) = handshake.await else {
+        node.observer.handshake_failed();
+        return;
+    };
+    let session = stream.get_ref().1;
+    let version = match session.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "TLSv1.3",
+    };
+    let server_name = session.server_name().map(str::to_ascii_lowercase);
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let tls = Some(Arc::new(TlsFacts { version, server_name }));
+    let viewer = Viewer { peer, scheme: Scheme::Https, tls, pace: Arc::default() };
+    if is_http2 {
+        http2(stream, viewer, node, current, drain).await;
+    } else {
+        http1(stream, viewer, node, current, drain).await;
+    }
+}
+
+async fn http1<S>(stream: S, viewer: Viewer, node: &Node, current: Arc<Current>, drain: Drain)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let patience = Patience::of(&node.limits);
+    let stream = TokioIo::new(Patient::heads(stream, Arc::clone(&viewer.pace), patience));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .max_buf_size(node.limits.head)
+        .max_headers(node.limits.header_count)
+        .pipeline_flush(true)
+        .serve_connection(stream, Answerer { viewer, current });
+    let mut connection = pin!(connection);
+    let mut told = drain.told.clone();
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = told.wait_for(|told| *told) => connection.as_mut().graceful_shutdown(),
+    }
+    // A connection that ends with an error has only its viewer to tell, who is gone.
+    let _ = connection.await;
+}
+
+async fn http2<S>(stream: S, viewer: Viewer, node: &Node, current: Arc<Current>, drain: Drain)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let patience = Patience::of(&node.limits);
+    let stream = TokioIo::new(Patient::frames(stream, Arc::clone(&viewer.pace), patience));
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(node.limits.h2_streams)
+        .max_pending_accept_reset_streams(node.limits.h2_resets)
+        .max_local_error_reset_streams(node.limits.h2_resets)
+        .max_header_list_size(u32::try_from(node.limits.head).unwrap_or(u32::MAX))
+        .serve_connection(stream, Answerer { viewer, current });
+    let mut connection = pin!(connection);
+    let mut told = drain.told.clone();
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = told.wait_for(|told| *told) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// What hyper calls for each request of a connection.
+struct Answerer {
+    viewer: Viewer,
+    current: Arc<Current>,
+}
+
+impl Service<http::Request<Incoming>> for Answerer {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
+        let (viewer, node) = (self.viewer.clone(), self.current.load());
+        let busy = self.viewer.pace.begin();
+        Box::pin(async move {
+            let response = pipeline::serve(node, &viewer, request).await;
+            drop(busy);
+            Ok(response)
+        })
+    }
+}

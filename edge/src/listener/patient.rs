@@ -1,0 +1,291 @@
+//! A connection with limited patience: for heads that drip, for silence between requests, for viewers that take nothing.
+//!
+//! One lazy timer a connection serves all three. It is never reset by a request: when it fires it looks whether somebody
+//! has really been waited for so long, and otherwise goes on sleeping. A quick request costs no timer work at all.
+
+use super::framing::FramingScan;
+use crate::node::Limits;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    head: Duration,
+    idle: Duration,
+    body: Duration,
+}
+
+impl Patience {
+    pub(super) fn of(limits: &Limits) -> Self {
+        Self { head: limits.header_timeout, idle: limits.idle_timeout, body: limits.body_timeout }
+    }
+}
+
+/// What the requests of a connection tell its stream.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    active: AtomicUsize,
+    begun: AtomicU64,
+    /// The last head had `Content-Length` and `Transfer-Encoding`.
+    pub(super) framed_twice: AtomicBool,
+}
+
+impl Pace {
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.active.fetch_add(1, Relaxed);
+        self.begun.fetch_add(1, Relaxed);
+        Busy(Arc::clone(self))
+    }
+}
+
+/// A request that is being answered.
+pub(super) struct Busy(Arc<Pace>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A stream that gives up.
+#[derive(Debug)]
+pub(super) struct Patient<S> {
+    stream: S,
+    pace: Arc<Pace>,
+    patience: Patience,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The last time that anything useful happened.
+    lively: Instant,
+    /// HTTP/1.1 only: the head being read.
+    head: Option<Head>,
+    /// Since when the viewer takes nothing.
+    stuck: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Head {
+    began: Option<Instant>,
+    /// The requests begun when it did: one more means that the head is complete.
+    begun: u64,
+    scan: FramingScan,
+}
+
+impl<S> Patient<S> {
+    /// A stream of HTTP/1.1 heads.
+    pub(super) fn heads(stream: S, pace: Arc<Pace>, patience: Patience) -> Self {
+        Self { head: Some(Head::default()), ..Self::frames(stream, pace, patience) }
+    }
+
+    /// A stream of HTTP/2 frames, whose protocol paces heads itself.
+    pub(super) fn frames(stream: S, pace: Arc<Pace>, patience: Patience) -> Self {
+        Self { stream, pace, patience, timer: None, lively: Instant::now(), head: None, stuck: None }
+    }
+
+    fn heard(&mut self, bytes: &[u8]) {
+        let begun = self.pace.begun.load(Relaxed);
+        let Some(head) = &mut self.head else { return };
+        if self.pace.active.load(Relaxed) > 0 {
+            return;
+        }
+        if head.began.is_none() || head.begun != begun {
+            *head = Head { began: Some(Instant::now()), begun, scan: FramingScan::default() };
+            self.pace.framed_twice.store(false, Relaxed);
+        }
+        if head.scan.finds_both(bytes) {
+            self.pace.framed_twice.store(true, Relaxed);
+        }
+    }
+
+    /// When waiting for the viewer becomes too long; `None` while the node itself is at work.
+    fn deadline(&self) -> Option<Instant> {
+        let stuck = self.stuck.map(|since| since + self.patience.body);
+        if self.pace.active.load(Relaxed) > 0 {
+            return stuck;
+        }
+        let begun = self.pace.begun.load(Relaxed);
+        let head = self.head.as_ref().filter(|head| head.begun == begun).and_then(|head| head.began);
+        let silence = match head {
+            Some(began) => began + self.patience.head,
+            None => self.lively + self.patience.idle,
+        };
+        Some(stuck.map_or(silence, |stuck| stuck.min(silence)))
+    }
+
+    /// Pending until the deadline; an error after it.
+    fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            // While the node is at work nobody is late; look again when the shortest patience could be over.
+            let now = Instant::now();
+            let deadline = self.deadline().unwrap_or(now + self.patience.head);
+            if now >= deadline {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+
+    fn wrote(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if outcome.is_ready() {
+            self.stuck = None;
+            self.lively = Instant::now();
+            return outcome;
+        }
+        self.stuck.get_or_insert_with(Instant::now);
+        self.poll_patience(context).map(Err)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        match Pin::new(&mut this.stream).poll_read(context, buffer) {
+            Poll::Ready(outcome) => {
+                this.heard(&buffer.filled()[before..]);
+                Poll::Ready(outcome)
+            }
+            Poll::Pending => this.poll_patience(context).map(Err),
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.wrote(outcome, context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        this.wrote(outcome, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(10),
+        idle: Duration::from_secs(60),
+        body: Duration::from_secs(30),
+    };
+
+    async fn waited(work: impl Future<Output = io::Error>) -> (Duration, io::ErrorKind) {
+        let began = Instant::now();
+        let error = work.await;
+        (began.elapsed(), error.kind())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_between_requests_ends_after_the_idle_timeout() {
+        let (near, _far) = tokio::io::duplex(64);
+        let mut patient = Patient::heads(near, Arc::default(), PATIENCE);
+        let (elapsed, kind) = waited(async { patient.read_u8().await.unwrap_err() }).await;
+        assert_eq!((elapsed.as_secs(), kind), (60, io::ErrorKind::TimedOut));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dripping_head_ends_after_the_header_timeout() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let mut patient = Patient::heads(near, Arc::default(), PATIENCE);
+        let drip = tokio::spawn(async move {
+            while far.write_all(b"G").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(4)).await;
+            }
+        });
+        let (elapsed, kind) = waited(async {
+            loop {
+                if let Err(error) = patient.read_u8().await {
+                    return error;
+                }
+            }
+        })
+        .await;
+        assert_eq!((elapsed.as_secs(), kind), (10, io::ErrorKind::TimedOut));
+        drop(patient);
+        drip.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_nodes_own_work_counts_against_nobody() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let pace = Arc::<Pace>::default();
+        let mut patient = Patient::heads(near, Arc::clone(&pace), PATIENCE);
+        far.write_all(b"G").await.unwrap();
+        patient.read_u8().await.unwrap();
+        let busy = pace.begin();
+        let slow = tokio::time::timeout(Duration::from_secs(300), patient.read_u8());
+        assert!(slow.await.is_err(), "still open after five minutes of work");
+        drop(busy);
+        let (_, kind) = waited(async { patient.read_u8().await.unwrap_err() }).await;
+        assert_eq!(kind, io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_viewer_that_takes_nothing_is_left() {
+        let (near, _far) = tokio::io::duplex(64);
+        let pace = Arc::<Pace>::default();
+        let _busy = pace.begin();
+        let mut patient = Patient::heads(near, pace, PATIENCE);
+        let (elapsed, kind) = waited(async { patient.write_all(&[0; 1000]).await.unwrap_err() }).await;
+        assert_eq!((elapsed.as_secs(), kind), (30, io::ErrorKind::TimedOut));
+    }
+
+    #[tokio::test]
+    async fn a_head_with_two_framings_is_noticed() {
+        for (head, expected) in [
+            ("POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", true),
+            ("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n", false),
+        ] {
+            let (near, mut far) = tokio::io::duplex(256);
+            let pace = Arc::<Pace>::default();
+            let mut patient = Patient::heads(near, Arc::clone(&pace), PATIENCE);
+            far.write_all(head.as_bytes()).await.unwrap();
+            let mut buffer = vec![0; head.len()];
+            patient.read_exact(&mut buffer).await.unwrap();
+            assert_eq!(pace.framed_twice.load(Relaxed), expected, "{head}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Everything that is built from a config. A reload builds a new node; requests under way keep the one they began with.
+
+mod build;
+
+use crate::config::Config;
+use crate::observe::Observer;
+use crate::route::Sites;
+use arc_swap::ArcSwap;
+use cache::Store;
+use geo::Locator;
+use hooks::Engine;
+use http::HeaderValue;
+use ipnet::IpNet;
+use origin_shield::{Group, Origin};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use build::NodeError;
+
+/// A node in force.
+pub struct Node {
+    /// In `Cache-Status`, `Via` and `Proxy-Status`.
+    pub name: Arc<str>,
+    /// This node's member of `Via`.
+    pub via: HeaderValue,
+    /// This node's member of `CDN-Loop`.
+    pub cdn_loop: HeaderValue,
+    /// Sites by host.
+    pub sites: Sites,
+    /// Origins and origin groups by name: what a hook may choose from.
+    pub groups: HashMap<String, Arc<Group>>,
+    /// Address → place.
+    pub locator: Arc<Locator>,
+    /// Stored responses; survives a reload.
+    pub store: Store,
+    /// Log and metrics; survive a reload.
+    pub observer: Arc<Observer>,
+    /// What a viewer may ask for.
+    pub limits: Limits,
+    /// TLS towards viewers; `None` when no site has a certificate.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// The root of the local development authority, when a site uses it.
+    pub local_root: Option<PathBuf>,
+    /// What it was built from.
+    pub config: Arc<Config>,
+    trust: Vec<IpNet>,
+    origins: HashMap<String, Arc<Origin>>,
+    engine: Option<Arc<Engine>>,
+}
+
+/// `node.limits` in the units that the code counts in: bytes and durations.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From the first byte of a head to its last.
+    pub header_timeout: Duration,
+    /// Between requests.
+    pub idle_timeout: Duration,
+    /// Pauses of bodies, in either direction.
+    pub body_timeout: Duration,
+    /// For a follower of a fill.
+    pub collapse_wait: Duration,
+    /// A request's head.
+    pub head: usize,
+    /// A request's target.
+    pub url: usize,
+    /// Header fields of a request.
+    pub header_count: usize,
+    /// Concurrent HTTP/2 streams of a connection.
+    pub h2_streams: u32,
+    /// Reset HTTP/2 streams that a connection may have outstanding.
+    pub h2_resets: usize,
+}
+
+impl Node {
+    /// Whether a peer may speak for the viewer.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trust.iter().any(|network| network.contains(&peer))
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Node").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The node in force, for whoever begins something now.
+#[derive(Debug)]
+pub struct Current(ArcSwap<Node>);
+
+impl Current {
+    /// Puts a first node in force.
+    #[must_use]
+    pub fn new(node: Node) -> Self {
+        Self(ArcSwap::from_pointee(node))
+    }
+
+    /// The node in force.
+    #[must_use]
+    pub fn load(&self) -> Arc<Node> {
+        self.0.load_full()
+    }
+
+    /// Puts another node in force; what is under way is not disturbed.
+    pub fn replace(&self, node: Node) {
+        self.0.store(Arc::new(node));
+    }
+}

@@ -1,0 +1,322 @@
+//! Config → node: all or nothing.
+
+use super::{Limits, Node};
+use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
+use crate::observe::Observer;
+use crate::route::{Route, Site, Sites};
+use cache::{CachePolicySettings, Policy, Store};
+use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
+use geo::{GeoError, Locator};
+use hooks::{Engine, Hook, HookError};
+use http::HeaderValue;
+use origin_shield::{Group, Origin, OriginError, OriginSettings};
+use signing::{KeyGroup, Material, PublicKey, SigningError};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Why a config that reads well cannot become a node; the config or what it names is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// An origin.
+    #[error("[origin.{0}]: {1}")]
+    Origin(String, #[source] OriginError),
+    /// A site's origin that is a URL.
+    #[error("[site.{0}] origin {1:?} is neither the name of an origin or origin group nor a URL: {2}")]
+    Url(String, String, String),
+    /// A public key.
+    #[error("[key.{0}] {1}: {2}; it must be a PEM public key (BEGIN PUBLIC KEY)")]
+    Key(String, String, #[source] SigningError),
+    /// A public key that cannot be read.
+    #[error("[key.{0}] {1}: {2}")]
+    KeyMaterial(String, String, String),
+    /// The hook engine.
+    #[error("{0}")]
+    Engine(#[source] HookError),
+    /// A hook.
+    #[error("[hook.{0}]: {1}")]
+    Hook(String, #[source] HookError),
+    /// A geo database.
+    #[error("[geo]: {0}")]
+    Geo(#[from] GeoError),
+    /// A certificate.
+    #[error("[site.{0}] tls: {1}")]
+    Certificate(String, #[source] CertsError),
+    /// TLS as a whole.
+    #[error("tls: {0}")]
+    Tls(#[from] CertsError),
+    /// The name of the node.
+    #[error("[node] name {0:?} cannot stand in a header; use letters, digits, '-', '.' and '_'")]
+    Name(String),
+    /// A header edit.
+    #[error("the config refers to {0}, which is not there")]
+    Missing(String),
+}
+
+impl Node {
+    /// Builds a node. What `previous` holds and the config does not change goes on: the store, the figures, pools of
+    /// unchanged origins. Nothing listens yet, and nothing is changed when it fails.
+    ///
+    /// # Errors
+    /// [`NodeError`] names the section and the cause.
+    pub fn build(config: &Arc<Config>, previous: Option<&Node>, now: SystemTime) -> Result<Self, NodeError> {
+        let name = &config.node.name;
+        let header = |text: String| HeaderValue::from_str(&text).map_err(|_| NodeError::Name(name.clone()));
+        let origins = build_origins(config, previous)?;
+        let mut groups = build_groups(config, &origins)?;
+        let engine = match previous.and_then(|previous| previous.engine.clone()) {
+            None if !config.hook.is_empty() => Some(Arc::new(Engine::new().map_err(NodeError::Engine)?)),
+            engine => engine,
+        };
+        let parts =
+            Parts { keys: build_keys(config)?, hooks: build_hooks(config, engine.as_deref())?, config };
+        let mut sites = Sites::default();
+        for (site_name, settings) in &config.site {
+            let site = Arc::new(parts.site(site_name, settings, &mut groups)?);
+            settings.hosts.iter().for_each(|host| sites.insert(&host.to_string(), &site));
+        }
+        let (tls, local_root) = build_tls(config, now)?;
+        Ok(Self {
+            via: header(format!("1.1 {name}"))?,
+            cdn_loop: header(name.clone())?,
+            name: name.as_str().into(),
+            sites,
+            groups,
+            locator: Arc::new(match &config.geo {
+                Some(settings) => Locator::open(settings)?,
+                None => Locator::empty(),
+            }),
+            store: previous.map_or_else(|| new_store(config), |previous| previous.store.clone()),
+            observer: match previous {
+                Some(previous) => Arc::clone(&previous.observer),
+                None => Arc::new(Observer::new(config.node.log)),
+            },
+            limits: Limits::from(&config.node.limits),
+            tls,
+            local_root,
+            config: Arc::clone(config),
+            trust: config.node.trust.clone(),
+            origins,
+            engine,
+        })
+    }
+}
+
+fn new_store(config: &Config) -> Store {
+    Store::new(cache::Limits {
+        memory: config.node.memory.as_u64(),
+        max_object: config.node.limits.max_object.as_u64(),
+        uncacheable: config.node.limits.uncacheable,
+    })
+}
+
+/// An origin whose settings are as before keeps its pool of warm connections.
+fn build_origins(
+    config: &Config,
+    previous: Option<&Node>,
+) -> Result<HashMap<String, Arc<Origin>>, NodeError> {
+    let build = |(name, settings): (&String, &OriginSettings)| {
+        let before = previous.and_then(|previous| previous.origins.get(name));
+        let origin = match before.filter(|before| before.settings() == settings) {
+            Some(unchanged) => Arc::clone(unchanged),
+            None => Origin::build(name, settings).map_err(|error| NodeError::Origin(name.clone(), error))?,
+        };
+        Ok((name.clone(), origin))
+    };
+    config.origin.iter().map(build).collect()
+}
+
+fn build_groups(
+    config: &Config,
+    origins: &HashMap<String, Arc<Origin>>,
+) -> Result<HashMap<String, Arc<Group>>, NodeError> {
+    let mut groups: HashMap<String, Arc<Group>> = origins
+        .iter()
+        .map(|(name, origin)| (name.clone(), Arc::new(Group::single(Arc::clone(origin)))))
+        .collect();
+    for (name, settings) in &config.origin_group {
+        let member = |member: &String| {
+            origins.get(member).cloned().ok_or_else(|| NodeError::Missing(format!("[origin.{member}]")))
+        };
+        let members = settings.members.iter().map(member).collect::<Result<_, _>>()?;
+        groups.insert(name.clone(), Arc::new(Group::build(name, settings, members)));
+    }
+    Ok(groups)
+}
+
+fn build_keys(config: &Config) -> Result<HashMap<String, Arc<KeyGroup>>, NodeError> {
+    let mut keys = HashMap::new();
+    for (id, settings) in &config.key {
+        let (place, text) = match &settings.public {
+            Material::File(path) => {
+                (path.display().to_string(), std::fs::read_to_string(path).map_err(|error| error.to_string()))
+            }
+            Material::Env(name) => {
+                (format!("${name}"), std::env::var(name).map_err(|error| error.to_string()))
+            }
+        };
+        let text = text.map_err(|error| NodeError::KeyMaterial(id.clone(), place.clone(), error))?;
+        let key = PublicKey::from_pem(&text).map_err(|error| NodeError::Key(id.clone(), place, error))?;
+        keys.insert(id.clone(), key);
+    }
+    let group = |(name, settings): (&String, &signing::KeyGroupSettings)| {
+        let member = |id: &String| {
+            let key = keys.get(id).cloned().ok_or_else(|| NodeError::Missing(format!("[key.{id}]")))?;
+            Ok((id.clone(), key))
+        };
+        let members = settings.keys.iter().map(member).collect::<Result<_, NodeError>>()?;
+        Ok((name.clone(), Arc::new(KeyGroup::new(members, &settings.accept))))
+    };
+    config.key_group.iter().map(group).collect()
+}
+
+fn build_hooks(config: &Config, engine: Option<&Engine>) -> Result<HashMap<String, Arc<Hook>>, NodeError> {
+    let Some(engine) = engine else { return Ok(HashMap::new()) };
+    let load = |(name, settings): (&String, &hooks::HookSettings)| {
+        let hook =
+            Hook::load(engine, name, settings).map_err(|error| NodeError::Hook(name.clone(), error))?;
+        Ok((name.clone(), Arc::new(hook)))
+    };
+    config.hook.iter().map(load).collect()
+}
+
+/// What sites and routes refer to.
+struct Parts<'a> {
+    config: &'a Config,
+    keys: HashMap<String, Arc<KeyGroup>>,
+    hooks: HashMap<String, Arc<Hook>>,
+}
+
+impl Parts<'_> {
+    fn site(
+        &self,
+        name: &str,
+        settings: &SiteSettings,
+        groups: &mut HashMap<String, Arc<Group>>,
+    ) -> Result<Site, NodeError> {
+        let implied = RouteSettings::new(PathPattern::any());
+        let routes = settings.route.iter().chain([&implied]);
+        let routes = routes.map(|route| self.route(name, settings, route, groups).map(Arc::new));
+        Ok(Site { name: name.into(), routes: routes.collect::<Result<_, _>>()? })
+    }
+
+    fn route(
+        &self,
+        site: &str,
+        settings: &SiteSettings,
+        route: &RouteSettings,
+        groups: &mut HashMap<String, Arc<Group>>,
+    ) -> Result<Route, NodeError> {
+        let origin = route.origin.as_ref().unwrap_or(&settings.origin);
+        let missing = |what: String| NodeError::Missing(what);
+        let policy_settings = match &route.cache {
+            CacheChoice::Policy(name) => {
+                let found = self.config.cache_policy.get(name);
+                Some(found.ok_or_else(|| missing(format!("[cache-policy.{name}]")))?)
+            }
+            CacheChoice::Off | CacheChoice::Origin => None,
+        };
+        let hook =
+            |name: &String| self.hooks.get(name).cloned().ok_or_else(|| missing(format!("[hook.{name}]")));
+        let key_group = |name: &String| {
+            self.keys.get(name).cloned().ok_or_else(|| missing(format!("[key-group.{name}]")))
+        };
+        Ok(Route {
+            pattern: route.path.clone(),
+            label: route.path.as_str().into(),
+            group: group(site, origin, groups)?,
+            group_name: origin.as_str().into(),
+            keys: route.signed.as_ref().map(key_group).transpose()?,
+            policy: policy(&route.cache, policy_settings),
+            compress: policy_settings.map(|policy| policy.compress.clone()).unwrap_or_default(),
+            hooks: route.hooks.iter().map(hook).collect::<Result<_, _>>()?,
+            methods: route.methods.clone(),
+            headers: route.headers.clone(),
+            geo: route.geo.clone(),
+        })
+    }
+}
+
+fn policy(choice: &CacheChoice, settings: Option<&CachePolicySettings>) -> Option<Policy> {
+    match (choice, settings) {
+        (CacheChoice::Off, _) => None,
+        (_, Some(settings)) => Some(Policy::named(settings)),
+        (_, None) => Some(Policy::origin()),
+    }
+}
+
+/// An origin or origin group by name, or an origin made for a URL, shared by all routes that name the same.
+fn group(
+    site: &str,
+    origin: &str,
+    groups: &mut HashMap<String, Arc<Group>>,
+) -> Result<Arc<Group>, NodeError> {
+    if let Some(group) = groups.get(origin) {
+        return Ok(Arc::clone(group));
+    }
+    let url = origin.parse().map_err(|error: origin_shield::OriginUrlError| {
+        NodeError::Url(site.to_owned(), origin.to_owned(), error.to_string())
+    })?;
+    let built = Origin::build(origin, &OriginSettings::new(url));
+    let built = built.map_err(|error| NodeError::Origin(origin.to_owned(), error))?;
+    let group = Arc::new(Group::single(built));
+    groups.insert(origin.to_owned(), Arc::clone(&group));
+    Ok(group)
+}
+
+type Tls = (Option<Arc<rustls::ServerConfig>>, Option<std::path::PathBuf>);
+
+fn build_tls(config: &Config, now: SystemTime) -> Result<Tls, NodeError> {
+    let mut certificates = Vec::new();
+    // One certificate for all local names, so that a viewer that names no host still gets the right one.
+    let mut local = Vec::new();
+    for (name, site) in &config.site {
+        let hosts: Vec<String> = site.hosts.iter().map(ToString::to_string).collect();
+        match site.tls_or_default() {
+            SiteTls::Off => {}
+            SiteTls::Local => local.extend(local_names(&hosts)),
+            SiteTls::Files { cert, key } => {
+                let loaded = certs::load_files(&cert, &key);
+                let loaded = loaded.map_err(|error| NodeError::Certificate(name.clone(), error))?;
+                certificates.push((hosts, Arc::new(loaded)));
+            }
+        }
+    }
+    let mut root = None;
+    if !local.is_empty() {
+        let authority = LocalAuthority::open(&config.node.state.join("local-ca"), now)?;
+        let certificate = authority.issue(&local, now)?;
+        root = Some(authority.root_path());
+        certificates.push((local, Arc::new(certificate)));
+    }
+    if certificates.is_empty() {
+        return Ok((None, None));
+    }
+    let tls = certs::viewer_tls(Arc::new(CertificateStore::new(certificates)))?;
+    Ok((Some(Arc::new(tls)), root))
+}
+
+/// A site of every host has no name to certify: it gets the names of this machine.
+fn local_names(hosts: &[String]) -> Vec<String> {
+    if hosts.iter().any(|host| host == "*") {
+        return ["localhost", "*.localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
+    }
+    hosts.to_vec()
+}
+
+impl From<&LimitSettings> for Limits {
+    fn from(settings: &LimitSettings) -> Self {
+        let bytes = |size: bytesize::ByteSize| usize::try_from(size.as_u64()).unwrap_or(usize::MAX);
+        Self {
+            header_timeout: settings.header_timeout,
+            idle_timeout: settings.idle_timeout,
+            body_timeout: settings.body_timeout,
+            collapse_wait: settings.collapse_wait,
+            head: bytes(settings.head),
+            url: bytes(settings.url),
+            header_count: settings.header_count,
+            h2_streams: settings.h2_streams,
+            h2_resets: settings.h2_resets as usize,
+        }
+    }
+}

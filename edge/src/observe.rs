@@ -1,0 +1,231 @@
+//! The one list of metrics and log fields. One record a request: the log line, the figures, `Cache-Status` and
+//! `Proxy-Status` all say the same because they are made from it.
+
+mod figures;
+mod log;
+
+use crate::body::Body;
+use crate::config::LogLevel;
+use crate::error::Fault;
+use crate::headers::{CACHE_STATUS, X_REQUEST_ID};
+use crate::node::Node;
+use crate::visit::{Arrival, Visit};
+use figures::Figures;
+use http::header::VIA;
+use http::{HeaderValue, Method, Response};
+use log::Log;
+use origin_shield::Attempt;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use figures::CacheFigure;
+
+/// What the cache had to do with an answer (RFC 9211).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// From the store, fresh for so long.
+    Hit(Duration),
+    /// From the store, stale for so long, while somebody revalidates.
+    Stale(Duration),
+    /// Fetched for this request.
+    Miss,
+    /// Fetched by another request, at the same time.
+    Collapsed,
+    /// Stale, asked again, confirmed by the origin.
+    Revalidated,
+    /// Stale because the origin failed.
+    StaleIfError,
+    /// Never looked up: a method or a route that is not stored.
+    Bypass,
+}
+
+/// What is known of one request so far.
+#[derive(Debug)]
+pub struct Record {
+    arrival: Arrival,
+    method: Method,
+    uri: http::Uri,
+    peer: std::net::IpAddr,
+    /// Site and route, once found.
+    pub place: Option<(Arc<str>, Arc<str>)>,
+    /// What the cache had to do with it, once known.
+    pub cache: Option<CacheStatus>,
+    /// Whether the answer was stored, or why not.
+    pub stored: Option<Result<(), &'static str>>,
+    /// Failed attempts at origins.
+    pub attempts: Vec<Attempt>,
+    fault: Option<(&'static str, String)>,
+}
+
+impl Record {
+    /// Begins a record.
+    #[must_use]
+    pub fn begin(arrival: &Arrival, request: &http::request::Parts, peer: std::net::SocketAddr) -> Self {
+        Self {
+            arrival: arrival.clone(),
+            method: request.method.clone(),
+            uri: request.uri.clone(),
+            peer: peer.ip(),
+            place: None,
+            cache: None,
+            stored: None,
+            attempts: Vec::new(),
+            fault: None,
+        }
+    }
+
+    /// Notes where the request belongs.
+    pub fn found(&mut self, visit: &Visit) {
+        self.place = Some((Arc::clone(&visit.site.name), Arc::clone(&visit.route.label)));
+        self.peer = visit.address;
+    }
+
+    /// Notes what went wrong.
+    pub fn failed(&mut self, fault: &Fault) {
+        self.attempts = fault.attempts().to_vec();
+        self.fault = Some((fault.row().token, fault.story()));
+    }
+
+    /// Stamps the answer and writes the record down.
+    pub fn finish(self, node: &Node, response: &mut Response<Body>) {
+        let headers = response.headers_mut();
+        if let Some(status) =
+            self.cache_status(node).and_then(|text| HeaderValue::from_maybe_shared(text).ok())
+        {
+            headers.append(CACHE_STATUS, status);
+        }
+        headers.append(VIA, node.via.clone());
+        headers.insert(X_REQUEST_ID, self.arrival.request_id.clone());
+        node.observer.note(&self, response.status());
+    }
+
+    /// RFC 9211 §2.
+    fn cache_status(&self, node: &Node) -> Option<bytes::Bytes> {
+        let mut text = String::with_capacity(48);
+        text.push_str(&node.name);
+        // Writing to a String cannot fail.
+        let _ = match self.cache? {
+            CacheStatus::Hit(ttl) => write!(text, "; hit; ttl={}", ttl.as_secs()),
+            CacheStatus::Stale(past) => write!(text, "; hit; ttl=-{}", past.as_secs()),
+            CacheStatus::Miss => write!(text, "; fwd=uri-miss"),
+            CacheStatus::Collapsed => write!(text, "; fwd=uri-miss; collapsed"),
+            CacheStatus::Revalidated => write!(text, "; fwd=stale; fwd-status=304"),
+            CacheStatus::StaleIfError => write!(text, "; hit; fwd=stale; detail=stale-if-error"),
+            CacheStatus::Bypass => write!(text, "; fwd=bypass"),
+        };
+        match self.stored {
+            Some(Ok(())) => text.push_str("; stored"),
+            Some(Err(reason)) => {
+                let _ = write!(text, "; detail={reason}");
+            }
+            None => {}
+        }
+        Some(text.into())
+    }
+
+    fn line(&self, status: http::StatusCode) -> String {
+        let request_id = self.arrival.request_id.to_str().unwrap_or_default();
+        let cache = self.cache.map_or("-", CacheStatus::token);
+        let (site, route) = self.place.as_ref().map_or(("-", "-"), |(site, route)| (&**site, &**route));
+        let mut line = format!(
+            "request id={request_id} viewer={} method={} site={site} route={route} path={:?} status={} cache={cache} us={}",
+            self.peer,
+            self.method,
+            // Never the query: it may carry signatures and tokens.
+            self.uri.path(),
+            status.as_u16(),
+            self.arrival.started.elapsed().as_micros(),
+        );
+        if let Some((token, story)) = &self.fault {
+            let _ = write!(line, " reason={token} story={story:?}");
+        }
+        for attempt in &self.attempts {
+            let _ = write!(line, " failed={}:{}", attempt.origin, attempt.failure);
+        }
+        line
+    }
+}
+
+impl CacheStatus {
+    /// The word in log and metrics.
+    #[must_use]
+    pub fn token(self) -> &'static str {
+        match self {
+            Self::Hit(_) => "hit",
+            Self::Stale(_) => "stale",
+            Self::Miss => "miss",
+            Self::Collapsed => "collapsed",
+            Self::Revalidated => "revalidated",
+            Self::StaleIfError => "stale-if-error",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// Where records go: the log on standard error and the figures of `/metrics`.
+#[derive(Debug)]
+pub struct Observer {
+    figures: Figures,
+    log: Log,
+    level: LogLevel,
+}
+
+impl Observer {
+    /// An observer that begins at zero.
+    #[must_use]
+    pub fn new(level: LogLevel) -> Self {
+        Self { figures: Figures::default(), log: Log::start(), level }
+    }
+
+    fn note(&self, record: &Record, status: http::StatusCode) {
+        self.figures.request(status, record.cache);
+        if let Some((token, _)) = &record.fault {
+            self.figures.reason(token);
+        }
+        for attempt in &record.attempts {
+            self.figures.attempt(attempt.failure.token());
+        }
+        let is_problem = record.fault.is_some() || !record.attempts.is_empty();
+        match self.level {
+            LogLevel::Requests => self.log.write(record.line(status)),
+            LogLevel::Problems if is_problem => self.log.write(record.line(status)),
+            LogLevel::Problems | LogLevel::Off => {}
+        }
+    }
+
+    /// A hook failed and its `on-error` let the request pass.
+    pub fn hook_passed(&self, error: &hooks::HookError) {
+        self.figures.reason(error.token());
+        self.log.write(format!("hook reason={} story={:?} outcome=passed", error.token(), error.to_string()));
+    }
+
+    /// An origin's body broke off after the viewer had its beginning.
+    pub fn body_broke(&self, visit: &Visit, story: &str) {
+        self.figures.reason("body-truncated");
+        let id = visit.request_id.to_str().unwrap_or_default();
+        self.log
+            .write(format!("body id={id} site={} reason=body-truncated story={story:?}", visit.site.name));
+    }
+
+    /// A TLS handshake with a viewer did not come to an end.
+    pub fn handshake_failed(&self) {
+        self.figures.reason("tls-handshake");
+    }
+
+    /// Words of the node itself: starting, reloading, stopping.
+    pub fn say(&self, words: impl Into<String>) {
+        self.log.write(words.into());
+    }
+
+    /// The figures in Prometheus' text format.
+    #[must_use]
+    pub fn metrics(&self, cache: CacheFigure) -> String {
+        self.figures.text(cache, self.log.dropped())
+    }
+
+    /// Waits until everything said so far is written, for a node that stops.
+    pub fn flush(&self) {
+        self.log.flush();
+    }
+}

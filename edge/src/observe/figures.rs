@@ -1,0 +1,138 @@
+//! Counters and gauges, named as Prometheus wants them.
+
+use super::CacheStatus;
+use http::StatusCode;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+const CACHE: [&str; 8] =
+    ["hit", "stale", "miss", "collapsed", "revalidated", "stale-if-error", "bypass", "none"];
+
+/// What the cache says about itself at the moment of asking.
+pub type CacheFigure = cache::Statistics;
+
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    classes: [AtomicU64; CLASSES.len()],
+    cache: [AtomicU64; CACHE.len()],
+    reasons: Mutex<BTreeMap<&'static str, u64>>,
+    attempts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl Figures {
+    pub(super) fn request(&self, status: StatusCode, cache: Option<CacheStatus>) {
+        let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
+        self.classes[class].fetch_add(1, Relaxed);
+        let token = cache.map_or("none", CacheStatus::token);
+        if let Some(at) = CACHE.iter().position(|name| *name == token) {
+            self.cache[at].fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn reason(&self, token: &'static str) {
+        count(&self.reasons, token);
+    }
+
+    pub(super) fn attempt(&self, token: &'static str) {
+        count(&self.attempts, token);
+    }
+
+    pub(super) fn text(&self, cache: super::CacheFigure, lines_dropped: u64) -> String {
+        let mut text = String::new();
+        let class = CLASSES.iter().zip(&self.classes).map(|(name, count)| (*name, count.load(Relaxed)));
+        family(&mut text, "selvedge_requests_total", "Requests answered, by status class.", "class", class);
+        let outcomes = CACHE.iter().zip(&self.cache).map(|(name, count)| (*name, count.load(Relaxed)));
+        family(
+            &mut text,
+            "selvedge_cache_total",
+            "Requests answered, by what the cache did.",
+            "cache",
+            outcomes,
+        );
+        family(
+            &mut text,
+            "selvedge_faults_total",
+            "Requests that failed, by reason.",
+            "reason",
+            all(&self.reasons),
+        );
+        family(
+            &mut text,
+            "selvedge_origin_failures_total",
+            "Attempts at origins that failed, by reason (RFC 9209).",
+            "reason",
+            all(&self.attempts),
+        );
+        for (name, help, kind, value) in [
+            ("selvedge_cache_keys", "Keys held by the cache.", "gauge", cache.keys),
+            ("selvedge_cache_bytes", "Bytes held by the cache.", "gauge", cache.stored_bytes),
+            ("selvedge_fill_bytes", "Bytes of bodies that are arriving.", "gauge", cache.in_flight_bytes),
+            (
+                "selvedge_log_lines_dropped_total",
+                "Log lines that nobody read in time.",
+                "counter",
+                lines_dropped,
+            ),
+        ] {
+            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+        }
+        text
+    }
+}
+
+fn count(counts: &Mutex<BTreeMap<&'static str, u64>>, token: &'static str) {
+    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(token).or_default() += 1;
+}
+
+fn all(counts: &Mutex<BTreeMap<&'static str, u64>>) -> Vec<(&'static str, u64)> {
+    let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+    counts.iter().map(|(token, count)| (*token, *count)).collect()
+}
+
+fn family(
+    text: &mut String,
+    name: &str,
+    help: &str,
+    label: &str,
+    counts: impl IntoIterator<Item = (&'static str, u64)>,
+) {
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} counter\n");
+    for (value, count) in counts {
+        let _ = writeln!(text, "{name}{{{label}=\"{value}\"}} {count}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn every_outcome_has_a_counter() {
+        let figures = Figures::default();
+        for (status, cache) in [
+            (200, Some(CacheStatus::Hit(Duration::ZERO))),
+            (200, Some(CacheStatus::StaleIfError)),
+            (503, None),
+        ] {
+            figures.request(StatusCode::from_u16(status).unwrap(), cache);
+        }
+        figures.reason("loop");
+        let cache = super::super::CacheFigure { keys: 3, stored_bytes: 2, in_flight_bytes: 1 };
+        let text = figures.text(cache, 0);
+        for line in [
+            "selvedge_requests_total{class=\"2xx\"} 2",
+            "selvedge_requests_total{class=\"5xx\"} 1",
+            "selvedge_cache_total{cache=\"hit\"} 1",
+            "selvedge_cache_total{cache=\"stale-if-error\"} 1",
+            "selvedge_cache_total{cache=\"none\"} 1",
+            "selvedge_faults_total{reason=\"loop\"} 1",
+            "selvedge_cache_keys 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+        }
+    }
+}

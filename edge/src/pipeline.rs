@@ -1,0 +1,320 @@
+//! A request's whole life, top to bottom: [`serve`] is the viewer's side, [`fetch`] the origin's.
+//!
+//! Rooms decide, this file acts. The order of the steps is a contract with operators and hook authors.
+
+use crate::body::Body;
+use crate::error::Fault;
+use crate::events::{self, OriginRequest};
+use crate::headers::{self, CDN_CACHE_CONTROL};
+use crate::listener::Viewer;
+use crate::node::Node;
+use crate::observe::{CacheStatus, Record};
+use crate::respond;
+use crate::upload::Upload;
+use crate::visit::{Arrival, Visit};
+use cache::{Entry, Head, KeyParts, Lookup, Outcome, Permit, Reader, Skip, Storing, Writer, policy};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use origin_shield::{Attempt, OutgoingBody};
+use signing::{Presented, Verdict};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How often a follower whose leader came to nothing asks the store again before it goes alone.
+const ROUNDS: usize = 3;
+
+/// Answers one request. Whatever happens becomes an answer: faults through the one table.
+pub async fn serve(node: Arc<Node>, viewer: &Viewer, request: Request<Incoming>) -> Response<Body> {
+    let (request, upload) = request.into_parts();
+    let arrival = Arrival::now(&request.headers, node.trusts(viewer.peer.ip().to_canonical()));
+    let accept = request.headers.get(ACCEPT).cloned();
+    let mut record = Record::begin(&arrival, &request, viewer.peer);
+    let answered = match Visit::find(&node, viewer, &arrival, request) {
+        Ok(visit) => answer(visit, upload, &mut record).await,
+        Err(fault) => Err(fault),
+    };
+    let mut response = answered.unwrap_or_else(|fault| {
+        record.failed(&fault);
+        fault.response(accept.as_ref(), &node.name, &arrival.request_id)
+    });
+    record.finish(&node, &mut response);
+    response
+}
+
+/// The viewer's side, after site and route are found.
+async fn answer(mut visit: Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+    record.found(&visit);
+    visit.admit()?;
+    verify(&mut visit)?;
+    let response = match events::viewer_request(&mut visit).await? {
+        Some(response) => response,
+        None => find(&visit, upload, record).await?,
+    };
+    let mut response = events::viewer_response(&visit, response).await?;
+    visit.route.edit(response.headers_mut());
+    Ok(response)
+}
+
+/// Signed URLs, over the URI as the viewer sent it and before any hook: unsigned traffic never reaches customer code. What
+/// signed it then leaves the request, so that neither key nor origin see it.
+fn verify(visit: &mut Visit) -> Result<(), Fault> {
+    let Some(keys) = &visit.route.keys else { return Ok(()) };
+    let presented = Presented {
+        scheme: visit.viewer.scheme.as_str(),
+        authority: &visit.authority,
+        path_and_query: headers::path_and_query(&visit.presented),
+    };
+    match signing::verify(keys, &presented, visit.now) {
+        Verdict::Granted(_) => visit.strip_signature(),
+        Verdict::Refused(reason) => Err(Fault::Signature(reason)),
+    }
+}
+
+/// From the store, from somebody else's fetch, or from the origin.
+async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+    let key = match &visit.route.policy {
+        Some(policy) if matches!(visit.request.method, Method::GET | Method::HEAD) => {
+            let mut key = String::with_capacity(160);
+            let query = visit.keyed_path_and_query(policy.key());
+            let parts = KeyParts {
+                site: &visit.site.name,
+                group: &visit.route.group_name,
+                scheme: visit.viewer.scheme.as_str(),
+                authority: &visit.authority,
+                path_and_query: &query,
+            };
+            cache::write_key(&mut key, &parts, &visit.request.headers, policy.key());
+            key
+        }
+        _ => {
+            record.cache = Some(CacheStatus::Bypass);
+            let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
+            return fetch(visit.clone(), upload, None).await?.respond(visit, "", record).await;
+        }
+    };
+    for _ in 0..ROUNDS {
+        let now = visit.later();
+        let entry = match visit.node.store.begin(&key, &visit.request.headers, now) {
+            Lookup::Fresh(entry) => {
+                record.cache = Some(CacheStatus::Hit(entry.freshness().remaining(now).unwrap_or_default()));
+                entry
+            }
+            Lookup::Stale(entry, permit) => {
+                let past = entry.freshness().age(now).saturating_sub(entry.freshness().lifetime);
+                record.cache = Some(CacheStatus::Stale(past));
+                if let Some(permit) = permit {
+                    tokio::spawn(fetch(visit.clone(), OutgoingBody::Empty, Some(permit)));
+                }
+                entry
+            }
+            Lookup::Lead(permit) => {
+                record.cache = Some(CacheStatus::Miss);
+                // On a task of its own: a viewer that goes away harms nobody who follows.
+                let fetched = tokio::spawn(fetch(visit.clone(), OutgoingBody::Empty, Some(permit))).await;
+                let fetched = fetched.map_err(|error| Fault::Internal(error.to_string()))??;
+                return fetched.respond(visit, &key, record).await;
+            }
+            Lookup::Follow(follower) => {
+                record.cache = Some(CacheStatus::Collapsed);
+                match tokio::time::timeout(visit.node.limits.collapse_wait, follower.wait()).await {
+                    Ok(Outcome::Entry(entry)) if entry.matches(&visit.request.headers) => entry,
+                    Ok(Outcome::Refused(refusal)) => return Err(Fault::Shared(refusal)),
+                    Ok(Outcome::Entry(_) | Outcome::Alone) => continue,
+                    Err(_) => break,
+                }
+            }
+            Lookup::Alone(permit) => return alone(visit, &key, permit, record).await,
+        };
+        match respond::from_entry(visit, &key, &entry).await {
+            Some(response) => return Ok(response),
+            None => break,
+        }
+    }
+    alone(visit, &key, visit.node.store.alone(&key), record).await
+}
+
+/// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
+async fn alone(
+    visit: &Visit,
+    key: &str,
+    permit: Permit,
+    record: &mut Record,
+) -> Result<Response<Body>, Fault> {
+    record.cache = Some(CacheStatus::Miss);
+    fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?.respond(visit, key, record).await
+}
+
+/// What the origin's side brings back.
+struct Fetched {
+    answer: Answer,
+    cache: Option<CacheStatus>,
+    stored: Option<Result<(), &'static str>>,
+    attempts: Vec<Attempt>,
+}
+
+enum Answer {
+    /// An entry, and where it still fills a reader that holds its beginning until the answer has its own.
+    Entry(Arc<Entry>, Option<Reader>),
+    Stream(Response<Body>),
+}
+
+impl Fetched {
+    async fn respond(self, visit: &Visit, key: &str, record: &mut Record) -> Result<Response<Body>, Fault> {
+        record.cache = self.cache.or(record.cache);
+        record.stored = self.stored;
+        record.attempts = self.attempts;
+        match self.answer {
+            Answer::Stream(mut response) => {
+                response.headers_mut().remove(CDN_CACHE_CONTROL);
+                Ok(response)
+            }
+            Answer::Entry(entry, _beginning) => {
+                let response = respond::from_entry(visit, key, &entry).await;
+                response
+                    .ok_or_else(|| Fault::Internal("the entry was let go before its first reader".to_owned()))
+            }
+        }
+    }
+}
+
+/// The origin's side: asks, lets hooks have their say, stores. Holds the permit, and settles it whatever happens.
+async fn fetch(visit: Visit, upload: OutgoingBody, permit: Option<Permit>) -> Result<Fetched, Fault> {
+    match ask(&visit, upload, permit.as_ref()).await {
+        Ok((response, attempts)) => Ok(settle(visit, response, permit, attempts)),
+        Err(fault) => {
+            let stale = permit.as_ref().filter(|_| events::allows_stale(&visit, &fault));
+            if let Some(entry) = stale.and_then(|permit| permit.reuse_stale(visit.later())) {
+                return Ok(Fetched::stale(entry, fault.attempts().to_vec()));
+            }
+            if let Some(permit) = permit {
+                let row = fault.row();
+                permit.refuse(cache::Refusal { status: row.status, token: row.token });
+            }
+            Err(fault)
+        }
+    }
+}
+
+/// Hooks and origin group: the answer, and what failed before it.
+async fn ask(
+    visit: &Visit,
+    upload: OutgoingBody,
+    permit: Option<&Permit>,
+) -> Result<(Response<Body>, Vec<Attempt>), Fault> {
+    let request = visit.to_origin(permit)?;
+    let stale = permit.and_then(Permit::stale);
+    let (response, attempts) = match events::origin_request(visit, request).await? {
+        OriginRequest::Answered(response) => (response, Vec::new()),
+        OriginRequest::Ask(mut request, group) => {
+            if let Some(stale) = stale {
+                headers::ask_whether_changed(&mut request.headers, stale);
+            }
+            let reply = group.send(Request::from_parts(*request, upload), Instant::now()).await;
+            let reply = reply.map_err(|exhausted| Fault::Origin(Box::new(exhausted)))?;
+            (reply.response.map(Body::Origin), reply.attempts)
+        }
+    };
+    let (mut parts, body) = response.into_parts();
+    headers::end_hop(&mut parts.headers);
+    let response = Response::from_parts(parts, body);
+    if stale.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+        return Ok((response, attempts));
+    }
+    Ok((events::origin_response(visit, response).await?, attempts))
+}
+
+/// Stores the answer, refreshes the stale one, or lets it through.
+fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attempts: Vec<Attempt>) -> Fetched {
+    let now = visit.later();
+    let (Some(policy), Some(permit)) = (&visit.route.policy, permit) else {
+        return Fetched { answer: Answer::Stream(response), cache: None, stored: None, attempts };
+    };
+    let (head, body) = response.into_parts();
+    let judge = |headers: &_, status| {
+        policy::storing(&Method::GET, &visit.request.headers, status, headers, policy, now)
+    };
+    if head.status == StatusCode::NOT_MODIFIED && permit.stale().is_some() {
+        let renew = |headers: &_| match judge(headers, StatusCode::OK) {
+            Storing::Store(freshness) => Some(freshness),
+            Storing::Skip(_) => None,
+        };
+        if let Some(entry) = permit.refresh(&head.headers, renew) {
+            return Fetched {
+                answer: Answer::Entry(entry, None),
+                cache: Some(CacheStatus::Revalidated),
+                stored: None,
+                attempts,
+            };
+        }
+        return Fetched {
+            answer: Answer::Stream(Response::from_parts(head, body)),
+            cache: None,
+            stored: None,
+            attempts,
+        };
+    }
+    if head.status.is_server_error()
+        && let Some(entry) = permit.reuse_stale(now)
+    {
+        return Fetched::stale(entry, attempts);
+    }
+    let freshness = match judge(&head.headers, head.status) {
+        Storing::Store(_) if !permit.accepts(length(&body, &head)) => Err(Skip::Size),
+        // Asked for in one viewer's own codings.
+        Storing::Store(_) if permit.is_alone() && head.headers.contains_key(CONTENT_ENCODING) => {
+            Err(Skip::Encoded)
+        }
+        Storing::Store(freshness) => Ok(freshness),
+        Storing::Skip(skip) => Err(skip),
+    };
+    match freshness {
+        Err(skip) => {
+            permit.decline(skip, now);
+            let answer = Answer::Stream(Response::from_parts(head, body));
+            Fetched { answer, cache: None, stored: Some(Err(skip.token())), attempts }
+        }
+        Ok(freshness) => {
+            let head = Head { status: head.status, headers: head.headers };
+            let writer = permit.store(&visit.request.headers, head, freshness);
+            let (entry, beginning) = (Arc::clone(writer.entry()), writer.entry().read());
+            tokio::spawn(fill(visit, body, writer));
+            Fetched { answer: Answer::Entry(entry, beginning), cache: None, stored: Some(Ok(())), attempts }
+        }
+    }
+}
+
+impl Fetched {
+    fn stale(entry: Arc<Entry>, attempts: Vec<Attempt>) -> Self {
+        Self {
+            answer: Answer::Entry(entry, None),
+            cache: Some(CacheStatus::StaleIfError),
+            stored: None,
+            attempts,
+        }
+    }
+}
+
+/// The length of a body in bytes, where it is known.
+fn length(body: &Body, head: &http::response::Parts) -> Option<u64> {
+    let declared = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    http_body::Body::size_hint(body).exact().or(declared)
+}
+
+/// Brings the body into the entry. Goes on when every viewer has left; breaks off, publishing nothing, when the origin does.
+async fn fill(visit: Visit, mut body: Body, mut writer: Writer) {
+    while let Some(frame) = body.frame().await {
+        match frame.map(http_body::Frame::into_data) {
+            Ok(Ok(chunk)) => {
+                if writer.push(chunk).await.is_err() {
+                    return;
+                }
+            }
+            // Trailers are not stored (RFC 9111 §3).
+            Ok(Err(_)) => {}
+            Err(error) => return visit.node.observer.body_broke(&visit, &error.to_string()),
+        }
+    }
+    writer.finish();
+}

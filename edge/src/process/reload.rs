@@ -1,0 +1,91 @@
+//! Reload: all or nothing. The new node is built whole beside the old one, and only then takes its place.
+
+use super::{Source, now};
+use crate::config::{Config, ConfigErrors};
+use crate::node::{Current, Node, NodeError};
+use geo::{Answerer, CurrentAnswerer, GeoError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// There is no file to read again.
+    #[error("this node was started without a config file, so there is nothing to reload")]
+    NoFile,
+    /// The file.
+    #[error("{0}")]
+    Config(#[from] ConfigErrors),
+    /// What it describes.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// DNS.
+    #[error("[dns]: {0}")]
+    Dns(#[from] GeoError),
+    /// A setting that is fixed when the process starts.
+    #[error("{0} cannot change while the node runs: restart it, or change it back")]
+    NeedsRestart(&'static str),
+}
+
+/// Whoever can put a changed config in force.
+pub trait Reloader: Send + Sync {
+    /// Reads the config again and puts it in force.
+    ///
+    /// # Errors
+    /// [`ReloadError`]; what was in force stays in force.
+    fn reload(&self) -> Result<(), ReloadError>;
+}
+
+pub(super) struct Reload {
+    source: Source,
+    current: Arc<Current>,
+    answers: Option<CurrentAnswerer>,
+    /// One reload at a time.
+    under_way: Mutex<()>,
+}
+
+impl Reload {
+    pub(super) fn new(source: Source, current: Arc<Current>, answers: Option<CurrentAnswerer>) -> Self {
+        Self { source, current, answers, under_way: Mutex::new(()) }
+    }
+}
+
+impl Reloader for Reload {
+    fn reload(&self) -> Result<(), ReloadError> {
+        let _turn = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let Source::File(path) = &self.source else { return Err(ReloadError::NoFile) };
+        let config = Arc::new(Config::load(path)?);
+        let before = self.current.load();
+        refuse_restart(&before.config, &config)?;
+        let node = Node::build(&config, Some(&before), now())?;
+        if let (Some(answers), Some(settings)) = (&self.answers, &config.dns) {
+            answers.replace(Answerer::new(settings, Arc::clone(&node.locator))?);
+        }
+        self.current.replace(node);
+        Ok(())
+    }
+}
+
+/// Sockets, threads and the memory of the store are made once.
+fn refuse_restart(before: &Config, after: &Config) -> Result<(), ReloadError> {
+    let listens = |config: &Config| config.dns.as_ref().map(|dns| dns.listen.clone());
+    let with_tls =
+        |config: &Config| config.site.values().any(|site| site.tls_or_default() != certs::SiteTls::Off);
+    let (old, new) = (&before.node, &after.node);
+    for (same, name) in [
+        (old.listen == new.listen, "[node] listen"),
+        (old.admin == new.admin, "[node] admin"),
+        (old.admin_token == new.admin_token, "[node] admin-token"),
+        (old.threads == new.threads, "[node] threads"),
+        (old.memory == new.memory, "[node] memory"),
+        (old.limits.max_object == new.limits.max_object, "[node] limits.max-object"),
+        (old.log == new.log, "[node] log"),
+        (old.name == new.name, "[node] name"),
+        (listens(before) == listens(after), "[dns] listen"),
+        (with_tls(before) == with_tls(after), "whether any site has a certificate"),
+    ] {
+        if !same {
+            return Err(ReloadError::NeedsRestart(name));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,288 @@
+//! From a stored entry to the answer that this viewer asked for: 304, 206, 416, HEAD, a content coding, or all of it.
+
+use crate::body::{Body, EntryBody};
+use crate::compress::{self, Encoder};
+use crate::headers::{self, CDN_CACHE_CONTROL};
+use crate::visit::Visit;
+use bytes::Bytes;
+use cache::{Coding, Entry};
+use http::header::{
+    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use std::time::SystemTime;
+
+/// The answer from an entry. `None` when the entry turned out too large to keep and its beginning is gone already.
+pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry) -> Option<Response<Body>> {
+    let request = &visit.request;
+    let eligible = compress::eligible(entry, &visit.route.compress);
+    let mut headers = stored_headers(entry, visit.later(), eligible);
+    if entry.head().status == StatusCode::OK && is_not_modified(&request.headers, &headers) {
+        return Some(not_modified(headers));
+    }
+    let wanted = match wanted_range(&request.headers, entry, &headers) {
+        _ if request.method != Method::GET => Wanted::Whole,
+        wanted => wanted,
+    };
+    if entry.head().status == StatusCode::OK && entry.length().is_some() {
+        headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+    }
+    match wanted {
+        Wanted::Part { start, length } => part(entry, headers, start, length),
+        Wanted::Unsatisfiable => Some(unsatisfiable(entry)),
+        Wanted::Whole => {
+            let coding =
+                eligible.then(|| compress::negotiate(&request.headers, &visit.route.compress)).flatten();
+            whole(visit, key, entry, headers, coding).await
+        }
+    }
+}
+
+fn stored_headers(entry: &Entry, now: SystemTime, eligible: bool) -> HeaderMap {
+    let mut headers = entry.head().headers.clone();
+    headers.remove(CDN_CACHE_CONTROL);
+    headers.insert(AGE, HeaderValue::from(entry.freshness().age(now).as_secs()));
+    if eligible {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    headers
+}
+
+async fn whole(
+    visit: &Visit,
+    key: &str,
+    entry: &Entry,
+    mut headers: HeaderMap,
+    coding: Option<Coding>,
+) -> Option<Response<Body>> {
+    let is_head = visit.request.method == Method::HEAD;
+    let body = match (coding, entry.complete()) {
+        (None, Some(complete)) => Body::Whole(complete.clone()),
+        (None, None) => Body::Entry(EntryBody::new(entry.read()?, 0, entry.length())),
+        (Some(coding), complete) => {
+            let body = encoded(visit, key, entry, complete, coding).await?;
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+            headers::weaken_etag(&mut headers);
+            body
+        }
+    };
+    if is_head {
+        let length = http_body::Body::size_hint(&body).exact();
+        length.map(|length| headers.insert(CONTENT_LENGTH, length.into()));
+        return Some(answer(entry.head().status, headers, Body::empty()));
+    }
+    Some(answer(entry.head().status, headers, body))
+}
+
+async fn encoded(
+    visit: &Visit,
+    key: &str,
+    entry: &Entry,
+    complete: Option<&Bytes>,
+    coding: Coding,
+) -> Option<Body> {
+    match complete {
+        Some(complete) => {
+            let kept = compress::kept(&visit.node.store, key, entry, complete, coding).await;
+            kept.ok().map(Body::Whole)
+        }
+        None => Some(Body::Encoded(Box::new(Encoder::new(entry.read()?)))),
+    }
+}
+
+fn part(entry: &Entry, mut headers: HeaderMap, start: u64, length: u64) -> Option<Response<Body>> {
+    let total = entry.length()?;
+    let body = match entry.complete() {
+        Some(complete) => {
+            let (from, to) = (usize::try_from(start).ok()?, usize::try_from(start + length).ok()?);
+            Body::Whole(complete.slice(from..to))
+        }
+        None => Body::Entry(EntryBody::new(entry.read()?, start, Some(length))),
+    };
+    let range = format!("bytes {start}-{}/{total}", start + length - 1);
+    headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).ok()?);
+    headers.insert(CONTENT_LENGTH, length.into());
+    Some(answer(StatusCode::PARTIAL_CONTENT, headers, body))
+}
+
+/// RFC 9110 §15.5.17.
+fn unsatisfiable(entry: &Entry) -> Response<Body> {
+    let mut headers = HeaderMap::new();
+    let total = entry.length().unwrap_or_default();
+    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{total}")) {
+        headers.insert(CONTENT_RANGE, value);
+    }
+    answer(StatusCode::RANGE_NOT_SATISFIABLE, headers, Body::empty())
+}
+
+/// RFC 9110 §15.4.5: what a 304 needs to say, and nothing about a body that it does not have.
+fn not_modified(mut headers: HeaderMap) -> Response<Body> {
+    for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING] {
+        headers.remove(name);
+    }
+    answer(StatusCode::NOT_MODIFIED, headers, Body::empty())
+}
+
+fn answer(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// RFC 9110 §13.1.2, §13.1.3: `If-None-Match` alone decides where it is present.
+fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    if request.contains_key(IF_NONE_MATCH) {
+        let Some(etag) = stored.get(ETAG).map(|etag| opaque(etag.as_bytes())) else {
+            return request.get_all(IF_NONE_MATCH).iter().any(|line| line.as_bytes().trim_ascii() == b"*");
+        };
+        let tags = request
+            .get_all(IF_NONE_MATCH)
+            .iter()
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+        return tags.map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || opaque(tag) == etag);
+    }
+    let since = date(request.get(IF_MODIFIED_SINCE));
+    let modified = date(stored.get(LAST_MODIFIED));
+    matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
+}
+
+/// Weak comparison (RFC 9110 §8.8.3.2) looks at this part only.
+fn opaque(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
+fn date(value: Option<&HeaderValue>) -> Option<SystemTime> {
+    httpdate::parse_http_date(value?.to_str().ok()?).ok()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    Part { start: u64, length: u64 },
+    Unsatisfiable,
+}
+
+/// RFC 9110 §14.2. Several ranges, or any that cannot be read, get the whole: never more work than one body.
+fn wanted_range(request: &HeaderMap, entry: &Entry, stored: &HeaderMap) -> Wanted {
+    let Some(range) = request.get(RANGE).and_then(|value| value.to_str().ok()) else { return Wanted::Whole };
+    let Some(total) = entry.length().filter(|_| entry.head().status == StatusCode::OK) else {
+        return Wanted::Whole;
+    };
+    if !if_range_holds(request, stored) {
+        return Wanted::Whole;
+    }
+    single_range(range, total)
+}
+
+fn single_range(range: &str, total: u64) -> Wanted {
+    let Some((unit, set)) = range.split_once('=') else { return Wanted::Whole };
+    let Some((first, last)) = set.trim().split_once('-') else { return Wanted::Whole };
+    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
+        return Wanted::Whole;
+    }
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
+    let (start, end) = match (first.trim(), last.trim()) {
+        ("", suffix) if digits(suffix) && number(suffix) == 0 => return Wanted::Unsatisfiable,
+        ("", suffix) if digits(suffix) => (total.saturating_sub(number(suffix)), total),
+        (first, "") if digits(first) => (number(first), total),
+        (first, last) if digits(first) && digits(last) && number(first) <= number(last) => {
+            (number(first), number(last).saturating_add(1).min(total))
+        }
+        _ => return Wanted::Whole,
+    };
+    if start >= total {
+        return Wanted::Unsatisfiable;
+    }
+    Wanted::Part { start, length: end - start }
+}
+
+/// RFC 9110 §13.1.5: strong comparison, or the very same date.
+fn if_range_holds(request: &HeaderMap, stored: &HeaderMap) -> bool {
+    let Some(condition) = request.get(IF_RANGE) else { return true };
+    if condition.as_bytes().ends_with(b"\"") {
+        let strong = !condition.as_bytes().starts_with(b"W/");
+        return strong && stored.get(ETAG) == Some(condition);
+    }
+    date(Some(condition)).is_some() && stored.get(LAST_MODIFIED) == Some(condition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn ranges_become_parts() {
+        let part = |start, length| Wanted::Part { start, length };
+        for (range, wanted) in [
+            ("bytes=0-0", part(0, 1)),
+            ("bytes=2-", part(2, 8)),
+            ("bytes=2-4", part(2, 3)),
+            ("bytes=5-99999999999999999999999", part(5, 5)),
+            ("bytes=-3", part(7, 3)),
+            ("bytes=-30", part(0, 10)),
+            ("Bytes = 1-1", part(1, 1)),
+            ("bytes=10-", Wanted::Unsatisfiable),
+            ("bytes=99999999999999999999999-", Wanted::Unsatisfiable),
+            ("bytes=-0", Wanted::Unsatisfiable),
+            ("bytes=4-2", Wanted::Whole),
+            ("bytes=0-1,3-4", Wanted::Whole),
+            ("bytes=a-b", Wanted::Whole),
+            ("bytes=", Wanted::Whole),
+            ("bytes=-", Wanted::Whole),
+            ("items=0-1", Wanted::Whole),
+            ("bytes=+1-2", Wanted::Whole),
+        ] {
+            assert_eq!(single_range(range, 10), wanted, "{range}");
+        }
+        assert_eq!(single_range("bytes=0-", 0), Wanted::Unsatisfiable);
+    }
+
+    #[test]
+    fn tags_decide_before_dates() {
+        let stored = headers(&[("etag", "\"a\""), ("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT")]);
+        let later = ("if-modified-since", "Wed, 15 Nov 2023 22:13:20 GMT");
+        for (request, expected) in [
+            (vec![("if-none-match", "\"a\"")], true),
+            (vec![("if-none-match", "\"x\", W/\"a\"")], true),
+            (vec![("if-none-match", "*")], true),
+            (vec![("if-none-match", "\"x\""), later], false),
+            (vec![later], true),
+            (vec![("if-modified-since", "Mon, 13 Nov 2023 22:13:20 GMT")], false),
+            (vec![("if-modified-since", "garbage")], false),
+            (vec![], false),
+        ] {
+            assert_eq!(is_not_modified(&headers(&request), &stored), expected, "{request:?}");
+        }
+    }
+
+    #[test]
+    fn if_range_wants_strong_equality() {
+        let stored = headers(&[("etag", "\"a\""), ("last-modified", "Tue, 14 Nov 2023 22:13:20 GMT")]);
+        for (condition, expected) in [
+            ("\"a\"", true),
+            ("\"b\"", false),
+            ("W/\"a\"", false),
+            ("Tue, 14 Nov 2023 22:13:20 GMT", true),
+            ("Tue, 14 Nov 2023 22:13:21 GMT", false),
+            ("garbage", false),
+        ] {
+            assert_eq!(
+                if_range_holds(&headers(&[("if-range", condition)]), &stored),
+                expected,
+                "{condition}"
+            );
+        }
+    }
+}

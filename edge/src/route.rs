@@ -1,0 +1,309 @@
+//! Host and path → site and route. The first match wins; nothing later changes it.
+
+use crate::config::{HeaderEdits, Methods, PathPattern};
+use cache::{CompressSettings, Policy};
+use geo::RouteGeo;
+use hooks::Hook;
+use http::HeaderMap;
+use origin_shield::Group;
+use signing::KeyGroup;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A site in force.
+#[derive(Debug)]
+pub struct Site {
+    /// Its name in the config.
+    pub name: Arc<str>,
+    /// Its routes, the implied last one included.
+    pub routes: Vec<Arc<Route>>,
+}
+
+/// A route in force: what happens to the requests that it matches.
+#[derive(Debug)]
+pub struct Route {
+    /// The paths that it matches.
+    pub pattern: PathPattern,
+    /// The pattern as text, for facts and logs.
+    pub label: Arc<str>,
+    /// Where its answers come from.
+    pub group: Arc<Group>,
+    /// The name of that origin or group: part of the cache key.
+    pub group_name: Arc<str>,
+    /// The keys that must have signed the URL.
+    pub keys: Option<Arc<KeyGroup>>,
+    /// What is stored; `None` is nothing.
+    pub policy: Option<Policy>,
+    /// What is compressed.
+    pub compress: CompressSettings,
+    /// The hooks, in order.
+    pub hooks: Vec<Arc<Hook>>,
+    /// The methods let through.
+    pub methods: Methods,
+    /// Changes to the headers of answers.
+    pub headers: HeaderEdits,
+    /// Where viewers may come from.
+    pub geo: Option<RouteGeo>,
+}
+
+/// All sites of a node, by host.
+#[derive(Debug, Default)]
+pub struct Sites {
+    exact: HashMap<String, Arc<Site>>,
+    /// By what follows the `*.`, which stands for one or more labels.
+    wildcard: HashMap<String, Arc<Site>>,
+    any: Option<Arc<Site>>,
+}
+
+impl Sites {
+    /// Gives a site one of its hosts: a name, `*.name`, or `*`.
+    pub fn insert(&mut self, host: &str, site: &Arc<Site>) {
+        match host.strip_prefix("*.") {
+            _ if host == "*" => self.any = Some(Arc::clone(site)),
+            Some(parent) => drop(self.wildcard.insert(parent.to_ascii_lowercase(), Arc::clone(site))),
+            None => drop(self.exact.insert(host.to_ascii_lowercase(), Arc::clone(site))),
+        }
+    }
+
+    /// The site of a host (lower case, no port): its own name, the nearest wildcard, or the site of every host.
+    #[must_use]
+    pub fn find(&self, host: &str) -> Option<&Arc<Site>> {
+        if let Some(site) = self.exact.get(host) {
+            return Some(site);
+        }
+        let mut rest = host;
+        while let Some((_, parent)) = rest.split_once('.') {
+            if let Some(site) = self.wildcard.get(parent) {
+                return Some(site);
+            }
+            rest = parent;
+        }
+        self.any.as_ref()
+    }
+}
+
+impl Route {
+    /// The route's changes to the headers of an answer: removals first.
+    pub fn edit(&self, headers: &mut HeaderMap) {
+        for name in &self.headers.remove {
+            headers.remove(&name.0);
+        }
+        for (name, value) in &self.headers.set {
+            headers.insert(name.0.clone(), value.0.clone());
+        }
+    }
+}
+
+impl Site {
+    /// The first route that matches; an encoded path may not slip past a route that means its plain form.
+    #[must_use]
+    pub fn route(&self, path: &Path<'_>) -> Option<&Arc<Route>> {
+        let meant =
+            |route: &&Arc<Route>| route.pattern.matches(path.path()) || route.pattern.matches(&path.plain);
+        self.routes.iter().find(meant)
+    }
+}
+
+/// A path in its one normalised form, from which route, key and origin URL all derive.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Path<'a> {
+    /// Path and query; the query as sent.
+    pub path_and_query: Cow<'a, str>,
+    /// Wholly decoded, slashes collapsed: what an origin may take it for. Only ever matched, never sent.
+    plain: Cow<'a, str>,
+}
+
+/// A path that cannot be normalised; the viewer is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PathFault {
+    /// `%` without two hexadecimal digits.
+    #[error("the path has a % without two hexadecimal digits")]
+    Escape,
+    /// More `..` than there are segments before.
+    #[error("the path leads above the root")]
+    AboveRoot,
+    /// Segments that only become `.` or `..` once an encoded slash or backslash is decoded.
+    #[error("the path hides a dot segment behind an encoded slash")]
+    HiddenDots,
+    /// Control characters.
+    #[error("the path has control characters")]
+    Control,
+    /// No leading slash.
+    #[error("the path does not start with a slash")]
+    Relative,
+}
+
+impl<'a> Path<'a> {
+    /// RFC 3986 §6.2.2: unreserved characters decoded, escapes in upper case, dot segments removed. Encoded slashes stay
+    /// as they are.
+    ///
+    /// # Errors
+    /// [`PathFault`], to be answered 400.
+    pub fn normalise(path_and_query: &'a str) -> Result<Self, PathFault> {
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        if !path.starts_with('/') {
+            return Err(PathFault::Relative);
+        }
+        if !(path.contains('%') || path.contains("/.") || path.contains("//") || path.contains('\\')) {
+            return Ok(Self { path_and_query: Cow::Borrowed(path_and_query), plain: Cow::Borrowed(path) });
+        }
+        let normal = remove_dot_segments(&decode(path, Decode::Unreserved)?)?;
+        let plain = collapse_slashes(&decode(&normal, Decode::Everything)?.replace('\\', "/"));
+        if plain.bytes().any(|byte| byte.is_ascii_control()) {
+            return Err(PathFault::Control);
+        }
+        if plain.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(PathFault::HiddenDots);
+        }
+        let path_and_query = match query {
+            Some(query) => format!("{normal}?{query}"),
+            None => normal,
+        };
+        Ok(Self { path_and_query: Cow::Owned(path_and_query), plain: Cow::Owned(plain) })
+    }
+
+    /// The path alone.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.path_and_query.split('?').next().unwrap_or_default()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decode {
+    Unreserved,
+    Everything,
+}
+
+fn decode(path: &str, what: Decode) -> Result<String, PathFault> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(PathFault::Escape) };
+        let value = (high * 16 + low) as u8;
+        let unreserved = value.is_ascii_alphanumeric() || b"-._~".contains(&value);
+        match what {
+            Decode::Unreserved if !unreserved => {
+                decoded.extend_from_slice(format!("%{value:02X}").as_bytes());
+            }
+            Decode::Unreserved | Decode::Everything => decoded.push(value),
+        }
+    }
+    Ok(String::from_utf8_lossy(&decoded).into_owned())
+}
+
+/// RFC 3986 §5.2.4, but `..` above the root is an error: it is never meant well.
+fn remove_dot_segments(path: &str) -> Result<String, PathFault> {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop().ok_or(PathFault::AboveRoot)?),
+            _ => {
+                kept.push(segment);
+                continue;
+            }
+        }
+        // "/a/." and "/a/b/.." are the folder "/a/".
+        if last {
+            kept.push("");
+        }
+    }
+    Ok(format!("/{}", kept.join("/")))
+}
+
+fn collapse_slashes(path: &str) -> String {
+    let mut collapsed = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !collapsed.ends_with('/') {
+            collapsed.push(character);
+        }
+    }
+    collapsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_have_one_form() {
+        for (sent, normal) in [
+            ("/", "/"),
+            ("/a/b?x=/../y", "/a/b?x=/../y"),
+            ("/a/./b/../c", "/a/c"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/%61%2Db", "/a-b"),
+            ("/a%2fb", "/a%2Fb"),
+            ("/%e2%82%ac", "/%E2%82%AC"),
+            ("/a//b", "/a//b"),
+            ("/a/%2e%2e/b", "/b"),
+            ("/...", "/..."),
+        ] {
+            assert_eq!(Path::normalise(sent).unwrap().path_and_query, normal, "{sent}");
+        }
+    }
+
+    #[test]
+    fn what_hides_is_refused() {
+        for (sent, fault) in [
+            ("/..", PathFault::AboveRoot),
+            ("/a/../../b", PathFault::AboveRoot),
+            ("/%2e%2E/b", PathFault::AboveRoot),
+            ("/static/..%2faccount", PathFault::HiddenDots),
+            ("/static/..%5Caccount", PathFault::HiddenDots),
+            ("/a%", PathFault::Escape),
+            ("/a%4", PathFault::Escape),
+            ("/a%zz", PathFault::Escape),
+            ("/a%00b", PathFault::Control),
+            ("/a%0d%0ab", PathFault::Control),
+            ("*", PathFault::Relative),
+            ("", PathFault::Relative),
+        ] {
+            assert_eq!(Path::normalise(sent), Err(fault), "{sent}");
+        }
+    }
+
+    #[test]
+    fn normalising_twice_changes_nothing() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let pieces = ["/", ".", "..", "%2e", "%2F", "%5c", "a", "%41", "//", "%", "%0", "\\", "?", "é"];
+        for _ in 0..20_000 {
+            let count = random.usize(..8);
+            let sent: String = (0..count).map(|_| pieces[random.usize(..pieces.len())]).collect();
+            if let Ok(once) = Path::normalise(&sent) {
+                let twice = Path::normalise(&once.path_and_query).unwrap();
+                assert_eq!(once.path_and_query, twice.path_and_query, "{sent}");
+                assert!(!once.path().split('/').any(|segment| segment == ".."), "{sent}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_nearest_host_wins() {
+        let site = |name: &str| Arc::new(Site { name: name.into(), routes: Vec::new() });
+        let mut sites = Sites::default();
+        for (host, name) in [("www.example.com", "exact"), ("*.example.com", "near"), ("*.com", "far")] {
+            sites.insert(host, &site(name));
+        }
+        let found = |host: &str| sites.find(host).map(|site| site.name.to_string());
+        assert_eq!(found("www.example.com").as_deref(), Some("exact"));
+        assert_eq!(found("a.b.example.com").as_deref(), Some("near"));
+        assert_eq!(found("example.com").as_deref(), Some("far"));
+        assert_eq!(found("example.org"), None);
+        sites.insert("*", &site("any"));
+        assert_eq!(sites.find("example.org").map(|site| &*site.name), Some("any"));
+    }
+}

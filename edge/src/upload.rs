@@ -1,0 +1,64 @@
+//! A request's body on its way to the origin, with limited patience for the viewer who sends it.
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use origin_shield::{BoxError, OutgoingBody};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep};
+
+/// A body that fails when the viewer pauses too long.
+#[derive(Debug)]
+pub struct Upload {
+    body: Incoming,
+    pause: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// The viewer paused too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the viewer sent nothing of its body for {0:?}")]
+pub struct Paused(Duration);
+
+impl Upload {
+    /// The body for the origin; `pause` is how long the viewer may send nothing.
+    #[must_use]
+    pub fn outgoing(body: Incoming, pause: Duration) -> OutgoingBody {
+        if body.is_end_stream() {
+            return OutgoingBody::Empty;
+        }
+        OutgoingBody::Stream(Self { body, pause, timer: None }.boxed_unsync())
+    }
+}
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
+            this.timer = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        let pause = this.pause;
+        let timer =
+            this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + pause)));
+        timer.as_mut().poll(context).map(|()| Some(Err(Paused(pause).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

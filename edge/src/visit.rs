@@ -1,0 +1,335 @@
+//! A request that has found its site and route, with all that is known about its viewer.
+
+use crate::error::Fault;
+use crate::headers::{self, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::listener::Viewer;
+use crate::node::Node;
+use crate::route::{Path, Route, Site};
+use cache::Permit;
+use geo::Place;
+use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Uri};
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// One request on its way through the pipeline. Cloned only on a miss, for the origin side.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// The node as it was when the request came; a reload does not change a request under way.
+    pub node: Arc<Node>,
+    /// The connection it came on.
+    pub viewer: Viewer,
+    /// The viewer's address, after trusted peers were believed.
+    pub address: IpAddr,
+    /// Where that address is; looked up only where a rule or a hook may ask.
+    pub place: Place,
+    /// The site.
+    pub site: Arc<Site>,
+    /// The route.
+    pub route: Arc<Route>,
+    /// Host and port as the viewer asked, lower case.
+    pub authority: String,
+    /// Path and query as the viewer sent them, for signatures.
+    pub presented: Uri,
+    /// Method, normalised path and query, headers.
+    pub request: Parts,
+    /// `X-Request-Id`.
+    pub request_id: HeaderValue,
+    /// The clock, read once.
+    pub now: SystemTime,
+    /// For durations.
+    pub started: Instant,
+}
+
+/// What the wrapper around the pipeline knows before anything is decided.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// `X-Request-Id`.
+    pub request_id: HeaderValue,
+    /// The clock, read once.
+    pub now: SystemTime,
+    /// For durations.
+    pub started: Instant,
+}
+
+impl Arrival {
+    /// Reads the clock, the only time in a request's life, and takes or makes its id.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the pipeline's one reading of the clock; everything after gets it as an argument"
+    )]
+    pub fn now(headers: &HeaderMap, peer_is_trusted: bool) -> Self {
+        let given = headers.get(X_REQUEST_ID).filter(|id| peer_is_trusted && is_request_id(id)).cloned();
+        let made = || {
+            let id = format!("{:032x}", fastrand::u128(..));
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
+        };
+        // Hexadecimal digits are always a valid value.
+        let request_id = given.or_else(|| made().ok()).unwrap_or(HeaderValue::from_static("-"));
+        Self { request_id, now: SystemTime::now(), started: Instant::now() }
+    }
+}
+
+fn is_request_id(id: &HeaderValue) -> bool {
+    (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
+}
+
+impl Visit {
+    /// Finds site and route.
+    ///
+    /// # Errors
+    /// A [`Fault`] of the viewer: no or several hosts, an unknown one, a path that cannot be normalised, limits.
+    pub fn find(
+        node: &Arc<Node>,
+        viewer: &Viewer,
+        arrival: &Arrival,
+        mut request: Parts,
+    ) -> Result<Self, Fault> {
+        let authority = authority(&request)?;
+        if headers::path_and_query(&request.uri).len() > node.limits.url {
+            return Err(Fault::UriTooLong);
+        }
+        if headers::has_looped(&request.headers, &node.name) {
+            return Err(Fault::Loop);
+        }
+        let host = host_of(&authority);
+        let site = node.sites.find(host).ok_or(Fault::UnknownHost)?;
+        // One connection, one tenant: the certificate that was shown must be this site's (RFC 9110 §7.4).
+        if let Some(shown) = viewer.server_name().filter(|shown| *shown != host)
+            && !node.sites.find(shown).is_some_and(|other| Arc::ptr_eq(other, site))
+        {
+            return Err(Fault::UnknownHost);
+        }
+        let path = Path::normalise(headers::path_and_query(&request.uri))?;
+        let route = Arc::clone(site.route(&path).ok_or(Fault::NoRoute)?);
+        let uri: Option<Uri> = match path.path_and_query {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(text) => Some(text.parse().map_err(|_| Fault::BadTarget)?),
+        };
+        let address = believed_address(node, viewer, &request.headers);
+        let place = match route.geo.is_some() || !route.hooks.is_empty() {
+            true => node.locator.locate(address),
+            false => Place::default(),
+        };
+        let presented = match uri {
+            Some(uri) => std::mem::replace(&mut request.uri, uri),
+            None => request.uri.clone(),
+        };
+        Ok(Self {
+            node: Arc::clone(node),
+            viewer: viewer.clone(),
+            address,
+            place,
+            site: Arc::clone(site),
+            route,
+            authority,
+            presented,
+            request,
+            request_id: arrival.request_id.clone(),
+            now: arrival.now,
+            started: arrival.started,
+        })
+    }
+
+    /// Whether the node's rules let this request in: method and place.
+    ///
+    /// # Errors
+    /// [`Fault::MethodNotAllowed`] or [`Fault::PlaceDenied`].
+    pub fn admit(&self) -> Result<(), Fault> {
+        if !self.route.methods.allows(&self.request.method) || self.request.method == http::Method::CONNECT {
+            return Err(Fault::MethodNotAllowed(self.route.methods.clone()));
+        }
+        match &self.route.geo {
+            Some(fence) if !fence.permits(&self.place) => Err(Fault::PlaceDenied),
+            _ => Ok(()),
+        }
+    }
+
+    /// The time now: the clock that was read once, moved on by what has passed since.
+    #[must_use]
+    pub fn later(&self) -> SystemTime {
+        self.now + self.started.elapsed()
+    }
+
+    /// Takes the signature out of the request, for key and origin not to see it.
+    ///
+    /// # Errors
+    /// [`Fault::BadTarget`] when nothing that is a target remains.
+    pub fn strip_signature(&mut self) -> Result<(), Fault> {
+        if let Cow::Owned(stripped) = signing::strip(headers::path_and_query(&self.request.uri)) {
+            self.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
+        }
+        Ok(())
+    }
+
+    /// Path and query as the key has them.
+    #[must_use]
+    pub fn keyed_path_and_query(&self, key: &cache::KeySettings) -> Cow<'_, str> {
+        let whole = headers::path_and_query(&self.request.uri);
+        let Some((path, query)) = whole.split_once('?') else { return Cow::Borrowed(whole) };
+        match key.select_query(query) {
+            Cow::Borrowed(selected) if selected.len() == query.len() => Cow::Borrowed(whole),
+            selected if selected.is_empty() => Cow::Borrowed(path),
+            selected => Cow::Owned(format!("{path}?{selected}")),
+        }
+    }
+
+    /// The request as the origin gets it. What is fetched for the store is fetched for everybody: by GET, whole,
+    /// unconditionally, and under a named policy with nothing that the key does not hold.
+    ///
+    /// # Errors
+    /// [`Fault::BadTarget`] when the selected query makes no target.
+    pub fn to_origin(&self, permit: Option<&Permit>) -> Result<Parts, Fault> {
+        let mut request = self.request.clone();
+        request.version = http::Version::HTTP_11;
+        headers::end_hop(&mut request.headers);
+        if !self.node.trusts(self.viewer.peer.ip().to_canonical()) {
+            headers::distrust(&mut request.headers);
+        }
+        if let (Some(permit), Some(policy)) = (permit, &self.route.policy) {
+            request.method = http::Method::GET;
+            request.headers.remove(CONTENT_LENGTH);
+            if !permit.is_alone() {
+                headers::ask_for_everybody(&mut request.headers);
+            }
+            if policy.forwards_only_the_key() {
+                headers::keep_keyed_cookies(&mut request.headers, policy.key());
+                let keyed = self.keyed_path_and_query(policy.key());
+                request.uri = keyed.parse().map_err(|_| Fault::BadTarget)?;
+            }
+        }
+        headers::introduce(&mut request.headers, self);
+        Ok(request)
+    }
+}
+
+/// RFC 9112 §3.2: exactly one `Host`, and an absolute target must not contradict it.
+fn authority(request: &Parts) -> Result<String, Fault> {
+    let mut hosts = request.headers.get_all(HOST).iter();
+    let host = hosts.next().map(|value| value.to_str().map_err(|_| Fault::BadHost)).transpose()?;
+    if hosts.next().is_some() {
+        return Err(Fault::BadHost);
+    }
+    let target = request.uri.authority().map(http::uri::Authority::as_str);
+    let chosen = match (target, host) {
+        (Some(target), Some(host)) if !target.eq_ignore_ascii_case(host) => return Err(Fault::BadHost),
+        (Some(target), _) => target,
+        (None, Some(host)) => host,
+        (None, None) => return Err(Fault::BadHost),
+    };
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if chosen.is_empty() || chosen.len() > 261 || !chosen.bytes().all(valid) {
+        return Err(Fault::BadHost);
+    }
+    Ok(chosen.to_ascii_lowercase())
+}
+
+/// The host of an authority: no port, no trailing dot.
+fn host_of(authority: &str) -> &str {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host.strip_suffix('.').unwrap_or(host)
+}
+
+/// The nearest address that no trusted peer vouches for: read from the right, as each hop appended (RFC 7239 §7.4).
+fn believed_address(node: &Node, viewer: &Viewer, headers: &HeaderMap) -> IpAddr {
+    let mut address = viewer.peer.ip().to_canonical();
+    if !node.trusts(address) {
+        return address;
+    }
+    let lines = |name: http::HeaderName| headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    let mut hops: Vec<IpAddr> =
+        lines(X_FORWARDED_FOR).flat_map(|line| line.split(',')).filter_map(address_in).collect();
+    if hops.is_empty() {
+        hops = lines(FORWARDED).flat_map(|line| line.split(',')).filter_map(forwarded_for).collect();
+    }
+    while let Some(hop) = hops.pop() {
+        address = hop;
+        if !node.trusts(hop) {
+            break;
+        }
+    }
+    address
+}
+
+/// RFC 7239 §4: the `for` of one element.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let pair = element.split(';').find_map(|pair| pair.trim().split_once('='));
+    let (name, value) = pair.filter(|(name, _)| name.eq_ignore_ascii_case("for"))?;
+    let _ = name;
+    address_in(value.trim_matches('"'))
+}
+
+/// An address, with or without brackets and port.
+fn address_in(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    if let Ok(address) = text.parse::<std::net::SocketAddr>() {
+        return Some(address.ip().to_canonical());
+    }
+    let inner = text.strip_prefix('[')?.strip_suffix(']')?;
+    inner.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(uri: &str, hosts: &[&str]) -> Parts {
+        let mut builder = http::Request::builder().uri(uri);
+        for host in hosts {
+            builder = builder.header(HOST, *host);
+        }
+        builder.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn there_is_exactly_one_host() {
+        assert_eq!(authority(&request("/a", &["WWW.Example.com:8080"])).unwrap(), "www.example.com:8080");
+        assert_eq!(authority(&request("http://a.example/x", &[])).unwrap(), "a.example");
+        assert_eq!(authority(&request("http://a.example/x", &["A.example"])).unwrap(), "a.example");
+        for (uri, hosts) in [
+            ("/a", &[][..]),
+            ("/a", &["a", "a"]),
+            ("/a", &[""]),
+            ("/a", &["a/b"]),
+            ("/a", &["user@a"]),
+            ("http://a.example/x", &["b.example"]),
+        ] {
+            assert!(matches!(authority(&request(uri, hosts)), Err(Fault::BadHost)), "{uri} {hosts:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_have_no_port() {
+        for (authority, host) in [
+            ("a.example:80", "a.example"),
+            ("a.example.", "a.example"),
+            ("[::1]:80", "::1"),
+            ("127.0.0.1", "127.0.0.1"),
+        ] {
+            assert_eq!(host_of(authority), host);
+        }
+    }
+
+    #[test]
+    fn addresses_come_in_many_forms() {
+        let address = "2001:db8::1".parse().ok();
+        for text in ["2001:db8::1", "[2001:db8::1]", "[2001:db8::1]:4711", " 2001:db8::1 "] {
+            assert_eq!(address_in(text), address, "{text}");
+        }
+        assert_eq!(address_in("192.0.2.1:80"), "192.0.2.1".parse().ok());
+        assert_eq!(address_in("::ffff:192.0.2.1"), "192.0.2.1".parse().ok());
+        assert_eq!(address_in("unknown"), None);
+        assert_eq!(forwarded_for("for=\"[2001:db8::1]:80\";proto=https"), address);
+        assert_eq!(forwarded_for("proto=https"), None);
+    }
+}
