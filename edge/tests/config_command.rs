@@ -1,11 +1,14 @@
 //! `selvedge check` and `selvedge config`, by the binary itself: exit codes, and what goes to which stream.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+fn golden() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/config")
+}
+
 fn selvedge(arguments: &[&str]) -> Output {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/config");
-    Command::new(env!("CARGO_BIN_EXE_selvedge")).args(arguments).current_dir(golden).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_selvedge")).args(arguments).current_dir(golden()).output().unwrap()
 }
 
 fn text(bytes: &[u8]) -> &str {
@@ -17,6 +20,16 @@ fn a_good_file_is_ok_and_says_so_as_talk() {
     let output = selvedge(&["check", "good/smallest.toml"]);
     assert_eq!(text(&output.stderr), "good/smallest.toml: ok: 1 site\n");
     assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), ""));
+    assert!(!golden().join("good/.selvedge").exists(), "a check leaves no traces");
+}
+
+#[test]
+fn what_reads_well_but_cannot_be_built_is_told_at_its_section() {
+    let output = selvedge(&["check", "good/hooks.toml"]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    // The component of that hook is a stand-in.
+    assert!(said.starts_with("good/hooks.toml:8:7: [hook.auth]"), "{said}");
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! `selvedge check`: is this config right?
 
 use serde_json::json;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::run::located;
 use super::{Exit, Form, Reading, data, invalid, talk};
 use crate::config::{Config, ConfigErrors, Warning, shadowed_routes};
-use crate::node::Node;
+use crate::node::{Node, NodeError};
 use crate::process;
 
 #[derive(Debug, clap::Args)]
@@ -22,8 +26,13 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let file = reading.file.display().to_string();
-    if let Err(error) = Node::build(&Arc::new(loaded.config.clone()), None, process::now()) {
-        return invalid(&ConfigErrors::from(located(&loaded, &error)), reading.form());
+    match build(&loaded.config) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return invalid(&ConfigErrors::from(located(&loaded, &error)), reading.form()),
+        Err(error) => {
+            talk(&format!("error: no temporary folder to check in: {error}"));
+            return Exit::Failed;
+        }
     }
     let warnings = shadowed_routes(&loaded);
     match reading.form() {
@@ -34,6 +43,28 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Form::Json => data(&format!("{:#}", as_json(&file, &loaded.config, &warnings))),
     }
     Exit::Ok
+}
+
+/// Builds the node and drops it. A local authority that is not there yet is made in a folder that goes away again: a check
+/// leaves no traces. The outer error is that of the folder.
+fn build(config: &Config) -> io::Result<Result<(), NodeError>> {
+    let mut config = config.clone();
+    let scratch = (!config.node.state.join("local-ca").exists()).then(scratch_folder).transpose()?;
+    if let Some(scratch) = &scratch {
+        config.node.state.clone_from(scratch);
+    }
+    let built = Node::build(&Arc::new(config), None, process::now());
+    if let Some(scratch) = scratch {
+        std::fs::remove_dir_all(scratch)?;
+    }
+    Ok(built.map(drop))
+}
+
+/// A new folder that nobody else can have prepared or can look into.
+fn scratch_folder() -> io::Result<PathBuf> {
+    let folder = std::env::temp_dir().join(format!("selvedge-check-{:016x}", fastrand::u64(..)));
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    Ok(folder)
 }
 
 fn counts(config: &Config) -> [(&'static str, &'static str, usize); 6] {
