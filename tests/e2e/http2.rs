@@ -1,8 +1,8 @@
 //! HTTP/2 frames that no honest viewer sends, written by hand (RFC 9113).
 
-use tests::{Answer, Gate, RawConnection};
+use tests::{Answer, Folder, Gate, Node, Origin, RawConnection, Viewer, pki::Authority};
 
-use crate::{SITE, origin_and_node};
+use crate::site;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -15,6 +15,34 @@ const END_HEADERS: u8 = 4;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// A node that speaks TLS, because browsers speak HTTP/2 only over it.
+struct Secure {
+    origin: Origin,
+    node: Node,
+    root: String,
+}
+
+impl Secure {
+    async fn start() -> Self {
+        let (origin, authority, folder) = (Origin::start().await, Authority::new(), Folder::new());
+        let identity = authority.issue(&["www.test"]);
+        folder.write("site.pem", identity.certificate);
+        folder.write("site.key", identity.key);
+        let config = site(&origin).replace("[\"http://", "[\"https://");
+        let tls = "tls = { cert = \"site.pem\", key = { file = \"site.key\" } }\n";
+        let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nmethods = \"all\"\n";
+        let node = Node::start_in(folder, &format!("{config}{tls}{route}")).await;
+        Self { origin, node, root: authority.root().to_owned() }
+    }
+
+    /// A connection after the preface.
+    async fn connect(&self) -> RawConnection {
+        let mut connection = RawConnection::open_http2(self.node.https(), &self.root, "www.test").await;
+        connection.send([PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[])].concat()).await;
+        connection
+    }
+}
+
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
@@ -22,11 +50,6 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame.extend(stream.to_be_bytes());
     frame.extend(payload);
     frame
-}
-
-/// What opens every connection.
-fn opening() -> Vec<u8> {
-    [PREFACE.to_vec(), frame(SETTINGS, 0, 0, &[])].concat()
 }
 
 /// A field block (RFC 7541 §6.2.2): literals without indexing, so that any bytes can be said.
@@ -37,7 +60,7 @@ fn block(fields: &[(&str, &str)]) -> Vec<u8> {
 
 /// The fields of a GET, and more.
 fn get(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
-    let start = [(":method", "GET"), (":scheme", "http"), (":authority", "www.test"), (":path", path)];
+    let start = [(":method", "GET"), (":scheme", "https"), (":authority", "www.test"), (":path", path)];
     block(&[&start, more].concat())
 }
 
@@ -66,10 +89,9 @@ fn says_goodbye(bytes: &[u8]) -> bool {
 
 #[tokio::test]
 async fn streams_reset_as_fast_as_they_are_opened_end_the_connection() {
-    let (origin, node) = origin_and_node().await;
-    origin.on("/page", |_| Answer::ok("x").header("cache-control", "no-store"));
-    let mut connection = RawConnection::open(node.http()).await;
-    connection.send(opening()).await;
+    let secure = Secure::start().await;
+    secure.origin.on("/page", |_| Answer::ok("x").header("cache-control", "no-store"));
+    let mut connection = secure.connect().await;
 
     for stream in (1..10_000).step_by(2) {
         let request = frame(HEADERS, END_STREAM | END_HEADERS, stream, &get(&format!("/page?{stream}"), &[]));
@@ -79,30 +101,34 @@ async fn streams_reset_as_fast_as_they_are_opened_end_the_connection() {
 
     let received = connection.read_bytes_to_end().await;
     assert!(says_goodbye(received), "{:?}", frames(received).len());
-    assert!(origin.requests().len() <= 1_200, "{} requests reached the origin", origin.requests().len());
-    let other = node.viewer().get(&format!("{SITE}/page")).await;
+    assert!(
+        secure.origin.requests().len() <= 1_200,
+        "{} requests reached the origin",
+        secure.origin.requests().len()
+    );
+    let other =
+        Viewer::https(secure.node.https(), &secure.root, "www.test").get("https://www.test/page").await;
     assert_eq!(other.status, 200);
 }
 
 #[tokio::test]
 async fn a_head_that_is_continued_forever_ends_the_connection() {
-    let (origin, node) = origin_and_node().await;
-    let mut connection = RawConnection::open(node.http()).await;
-    connection.send(opening()).await;
+    let secure = Secure::start().await;
+    let mut connection = secure.connect().await;
     connection.send(frame(HEADERS, END_STREAM, 1, &get("/page", &[]))).await;
 
     let piece = frame(CONTINUATION, 0, 1, &block(&[("x-more", "more and more")]));
     connection.send(piece.repeat(20_000)).await;
 
     let received = connection.read_bytes_to_end().await;
-    assert!(says_goodbye(received) || received.is_empty(), "{:?}", frames(received));
-    assert_eq!(origin.bytes_received(), 0);
+    assert!(says_goodbye(received), "{:?}", frames(received));
+    assert_eq!(secure.origin.bytes_received(), 0);
 }
 
 #[tokio::test]
 async fn fields_that_would_be_something_else_in_http1_never_reach_the_origin() {
-    let (origin, node) = origin_and_node().await;
-    origin.on("*", |_| Answer::ok("x"));
+    let secure = Secure::start().await;
+    secure.origin.on("*", |_| Answer::ok("x"));
     let cases: [(&str, Vec<u8>); 10] = [
         ("line break in a value", get("/", &[("x-a", "b\r\nx-smuggled: 1")])),
         ("null in a value", get("/", &[("x-a", "b\0c")])),
@@ -116,14 +142,14 @@ async fn fields_that_would_be_something_else_in_http1_never_reach_the_origin() {
         ("another host", get("/", &[("host", "other.test")])),
     ];
     for (what, fields) in cases {
-        let mut connection = RawConnection::open(node.http()).await;
+        let mut connection = secure.connect().await;
         let request = frame(HEADERS, END_STREAM | END_HEADERS, 1, &fields);
         // A second, plain request tells that the first one has been dealt with.
         let plain = frame(HEADERS, END_STREAM | END_HEADERS, 3, &get("/plain", &[]));
-        connection.send([opening(), request, plain].concat()).await;
+        connection.send([request, plain].concat()).await;
         connection.read_bytes_until("an answer to the second request", |bytes| is_over(bytes, 3)).await;
 
-        for request in origin.requests() {
+        for request in secure.origin.requests() {
             assert_eq!(request.path(), "/plain", "{what}: {request:?}");
             assert_eq!(request.header("x-smuggled"), None, "{what}");
         }
@@ -132,21 +158,19 @@ async fn fields_that_would_be_something_else_in_http1_never_reach_the_origin() {
 
 #[tokio::test]
 async fn a_body_of_another_length_than_declared_never_reaches_the_origin_as_whole() {
-    let origin = tests::Origin::start().await;
-    origin.on("/upload", |_| Answer::ok("x"));
-    let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nmethods = \"all\"\n";
-    let node = tests::Node::start(&format!("{}{route}", crate::site(&origin))).await;
+    let secure = Secure::start().await;
+    secure.origin.on("/upload", |_| Answer::ok("x"));
     let fields = [
         (":method", "POST"),
-        (":scheme", "http"),
+        (":scheme", "https"),
         (":authority", "www.test"),
         (":path", "/upload"),
         ("content-length", "3"),
     ];
-    let mut connection = RawConnection::open(node.http()).await;
+    let mut connection = secure.connect().await;
     let head = frame(HEADERS, END_HEADERS, 1, &block(&fields));
     let body = frame(DATA, END_STREAM, 1, b"longer than three");
-    connection.send([opening(), head, body].concat()).await;
+    connection.send([head, body].concat()).await;
 
     let over = |bytes: &[u8]| is_over(bytes, 1);
     let received = connection.read_bytes_until("the request to be refused", over).await;
@@ -155,24 +179,27 @@ async fn a_body_of_another_length_than_declared_never_reaches_the_origin_as_whol
         .iter()
         .any(|(kind, stream, _)| (*kind == RST_STREAM && *stream == 1) || *kind == GOAWAY);
     assert!(reset, "{:?}", frames(received));
-    assert!(origin.requests().iter().all(|request| request.body().len() <= 3), "{:?}", origin.requests());
+    assert!(
+        secure.origin.requests().iter().all(|request| request.body().len() <= 3),
+        "{:?}",
+        secure.origin.requests()
+    );
 }
 
 #[tokio::test]
 async fn one_connection_carries_many_requests_at_once() {
-    let (origin, node) = origin_and_node().await;
+    let secure = Secure::start().await;
     let gate = Gate::closed();
     let held = gate.clone();
-    origin.on("*", move |request| Answer::ok(request.path().to_owned()).behind(&held));
-    let mut connection = RawConnection::open(node.http()).await;
-    connection.send(opening()).await;
+    secure.origin.on("*", move |request| Answer::ok(request.path().to_owned()).behind(&held));
+    let mut connection = secure.connect().await;
     let streams: Vec<u32> = (0..50).map(|index| 2 * index + 1).collect();
 
     for stream in &streams {
         let fields = get(&format!("/{stream}"), &[]);
         connection.send(frame(HEADERS, END_STREAM | END_HEADERS, *stream, &fields)).await;
     }
-    origin.until("fifty requests to reach the origin", |requests| requests.len() == 50).await;
+    secure.origin.until("fifty requests to reach the origin", |requests| requests.len() == 50).await;
     gate.open();
 
     let all = |bytes: &[u8]| streams.iter().all(|stream| is_over(bytes, *stream));

@@ -122,14 +122,3 @@ async fn the_proxy_verb_caches_without_a_config_file() {
     assert!(hit.is_hit(), "{}", hit.header("cache-status"));
     assert_eq!(origin.requests().len(), 1);
 }
-
-#[tokio::test]
-async fn http2_without_tls_is_spoken_to_those_who_know() {
-    let (origin, node) = origin_and_node().await;
-    origin.on("/page", |_| Answer::cacheable("hello"));
-
-    let reply = node.viewer().http2().get(&format!("{SITE}/page")).await;
-
-    assert_eq!((reply.status, reply.version), (200, http::Version::HTTP_2));
-    assert_eq!(reply.text(), "hello");
-}

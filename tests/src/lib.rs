@@ -13,6 +13,7 @@
 )]
 
 mod folder;
+mod handshake;
 mod node;
 mod origin;
 pub mod picture;

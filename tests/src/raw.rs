@@ -2,23 +2,31 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use crate::within;
+use crate::{handshake, within};
 
-/// A bare TCP connection.
-#[derive(Debug)]
+/// A bare connection.
 pub struct RawConnection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     received: Vec<u8>,
 }
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl RawConnection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> Self {
-        let stream = within("a connection", TcpStream::connect(address)).await.expect("cannot connect");
-        Self { stream, received: Vec::new() }
+        let stream = within("a connection", handshake::plain(address)).await.expect("cannot connect");
+        Self { stream: Box::new(stream), received: Vec::new() }
+    }
+
+    /// Connects with TLS, to speak HTTP/2 frames by hand.
+    pub async fn open_http2(address: SocketAddr, root: &str, name: &str) -> Self {
+        let stream = within("a handshake", Box::pin(handshake::tls(address, root, name, "h2"))).await;
+        Self { stream: Box::new(stream.expect("no handshake")), received: Vec::new() }
     }
 
     /// Sends `bytes` on a connection of their own and returns all that came back until the node closed it.
@@ -30,7 +38,11 @@ impl RawConnection {
 
     /// Sends bytes. A peer that has already hung up is no failure: its answer still tells why.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        let _ = within("the node to take what is sent", self.stream.write_all(bytes.as_ref())).await;
+        let write = async {
+            let _ = self.stream.write_all(bytes.as_ref()).await;
+            let _ = self.stream.flush().await;
+        };
+        within("the node to take what is sent", write).await;
     }
 
     /// Reads until what has come in so far contains `needle`, and returns all of it.

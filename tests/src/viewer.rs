@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Uri, Version, header};
@@ -10,13 +9,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
-use crate::within;
+use crate::{handshake, within};
 
 /// Someone who asks a node for things. Each request goes on a connection of its own, unless made by [`Viewer::connect`].
 #[derive(Debug, Clone)]
@@ -34,8 +29,8 @@ enum Protocol {
 
 #[derive(Debug, Clone)]
 struct Tls {
-    root: CertificateDer<'static>,
-    name: ServerName<'static>,
+    root: String,
+    name: String,
 }
 
 impl Viewer {
@@ -48,12 +43,11 @@ impl Viewer {
     /// Speaks HTTP/1.1 over TLS, naming `name` in the handshake and trusting only `root` (PEM).
     #[must_use]
     pub fn https(address: SocketAddr, root: &str, name: &str) -> Self {
-        let root = CertificateDer::from_pem_slice(root.as_bytes()).expect("the root is no PEM certificate");
-        let name = ServerName::try_from(name.to_owned()).expect("not a name that TLS can carry");
-        Self { address, tls: Some(Tls { root, name }), protocol: Protocol::Http1 }
+        let tls = Tls { root: root.to_owned(), name: name.to_owned() };
+        Self { address, tls: Some(tls), protocol: Protocol::Http1 }
     }
 
-    /// Speaks HTTP/2 instead: chosen by ALPN over TLS, by prior knowledge without.
+    /// Speaks HTTP/2 instead: chosen by ALPN, so only over TLS.
     #[must_use]
     pub fn http2(self) -> Self {
         Self { protocol: Protocol::Http2, ..self }
@@ -99,28 +93,14 @@ impl Viewer {
     }
 
     async fn dial(&self) -> io::Result<Connection> {
-        let stream = TcpStream::connect(self.address).await?;
-        stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else {
-            return self.speak(stream).await;
+            return self.speak(handshake::plain(self.address).await?).await;
         };
-        let connector = TlsConnector::from(Arc::new(self.tls_settings(tls)));
-        self.speak(connector.connect(tls.name.clone(), stream).await?).await
-    }
-
-    fn tls_settings(&self, tls: &Tls) -> rustls::ClientConfig {
-        let mut roots = rustls::RootCertStore::empty();
-        roots.add(tls.root.clone()).expect("not a root certificate");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder =
-            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let mut settings =
-            builder.expect("the provider speaks TLS 1.3").with_root_certificates(roots).with_no_client_auth();
-        settings.alpn_protocols = match self.protocol {
-            Protocol::Http1 => vec![b"http/1.1".to_vec()],
-            Protocol::Http2 => vec![b"h2".to_vec()],
+        let protocol = match self.protocol {
+            Protocol::Http1 => "http/1.1",
+            Protocol::Http2 => "h2",
         };
-        settings
+        self.speak(handshake::tls(self.address, &tls.root, &tls.name, protocol).await?).await
     }
 
     async fn speak(
