@@ -73,6 +73,17 @@ pub enum Storing {
     Skip(Skip),
 }
 
+impl Storing {
+    /// The freshness of what may be stored.
+    #[must_use]
+    pub fn freshness(self) -> Option<Freshness> {
+        match self {
+            Self::Store(freshness) => Some(freshness),
+            Self::Skip(_) => None,
+        }
+    }
+}
+
 /// Why a response was not stored; [`Skip::token`] goes to `Cache-Status`, log and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {

@@ -3,6 +3,8 @@
 use super::*;
 use std::time::UNIX_EPOCH;
 
+type Line = (&'static str, &'static str);
+
 const NOW: u64 = 1_700_000_000; // Tue, 14 Nov 2023 22:13:20 GMT
 
 fn now() -> SystemTime {
@@ -32,7 +34,7 @@ fn lifetime(found: &Storing) -> Option<u64> {
 #[test]
 fn lifetimes_come_from_the_first_that_gives_one() {
     let date = ("date", "Tue, 14 Nov 2023 22:13:20 GMT");
-    let rows: &[(&[(&'static str, &str)], Option<u64>)] = &[
+    let rows: &[(&[Line], Option<u64>)] = &[
         (&[("cache-control", "max-age=60")], Some(60)),
         (&[("cache-control", "max-age=60, s-maxage=5")], Some(5)),
         (&[date, ("expires", "Tue, 14 Nov 2023 22:14:20 GMT")], Some(60)),

@@ -56,8 +56,8 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>) {
 }
 
 async fn answer(context: &Context, request: &Request<Incoming>) -> Response<Body> {
-    if let Err(response) = admit(context, request.headers()) {
-        return response;
+    if let Some(refusal) = refusal(context, request.headers()) {
+        return refusal;
     }
     let node = context.current.load();
     match (request.method(), request.uri().path()) {
@@ -88,18 +88,18 @@ async fn answer(context: &Context, request: &Request<Incoming>) -> Response<Body
 
 /// The token where one is set; without one only requests that name this machine, so that no web page can reach the API by
 /// a name of its own that resolves to loopback.
-fn admit(context: &Context, headers: &HeaderMap) -> Result<(), Response<Body>> {
-    let refuse = |status, error| Err(said(status, &json!({ "error": error })));
+fn refusal(context: &Context, headers: &HeaderMap) -> Option<Response<Body>> {
+    let refuse = |status, error| Some(said(status, &json!({ "error": error })));
     if let Some(token) = &context.token {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
         let equal = given.is_some_and(|given| same(given.as_bytes(), token.as_bytes()));
-        return if equal { Ok(()) } else { refuse(StatusCode::UNAUTHORIZED, "admin-token") };
+        return if equal { None } else { refuse(StatusCode::UNAUTHORIZED, "admin-token") };
     }
     let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
     let is_local =
         name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_local { Ok(()) } else { refuse(StatusCode::FORBIDDEN, "not-loopback") }
+    if is_local { None } else { refuse(StatusCode::FORBIDDEN, "not-loopback") }
 }
 
 /// Compares in a time that depends on the lengths only.

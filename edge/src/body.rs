@@ -4,6 +4,8 @@ use bytes::Bytes;
 use cache::Reader;
 use compress::Encoder;
 use hooks::HookBody;
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use origin_shield::OriginBody;
 use std::pin::Pin;
@@ -34,6 +36,13 @@ impl Body {
     #[must_use]
     pub fn empty() -> Self {
         Self::Whole(Bytes::new())
+    }
+
+    /// The length in bytes, where the body knows it or its headers declare it.
+    #[must_use]
+    pub fn length(&self, headers: &HeaderMap) -> Option<u64> {
+        let declared = || headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+        HttpBody::size_hint(self).exact().or_else(declared)
     }
 }
 

@@ -17,7 +17,7 @@ pub enum OriginRequest {
     /// Ask this group with this request.
     Ask(Box<Parts>, Arc<Group>),
     /// The hook has answered in the origin's stead.
-    Answered(Response<Body>),
+    Answered(Box<Response<Body>>),
 }
 
 /// `viewer-request`: may answer at once, or change the request that everything after sees.
@@ -54,7 +54,7 @@ pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginR
                 group = visit.node.groups.get(&*origin).cloned().ok_or(Fault::UnknownOrigin(origin))?;
             }
             Ok(OriginRequestOutcome::Respond(response)) => {
-                return Ok(OriginRequest::Answered(response.map(Body::Whole)));
+                return Ok(OriginRequest::Answered(Box::new(response.map(Body::Whole))));
             }
             Err(error) => pass_or_fail(visit, &hook, error)?,
         }

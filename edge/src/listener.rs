@@ -100,7 +100,7 @@ async fn welcome(stream: TcpStream, peer: SocketAddr, scheme: Scheme, current: A
             http1(stream, viewer, &node, current, drain).await;
         }
         (Scheme::Https, Some(tls)) => {
-            secure(stream, peer, TlsAcceptor::from(tls), &node, current, drain).await
+            secure(stream, peer, TlsAcceptor::from(tls), &node, current, drain).await;
         }
         (Scheme::Https, None) => {}
     }

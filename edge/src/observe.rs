@@ -81,10 +81,11 @@ impl Record {
         self.peer = visit.address;
     }
 
-    /// Notes what went wrong.
-    pub fn failed(&mut self, fault: &Fault) {
+    /// Notes what went wrong and turns it into the answer.
+    pub fn fail(&mut self, fault: &Fault, accept: Option<&HeaderValue>, node: &Node) -> Response<Body> {
         self.attempts = fault.attempts().to_vec();
         self.fault = Some((fault.row().token, fault.story()));
+        fault.response(accept, &node.name, &self.arrival.request_id)
     }
 
     /// Stamps the answer and writes the record down.

@@ -12,8 +12,8 @@ use crate::observe::{CacheStatus, Record};
 use crate::respond;
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
-use cache::{Entry, Head, KeyParts, Lookup, Outcome, Permit, Reader, Skip, Storing, Writer, policy};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH};
+use cache::{Entry, Head, Lookup, Outcome, Permit, Reader, Skip, Storing, Writer, policy};
+use http::header::{ACCEPT, CONTENT_ENCODING};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -35,23 +35,24 @@ pub async fn serve(node: Arc<Node>, viewer: &Viewer, request: Request<Incoming>)
         Ok(visit) => answer(visit, upload, &mut record).await,
         Err(fault) => Err(fault),
     };
-    let mut response = answered.unwrap_or_else(|fault| {
-        record.failed(&fault);
-        fault.response(accept.as_ref(), &node.name, &arrival.request_id)
-    });
+    let mut response = answered.unwrap_or_else(|fault| record.fail(&fault, accept.as_ref(), &node));
     record.finish(&node, &mut response);
     response
 }
 
-/// The viewer's side, after site and route are found.
+/// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
+/// the node's own error pages included.
 async fn answer(mut visit: Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     record.found(&visit);
     visit.admit()?;
     verify(&mut visit)?;
-    let response = match events::viewer_request(&mut visit).await? {
-        Some(response) => response,
-        None => find(&visit, upload, record).await?,
+    let found = match events::viewer_request(&mut visit).await {
+        Ok(Some(response)) => Ok(response),
+        Ok(None) => find(&visit, upload, record).await,
+        Err(fault) => Err(fault),
     };
+    let accept = visit.request.headers.get(ACCEPT);
+    let response = found.unwrap_or_else(|fault| record.fail(&fault, accept, &visit.node));
     let mut response = events::viewer_response(&visit, response).await?;
     visit.route.edit(response.headers_mut());
     Ok(response)
@@ -74,25 +75,10 @@ fn verify(visit: &mut Visit) -> Result<(), Fault> {
 
 /// From the store, from somebody else's fetch, or from the origin.
 async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
-    let key = match &visit.route.policy {
-        Some(policy) if matches!(visit.request.method, Method::GET | Method::HEAD) => {
-            let mut key = String::with_capacity(160);
-            let query = visit.keyed_path_and_query(policy.key());
-            let parts = KeyParts {
-                site: &visit.site.name,
-                group: &visit.route.group_name,
-                scheme: visit.viewer.scheme.as_str(),
-                authority: &visit.authority,
-                path_and_query: &query,
-            };
-            cache::write_key(&mut key, &parts, &visit.request.headers, policy.key());
-            key
-        }
-        _ => {
-            record.cache = Some(CacheStatus::Bypass);
-            let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
-            return fetch(visit.clone(), upload, None).await?.respond(visit, "", record).await;
-        }
+    let Some(key) = visit.key() else {
+        record.cache = Some(CacheStatus::Bypass);
+        let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
+        return fetch(visit.clone(), upload, None).await?.respond(visit, "", record).await;
     };
     for _ in 0..ROUNDS {
         let now = visit.later();
@@ -161,6 +147,14 @@ enum Answer {
 }
 
 impl Fetched {
+    fn new(answer: Answer, attempts: Vec<Attempt>) -> Self {
+        Self { answer, cache: None, stored: None, attempts }
+    }
+
+    fn stale(entry: Arc<Entry>, attempts: Vec<Attempt>) -> Self {
+        Self { cache: Some(CacheStatus::StaleIfError), ..Self::new(Answer::Entry(entry, None), attempts) }
+    }
+
     async fn respond(self, visit: &Visit, key: &str, record: &mut Record) -> Result<Response<Body>, Fault> {
         record.cache = self.cache.or(record.cache);
         record.stored = self.stored;
@@ -206,7 +200,7 @@ async fn ask(
     let request = visit.to_origin(permit)?;
     let stale = permit.and_then(Permit::stale);
     let (response, attempts) = match events::origin_request(visit, request).await? {
-        OriginRequest::Answered(response) => (response, Vec::new()),
+        OriginRequest::Answered(response) => (*response, Vec::new()),
         OriginRequest::Ask(mut request, group) => {
             if let Some(stale) = stale {
                 headers::ask_whether_changed(&mut request.headers, stale);
@@ -229,30 +223,18 @@ async fn ask(
 fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attempts: Vec<Attempt>) -> Fetched {
     let now = visit.later();
     let (Some(policy), Some(permit)) = (&visit.route.policy, permit) else {
-        return Fetched { answer: Answer::Stream(response), cache: None, stored: None, attempts };
+        return Fetched::new(Answer::Stream(response), attempts);
     };
     let (head, body) = response.into_parts();
     let judge = |headers: &_, status| {
         policy::storing(&Method::GET, &visit.request.headers, status, headers, policy, now)
     };
-    if head.status == StatusCode::NOT_MODIFIED && permit.stale().is_some() {
-        let renew = |headers: &_| match judge(headers, StatusCode::OK) {
-            Storing::Store(freshness) => Some(freshness),
-            Storing::Skip(_) => None,
-        };
-        if let Some(entry) = permit.refresh(&head.headers, renew) {
-            return Fetched {
-                answer: Answer::Entry(entry, None),
-                cache: Some(CacheStatus::Revalidated),
-                stored: None,
-                attempts,
-            };
-        }
+    if let (StatusCode::NOT_MODIFIED, Some(stale)) = (head.status, permit.stale().cloned()) {
+        let renew = |headers: &_| judge(headers, stale.head().status).freshness();
+        let entry = permit.refresh(&head.headers, renew).unwrap_or(stale);
         return Fetched {
-            answer: Answer::Stream(Response::from_parts(head, body)),
-            cache: None,
-            stored: None,
-            attempts,
+            cache: Some(CacheStatus::Revalidated),
+            ..Fetched::new(Answer::Entry(entry, None), attempts)
         };
     }
     if head.status.is_server_error()
@@ -261,7 +243,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
         return Fetched::stale(entry, attempts);
     }
     let freshness = match judge(&head.headers, head.status) {
-        Storing::Store(_) if !permit.accepts(length(&body, &head)) => Err(Skip::Size),
+        Storing::Store(_) if !permit.accepts(body.length(&head.headers)) => Err(Skip::Size),
         // Asked for in one viewer's own codings.
         Storing::Store(_) if permit.is_alone() && head.headers.contains_key(CONTENT_ENCODING) => {
             Err(Skip::Encoded)
@@ -273,33 +255,16 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
         Err(skip) => {
             permit.decline(skip, now);
             let answer = Answer::Stream(Response::from_parts(head, body));
-            Fetched { answer, cache: None, stored: Some(Err(skip.token())), attempts }
+            Fetched { stored: Some(Err(skip.token())), ..Fetched::new(answer, attempts) }
         }
         Ok(freshness) => {
             let head = Head { status: head.status, headers: head.headers };
             let writer = permit.store(&visit.request.headers, head, freshness);
             let (entry, beginning) = (Arc::clone(writer.entry()), writer.entry().read());
             tokio::spawn(fill(visit, body, writer));
-            Fetched { answer: Answer::Entry(entry, beginning), cache: None, stored: Some(Ok(())), attempts }
+            Fetched { stored: Some(Ok(())), ..Fetched::new(Answer::Entry(entry, beginning), attempts) }
         }
     }
-}
-
-impl Fetched {
-    fn stale(entry: Arc<Entry>, attempts: Vec<Attempt>) -> Self {
-        Self {
-            answer: Answer::Entry(entry, None),
-            cache: Some(CacheStatus::StaleIfError),
-            stored: None,
-            attempts,
-        }
-    }
-}
-
-/// The length of a body in bytes, where it is known.
-fn length(body: &Body, head: &http::response::Parts) -> Option<u64> {
-    let declared = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    http_body::Body::size_hint(body).exact().or(declared)
 }
 
 /// Brings the body into the entry. Goes on when every viewer has left; breaks off, publishing nothing, when the origin does.

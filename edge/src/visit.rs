@@ -5,7 +5,7 @@ use crate::headers::{self, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::route::{Path, Route, Site};
-use cache::Permit;
+use cache::{KeyParts, Permit};
 use geo::Place;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::request::Parts;
@@ -164,6 +164,25 @@ impl Visit {
             self.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
         }
         Ok(())
+    }
+
+    /// The cache key; `None` for what is never looked up: routes that store nothing, methods other than GET and HEAD.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        let policy = self.route.policy.as_ref()?;
+        if !matches!(self.request.method, http::Method::GET | http::Method::HEAD) {
+            return None;
+        }
+        let parts = KeyParts {
+            site: &self.site.name,
+            group: &self.route.group_name,
+            scheme: self.viewer.scheme.as_str(),
+            authority: &self.authority,
+            path_and_query: &self.keyed_path_and_query(policy.key()),
+        };
+        let mut key = String::with_capacity(160);
+        cache::write_key(&mut key, &parts, &self.request.headers, policy.key());
+        Some(key)
     }
 
     /// Path and query as the key has them.
