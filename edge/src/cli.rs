@@ -2,6 +2,7 @@
 
 mod cert;
 mod check;
+mod completion;
 mod config;
 mod proxy;
 mod run;
@@ -10,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::json;
 
 use crate::config::{ConfigErrors, Loaded};
@@ -39,6 +40,8 @@ enum Verb {
     Config(config::Arguments),
     /// Print the root certificate of the local development authority, to be trusted
     Cert(cert::Arguments),
+    /// Print a completion script for a shell
+    Completion(completion::Arguments),
 }
 
 /// What the process ends with.
@@ -77,6 +80,7 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Cert(arguments) => cert::run(&arguments),
+        Verb::Completion(arguments) => completion::run(&arguments, Cli::command()),
     };
     exit.into()
 }
@@ -149,8 +153,6 @@ fn talk(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
@@ -170,12 +172,14 @@ mod tests {
             "selvedge config a.toml --effective --json",
             "selvedge config --schema",
             "selvedge cert",
+            "selvedge completion bash",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
         for line in [
             "selvedge",
             "selvedge chek",
+            "selvedge completion dos",
             "selvedge config --schema --effective",
             "selvedge proxy --from x --to y",
         ] {

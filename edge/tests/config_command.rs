@@ -1,4 +1,5 @@
 //! `selvedge check` and `selvedge config`, by the binary itself: exit codes, and what goes to which stream.
+#![allow(clippy::unwrap_used, reason = "test code: a broken step must end its test at once")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -92,4 +93,13 @@ fn a_public_route_before_a_signed_one_is_warned_of() {
     let json = selvedge(&["check", "--json", "good/shadowed.toml"]).stdout;
     let answer: serde_json::Value = serde_json::from_slice(&json).unwrap();
     assert_eq!(answer["warnings"][0]["line"], 15);
+}
+
+#[test]
+fn shells_get_a_script_that_knows_the_verbs() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = selvedge(&["completion", shell]);
+        assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+        assert!(text(&output.stdout).contains("check"), "{shell}");
+    }
 }

@@ -75,6 +75,11 @@ impl Document {
         table.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
 
+    /// Calls `found` with the key path and the byte offset of every list.
+    pub(crate) fn each_list(&self, found: &mut impl FnMut(&[String], usize)) {
+        lists_in(&self.root, &mut Vec::new(), found);
+    }
+
     /// An error at the key of `path`.
     pub(crate) fn error_at_key(&self, path: &[&str], message: String) -> ConfigError {
         let place = self.find(path).map(|found| self.place(found.key.start));
@@ -175,6 +180,33 @@ fn node(value: &Spanned<DeValue<'_>>) -> Node {
         _ => Shape::Scalar,
     };
     Node { span: value.span(), shape }
+}
+
+fn lists_in(
+    table: &BTreeMap<String, Entry>,
+    path: &mut Vec<String>,
+    found: &mut impl FnMut(&[String], usize),
+) {
+    for (name, entry) in table {
+        path.push(name.clone());
+        lists_below(&entry.value, path, found);
+        path.pop();
+    }
+}
+
+fn lists_below(node: &Node, path: &mut Vec<String>, found: &mut impl FnMut(&[String], usize)) {
+    match &node.shape {
+        Shape::Table(table) => lists_in(table, path, found),
+        Shape::Array(items) => {
+            found(path, node.span.start);
+            for (index, item) in items.iter().enumerate() {
+                path.push(index.to_string());
+                lists_below(item, path, found);
+                path.pop();
+            }
+        }
+        Shape::Scalar => {}
+    }
 }
 
 fn path_in(table: &BTreeMap<String, Entry>, span: &Range<usize>) -> Option<Vec<String>> {

@@ -152,7 +152,7 @@ fn list_defaults(
                 }
             }
             _ if decided(sources, path, value) == Decided::Default && !value.is_null() => {
-                defaults.push(path.join("."))
+                defaults.push(path.join("."));
             }
             _ => {}
         }

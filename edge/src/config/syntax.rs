@@ -5,10 +5,9 @@ use std::ops::Range;
 use serde::Deserialize as _;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::Config;
 use super::document::Document;
 use super::error::ConfigErrors;
-use super::wording;
+use super::{Config, schema, wording};
 
 /// Unknown keys are reported together, at most this many from one file.
 const MAX_UNKNOWN_KEYS: usize = 20;
@@ -23,7 +22,7 @@ pub(crate) struct Parsed {
 pub(crate) fn parse(name: &str, text: &str) -> Result<Parsed, ConfigErrors> {
     let mut table = DeTable::parse(text).map_err(|error| wording::not_toml(name, text, &error))?;
     let document = Document::new(name, text, table.get_ref());
-    let mut errors = ConfigErrors::default();
+    let mut errors = schema::lists_for_tables(&document).or(ConfigErrors::default())?;
     for _ in 0..MAX_UNKNOWN_KEYS {
         let error = match Config::deserialize(Deserializer::from(table.clone())) {
             Ok(settings) => return errors.or(Parsed { document, settings }),
@@ -121,8 +120,10 @@ mod tests {
     #[test]
     fn types_are_told_in_words_of_the_config() {
         for (text, words) in [
+            ("[[site.a]]\norigin = \"b\"", "a table is written [site.a] or { … }"),
+            ("node = []", "a table is written [node] or { … }"),
             ("site = 1", "expected a table"),
-            ("node = []", "expected a table"),
+            ("node = 1", "expected a table"),
             ("[node]\nthreads = -1", "expected a whole number"),
             ("[site.a]\nhosts = {}\norigin = \"b\"", "expected a list"),
         ] {
