@@ -127,7 +127,7 @@ fn is_routes(path: &[String], items: &[Value]) -> bool {
 fn has_header(path: &[String]) -> bool {
     match path {
         [_] => true,
-        [section, _] => section != "node",
+        [section, name] => section != "node" || name == "limits",
         _ => false,
     }
 }
@@ -281,6 +281,7 @@ mod tests {
             "header-timeout = \"10s\"  # default",
             "default = \"2days\"",
             "hosts = [\"localhost\"]  # default",
+            "tls = \"local\"  # default",
             "origin = \"http://127.0.0.1:9000\"",
             "cache = \"origin\"  # default",
             "cache = \"static\"",

@@ -39,7 +39,7 @@ pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {
     }
     // What they say is in here now.
     main.settings.include.clear();
-    errors.extend(fill_hosts(&mut main.settings, &sources));
+    errors.extend(fill_sites(&mut main.settings, &sources));
     errors.or(Loaded { config: main.settings, sources })
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn single(text: &str, name: &str, base: &Path) -> Result<Loaded, Conf
     }
     parsed.settings.resolve_paths(base);
     let sources = Sources { documents: vec![parsed.document] };
-    errors.extend(fill_hosts(&mut parsed.settings, &sources));
+    errors.extend(fill_sites(&mut parsed.settings, &sources));
     errors.or(Loaded { config: parsed.settings, sources })
 }
 
@@ -211,20 +211,20 @@ impl Adding<'_> {
     }
 }
 
-/// A site that names no hosts answers its own name.
-fn fill_hosts(config: &mut Config, sources: &Sources) -> ConfigErrors {
+/// The defaults that depend on other settings: a site that names no hosts answers its own name, and its hosts decide
+/// about its certificate.
+fn fill_sites(config: &mut Config, sources: &Sources) -> ConfigErrors {
     let mut errors = ConfigErrors::default();
     for (name, site) in &mut config.site {
-        if !site.hosts.is_empty() {
-            continue;
-        }
         match name.parse() {
+            _ if !site.hosts.is_empty() => {}
             Ok(host) => site.hosts.push(host),
             Err(error) => errors.push(ConfigError {
                 hint: Some("say which hosts the site answers: hosts = [\"www.example.com\"]".into()),
                 ..sources.error_at(&["site", name], format!("the site names no hosts, and {error}"))
             }),
         }
+        site.tls = Some(site.tls_or_default());
     }
     errors
 }
@@ -341,7 +341,11 @@ mod tests {
     #[test]
     fn a_site_answers_its_own_name_unless_it_cannot() {
         let loaded = single(&format!("[site.localhost]\n{SITE}"), "a.toml", Path::new(".")).unwrap();
-        assert_eq!(loaded.config.site["localhost"].hosts[0].to_string(), "localhost");
+        let site = &loaded.config.site["localhost"];
+        assert_eq!(
+            (site.hosts[0].to_string().as_str(), &site.tls),
+            ("localhost", &Some(certs::SiteTls::Local))
+        );
         let errors = single(&format!("[site.\"my site\"]\n{SITE}"), "a.toml", Path::new(".")).unwrap_err();
         assert!(errors.to_string().starts_with("a.toml:1:7: the site names no hosts"), "{errors}");
     }
