@@ -75,3 +75,23 @@ async fn a_viewer_who_takes_nothing_holds_up_nobody_else() {
     assert_eq!(reply.body.len(), 16 * 1024 * 1024);
     assert!(begun.elapsed() < tests::DEADLINE / 2, "{:?}", begun.elapsed());
 }
+
+#[tokio::test]
+async fn what_is_too_large_to_keep_streams_through_past_a_viewer_who_takes_nothing() {
+    let origin = Origin::start().await;
+    let body = vec![b'x'; 16 * 1024 * 1024];
+    origin.on("/huge", move |_| Answer::cacheable(body.clone()));
+    let limits = "[node]\nlimits = { max-object = \"1MiB\", body-timeout = \"500ms\" }";
+    let node = Node::start(&site(&origin).replace("[node]", limits)).await;
+    let mut stubborn = RawConnection::open(node.http()).await;
+    stubborn.send("GET /huge HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
+    origin.until("the request to reach the origin", |requests| !requests.is_empty()).await;
+
+    let first = node.viewer().get(&format!("{SITE}/huge")).await;
+    let second = node.viewer().get(&format!("{SITE}/huge")).await;
+
+    for reply in [first, second] {
+        assert_eq!((reply.status, reply.body.len()), (200, 16 * 1024 * 1024));
+        assert!(!reply.is_hit(), "{}", reply.header("cache-status"));
+    }
+}

@@ -102,7 +102,7 @@ async fn the_development_ca_certifies_localhost_and_stays_the_same() {
     origin.on("/", |_| Answer::ok("hello"));
     let config = format!("{NODE}\n[site.\"localhost\"]\norigin = \"{}\"\n", origin.url());
     let node = Node::start(&config).await;
-    let root = development_root(&node);
+    let root = development_root(&node).await;
 
     let viewer = Viewer::https(node.https(), &root, "localhost");
     assert_eq!(viewer.get("https://localhost/").await.text(), "hello");
@@ -115,24 +115,11 @@ async fn the_development_ca_certifies_localhost_and_stays_the_same() {
     eventually("a certificate for the new name by the same root", async || other.connect().await.ok()).await;
 }
 
-/// The root certificate that the node keeps in its state folder for people to trust.
-fn development_root(node: &Node) -> String {
-    let mut folders = vec![node.folder().path("state")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("the node keeps a state folder").flatten() {
-            let path = entry.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() {
-                folders.push(path);
-            } else if name.ends_with(".pem")
-                && (name.contains("root") || name.contains("ca"))
-                && !name.contains("key")
-            {
-                return std::fs::read_to_string(path).unwrap();
-            }
-        }
-    }
-    panic!("no root certificate in the state folder");
+/// The root certificate that people are told to trust.
+async fn development_root(node: &Node) -> String {
+    let outcome = node.folder().run(&["cert", "selvedge.toml"]).await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    outcome.stdout
 }
 
 #[tokio::test]
