@@ -10,6 +10,8 @@ use std::fmt;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// 365.25 days: what "1y" means in a config.
+const YEAR: Duration = Duration::from_secs(31_557_600);
 
 /// A named cache policy, as `[cache-policy.NAME]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,7 +48,7 @@ pub struct TtlSettings {
 impl Default for TtlSettings {
     /// CloudFront's: 0 s, a day, a year.
     fn default() -> Self {
-        Self { min: Duration::ZERO, default: DAY, max: DAY * 365 }
+        Self { min: Duration::ZERO, default: DAY, max: YEAR }
     }
 }
 
