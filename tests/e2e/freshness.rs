@@ -7,8 +7,10 @@ use tests::{Answer, Node, Origin, eventually};
 
 use crate::{SITE, origin_and_node, site_with_policy};
 
+type Headers = &'static [(&'static str, &'static str)];
+
 /// Headers of an answer, and whether a second request for it may be answered from the cache.
-const KEPT_OR_NOT: &[(&str, &[(&str, &str)], bool)] = &[
+const KEPT_OR_NOT: &[(&str, Headers, bool)] = &[
     ("max-age", &[("cache-control", "max-age=3600")], true),
     ("public", &[("cache-control", "public, max-age=3600")], true),
     ("s-maxage beats max-age", &[("cache-control", "max-age=0, s-maxage=3600")], true),

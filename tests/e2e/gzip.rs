@@ -7,6 +7,10 @@ use tests::{Answer, Node, Origin, Reply};
 
 use crate::{SITE, site_with_policy};
 
+const HTML: (&str, &str) = ("content-type", "text/html");
+
+type Headers = &'static [(&'static str, &'static str)];
+
 fn page(length: usize) -> String {
     "the quick brown fox ".chars().cycle().take(length).collect()
 }
@@ -71,18 +75,15 @@ async fn a_viewer_who_does_not_ask_for_gzip_gets_the_plain_page() {
 #[tokio::test]
 async fn what_does_not_gain_from_it_is_sent_as_it_is() {
     let origin = Origin::start().await;
-    let html = ("content-type", "text/html");
-    let cases: [(&str, usize, &[(&str, &str)]); 6] = [
-        ("/short", 999, &[html]),
-        ("/long", 10_000_001, &[html]),
+    let cases: [(&str, usize, Headers); 6] = [
+        ("/short", 999, &[HTML]),
+        ("/long", 10_000_001, &[HTML]),
         ("/picture", 5_000, &[("content-type", "image/jpeg")]),
         ("/untyped", 5_000, &[]),
-        ("/encoded", 5_000, &[html, ("content-encoding", "br")]),
-        ("/untouchable", 5_000, &[html, ("cache-control", "max-age=3600, no-transform")]),
+        ("/encoded", 5_000, &[HTML, ("content-encoding", "br")]),
+        ("/untouchable", 5_000, &[HTML, ("cache-control", "max-age=3600, no-transform")]),
     ];
     for (path, length, headers) in cases {
-        let headers: Vec<_> =
-            headers.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         origin.on(path, move |_| {
             headers.iter().fold(Answer::ok(page(length)), |answer, (name, value)| answer.header(name, value))
         });
