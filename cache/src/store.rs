@@ -127,6 +127,11 @@ impl Store {
         self.inner.permit(key.into(), None, None)
     }
 
+    /// Forgets everything under a key.
+    pub fn invalidate(&self, key: &str) {
+        self.inner.objects.invalidate(key);
+    }
+
     /// Weighs a key again after one of its entries got an encoded body.
     pub fn reweigh(&self, key: &str) {
         if let Some(object) = self.inner.objects.get(key) {

@@ -161,6 +161,14 @@ async fn variants_of_one_key_are_bounded() {
 }
 
 #[tokio::test]
+async fn what_is_invalidated_is_fetched_again() {
+    let (store, plain) = (store(), HeaderMap::new());
+    stored(&store, &plain, &[]).await;
+    store.invalidate(KEY);
+    drop(lead(&store, &plain, at(1)));
+}
+
+#[tokio::test]
 async fn stale_is_served_while_one_revalidates() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[("etag", "\"a\"")]).await;

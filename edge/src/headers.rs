@@ -57,6 +57,7 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 pub const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 /// `X-Forwarded-For`.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
@@ -137,7 +138,29 @@ pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
         }
     };
     append_text(headers, FORWARDED, &forwarded);
+    if !headers.get(TRACEPARENT).is_some_and(is_traceparent)
+        && let Ok(begun) = HeaderValue::from_str(&begin_trace())
+    {
+        headers.insert(TRACEPARENT, begun);
+    }
     headers.remove(HOST);
+}
+
+/// W3C Trace Context §3.2: version, trace id, parent id, flags. A viewer's own trace goes on; what is malformed begins anew.
+fn is_traceparent(value: &HeaderValue) -> bool {
+    let parts: Vec<&[u8]> = value.as_bytes().split(|byte| *byte == b'-').collect();
+    let hexadecimal = |part: &&[u8]| part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let zero = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
+    lengths == [2, 32, 16, 2]
+        && parts.iter().all(hexadecimal)
+        && parts[0] != b"ff"
+        && !zero(parts[1])
+        && !zero(parts[2])
+}
+
+fn begin_trace() -> String {
+    format!("00-{:032x}-{:016x}-00", fastrand::u128(1..), fastrand::u64(1..))
 }
 
 /// Adds a member to a list field, on the same line as those before it.
@@ -219,6 +242,23 @@ mod tests {
         weaken_etag(&mut map);
         weaken_etag(&mut map);
         assert_eq!(map[ETAG], "W/\"a\"");
+    }
+
+    #[test]
+    fn traces_are_kept_when_well_formed() {
+        let kept = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert!(is_traceparent(&HeaderValue::from_static(kept)));
+        assert!(is_traceparent(&begin_trace().parse().unwrap()));
+        for broken in [
+            "",
+            "00",
+            "00-0-0-00",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
+            assert!(!is_traceparent(&broken.parse().unwrap()), "{broken}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod compress;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod fetched;
 pub mod headers;
 pub mod listener;
 pub mod node;

@@ -144,7 +144,6 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .max_buf_size(node.limits.head)
         .max_headers(node.limits.header_count)
-        .pipeline_flush(true)
         .serve_connection(stream, Answerer { viewer, current });
     let mut connection = pin!(connection);
     let mut told = drain.told.clone();

@@ -5,14 +5,15 @@
 use crate::body::Body;
 use crate::error::Fault;
 use crate::events::{self, OriginRequest};
-use crate::headers::{self, CDN_CACHE_CONTROL};
+use crate::fetched::{Answer, Fetched};
+use crate::headers;
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::observe::{CacheStatus, Record};
 use crate::respond;
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
-use cache::{Entry, Head, Lookup, Outcome, Permit, Reader, Skip, Storing, Writer, policy};
+use cache::{Head, Lookup, Outcome, Permit, Skip, Storing, Writer, policy};
 use http::header::{ACCEPT, CONTENT_ENCODING};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -75,10 +76,10 @@ fn verify(visit: &mut Visit) -> Result<(), Fault> {
 
 /// From the store, from somebody else's fetch, or from the origin.
 async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
-    let Some(key) = visit.key() else {
-        record.cache = Some(CacheStatus::Bypass);
-        let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
-        return fetch(visit.clone(), upload, None).await?.respond(visit, "", record).await;
+    let is_looked_up = matches!(visit.request.method, Method::GET | Method::HEAD);
+    let key = match visit.key() {
+        Some(key) if is_looked_up => key,
+        key => return pass(visit, key.as_deref(), upload, record).await,
     };
     for _ in 0..ROUNDS {
         let now = visit.later();
@@ -121,6 +122,23 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
     alone(visit, &key, visit.node.store.alone(&key), record).await
 }
 
+/// Through to the origin, never from the store. What changes something there makes the stored copy stale (RFC 9111 §4.4).
+async fn pass(
+    visit: &Visit,
+    key: Option<&str>,
+    upload: Incoming,
+    record: &mut Record,
+) -> Result<Response<Body>, Fault> {
+    record.cache = Some(CacheStatus::Bypass);
+    let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
+    let response = fetch(visit.clone(), upload, None).await?.respond(visit, "", record).await?;
+    let has_changed = response.status().is_success() || response.status().is_redirection();
+    if let Some(key) = key.filter(|_| has_changed && !visit.request.method.is_safe()) {
+        visit.node.store.invalidate(key);
+    }
+    Ok(response)
+}
+
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
 async fn alone(
     visit: &Visit,
@@ -130,47 +148,6 @@ async fn alone(
 ) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Miss);
     fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?.respond(visit, key, record).await
-}
-
-/// What the origin's side brings back.
-struct Fetched {
-    answer: Answer,
-    cache: Option<CacheStatus>,
-    stored: Option<Result<(), &'static str>>,
-    attempts: Vec<Attempt>,
-}
-
-enum Answer {
-    /// An entry, and where it still fills a reader that holds its beginning until the answer has its own.
-    Entry(Arc<Entry>, Option<Reader>),
-    Stream(Response<Body>),
-}
-
-impl Fetched {
-    fn new(answer: Answer, attempts: Vec<Attempt>) -> Self {
-        Self { answer, cache: None, stored: None, attempts }
-    }
-
-    fn stale(entry: Arc<Entry>, attempts: Vec<Attempt>) -> Self {
-        Self { cache: Some(CacheStatus::StaleIfError), ..Self::new(Answer::Entry(entry, None), attempts) }
-    }
-
-    async fn respond(self, visit: &Visit, key: &str, record: &mut Record) -> Result<Response<Body>, Fault> {
-        record.cache = self.cache.or(record.cache);
-        record.stored = self.stored;
-        record.attempts = self.attempts;
-        match self.answer {
-            Answer::Stream(mut response) => {
-                response.headers_mut().remove(CDN_CACHE_CONTROL);
-                Ok(response)
-            }
-            Answer::Entry(entry, _beginning) => {
-                let response = respond::from_entry(visit, key, &entry).await;
-                response
-                    .ok_or_else(|| Fault::Internal("the entry was let go before its first reader".to_owned()))
-            }
-        }
-    }
 }
 
 /// The origin's side: asks, lets hooks have their say, stores. Holds the permit, and settles it whatever happens.

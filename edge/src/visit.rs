@@ -89,6 +89,9 @@ impl Visit {
         arrival: &Arrival,
         mut request: Parts,
     ) -> Result<Self, Fault> {
+        if viewer.framed_twice() {
+            return Err(Fault::BadFraming);
+        }
         let authority = authority(&request)?;
         if headers::path_and_query(&request.uri).len() > node.limits.url {
             return Err(Fault::UriTooLong);
@@ -140,7 +143,9 @@ impl Visit {
     /// # Errors
     /// [`Fault::MethodNotAllowed`] or [`Fault::PlaceDenied`].
     pub fn admit(&self) -> Result<(), Fault> {
-        if !self.route.methods.allows(&self.request.method) || self.request.method == http::Method::CONNECT {
+        // TRACE would echo what others added (RFC 9110 §9.3.8), CONNECT would make the edge a tunnel.
+        let never = matches!(self.request.method, http::Method::CONNECT | http::Method::TRACE);
+        if never || !self.route.methods.allows(&self.request.method) {
             return Err(Fault::MethodNotAllowed(self.route.methods.clone()));
         }
         match &self.route.geo {
@@ -166,13 +171,10 @@ impl Visit {
         Ok(())
     }
 
-    /// The cache key; `None` for what is never looked up: routes that store nothing, methods other than GET and HEAD.
+    /// The cache key of a GET for the same; `None` on routes that store nothing.
     #[must_use]
     pub fn key(&self) -> Option<String> {
         let policy = self.route.policy.as_ref()?;
-        if !matches!(self.request.method, http::Method::GET | http::Method::HEAD) {
-            return None;
-        }
         let parts = KeyParts {
             site: &self.site.name,
             group: &self.route.group_name,

@@ -34,7 +34,7 @@ pub enum NodeError {
     #[error("{0}")]
     Engine(#[source] HookError),
     /// A hook.
-    #[error("[hook.{0}]: {1}")]
+    #[error("{1}")]
     Hook(String, #[source] HookError),
     /// A geo database.
     #[error("[geo]: {0}")]

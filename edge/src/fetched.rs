@@ -1,0 +1,72 @@
+//! What the origin's side of the pipeline brings back to the viewer's.
+
+use crate::body::Body;
+use crate::error::Fault;
+use crate::headers::CDN_CACHE_CONTROL;
+use crate::observe::{CacheStatus, Record};
+use crate::respond;
+use crate::visit::Visit;
+use cache::{Entry, Reader};
+use http::Response;
+use origin_shield::Attempt;
+use std::sync::Arc;
+
+/// What the origin's side brings back.
+pub struct Fetched {
+    /// The answer.
+    pub answer: Answer,
+    /// What the cache had to do with it, if that differs from what the viewer's side expected.
+    pub cache: Option<CacheStatus>,
+    /// Whether it was stored, or the reason why not.
+    pub stored: Option<Result<(), &'static str>>,
+    /// Attempts at origins that failed before.
+    pub attempts: Vec<Attempt>,
+}
+
+/// An answer from the origin's side.
+pub enum Answer {
+    /// An entry, and where it still fills a reader that holds its beginning until the answer has its own.
+    Entry(Arc<Entry>, Option<Reader>),
+    /// A response that is not stored.
+    Stream(Response<Body>),
+}
+
+impl Fetched {
+    /// An answer of which nothing more is known.
+    #[must_use]
+    pub fn new(answer: Answer, attempts: Vec<Attempt>) -> Self {
+        Self { answer, cache: None, stored: None, attempts }
+    }
+
+    /// A stale entry in place of a failed origin.
+    #[must_use]
+    pub fn stale(entry: Arc<Entry>, attempts: Vec<Attempt>) -> Self {
+        Self { cache: Some(CacheStatus::StaleIfError), ..Self::new(Answer::Entry(entry, None), attempts) }
+    }
+
+    /// The answer for this viewer; what is known goes into its record.
+    ///
+    /// # Errors
+    /// [`Fault::Internal`] when an entry's beginning is gone, which the reader held until then prevents.
+    pub async fn respond(
+        self,
+        visit: &Visit,
+        key: &str,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Fault> {
+        record.cache = self.cache.or(record.cache);
+        record.stored = self.stored;
+        record.attempts = self.attempts;
+        match self.answer {
+            Answer::Stream(mut response) => {
+                response.headers_mut().remove(CDN_CACHE_CONTROL);
+                Ok(response)
+            }
+            Answer::Entry(entry, _beginning) => {
+                let response = respond::from_entry(visit, key, &entry).await;
+                response
+                    .ok_or_else(|| Fault::Internal("the entry was let go before its first reader".to_owned()))
+            }
+        }
+    }
+}
