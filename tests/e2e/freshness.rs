@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tests::{Answer, Node, Origin, eventually};
+use tests::{Answer, Gate, Node, Origin, Reply, eventually};
 
 use crate::{SITE, origin_and_node, site_with_policy};
 
@@ -183,4 +183,70 @@ async fn server_errors_are_not_kept() {
 
     assert!(!second.is_hit());
     assert_eq!(origin.requests_for("/broken").len(), 2);
+}
+
+#[tokio::test]
+async fn a_policy_keeps_a_missing_page_for_a_moment() {
+    let origin = Origin::start().await;
+    let node = Node::start(&site_with_policy(&origin, "")).await;
+    let url = format!("{SITE}/missing");
+
+    node.viewer().get(&url).await;
+    let second = node.viewer().get(&url).await;
+
+    assert_eq!(second.status, 404);
+    assert!(second.is_hit(), "{}", second.header("cache-status"));
+    assert_eq!(origin.requests_for("/missing").len(), 1);
+}
+
+/// Asks until the answer is no longer a fresh one, and returns the first such answer.
+async fn first_after_expiry(node: &Node, url: &str) -> Reply {
+    eventually("the answer to become stale", async || {
+        let reply = node.viewer().get(url).await;
+        let status = reply.header("cache-status");
+        (!reply.is_hit() || status.contains("ttl=-") || status.contains("stale")).then_some(reply)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_stale_answer_stands_in_for_a_dead_origin_when_the_policy_says_so() {
+    let mut origin = Origin::start().await;
+    origin.on("/page", |_| Answer::ok("old").header("cache-control", "max-age=1"));
+    let lenient = Node::start(&site_with_policy(&origin, "stale = { if-error = \"1h\" }")).await;
+    let strict = Node::start(&site_with_policy(&origin, "")).await;
+    let url = format!("{SITE}/page");
+    for node in [&lenient, &strict] {
+        node.viewer().get(&url).await;
+    }
+    origin.stop().await;
+
+    let stale = first_after_expiry(&lenient, &url).await;
+    let error = first_after_expiry(&strict, &url).await;
+
+    assert_eq!((stale.status, stale.text().as_str()), (200, "old"), "{:?}", stale.headers);
+    assert_eq!(error.status, 502, "{:?}", error.headers);
+}
+
+#[tokio::test]
+async fn a_stale_answer_is_served_at_once_while_it_is_revalidated_when_the_policy_says_so() {
+    let origin = Origin::start().await;
+    let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Gate::closed());
+    let held = gate.clone();
+    origin.on("/page", move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::ok("old").header("cache-control", "max-age=1"),
+        _ => Answer::cacheable("new").behind(&held),
+    });
+    let node = Node::start(&site_with_policy(&origin, "stale = { while-revalidate = \"1h\" }")).await;
+    let url = format!("{SITE}/page");
+    node.viewer().get(&url).await;
+
+    let stale = first_after_expiry(&node, &url).await;
+    assert_eq!((stale.status, stale.text().as_str()), (200, "old"));
+    origin.until("the revalidation", |requests| requests.len() == 2).await;
+    gate.open();
+
+    eventually("the new version", async || (node.viewer().get(&url).await.text() == "new").then_some(()))
+        .await;
+    assert_eq!(origin.requests_for("/page").len(), 2, "however many ask, one revalidation is enough");
 }

@@ -154,6 +154,7 @@ async fn fields_that_would_be_something_else_in_http1_never_reach_the_origin() {
             assert_eq!(request.header("x-smuggled"), None, "{what}");
         }
     }
+    assert!(!secure.origin.requests().is_empty(), "not even the plain requests were served");
 }
 
 #[tokio::test]
