@@ -1,6 +1,6 @@
 //! The main job: fetch once, serve many, and say so.
 
-use tests::{Answer, Folder, Node, Origin};
+use tests::{Answer, Folder, Node, Origin, RawConnection};
 
 use crate::{SITE, origin_and_node};
 
@@ -121,4 +121,42 @@ async fn the_proxy_verb_caches_without_a_config_file() {
     assert_eq!((miss.status, miss.text().as_str()), (200, "hello"));
     assert!(hit.is_hit(), "{}", hit.header("cache-status"));
     assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn the_key_and_the_origin_see_one_form_of_a_path() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("*", |request| Answer::cacheable(request.target.clone()));
+    let ask = async |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n");
+        RawConnection::exchange(node.http(), request).await
+    };
+
+    for same in [
+        "/shop/account",
+        "/shop/./account",
+        "/shop/x/../account",
+        "/shop/%61ccount",
+        "/shop/x/%2e%2e/account",
+    ] {
+        let answer = ask(same).await;
+        assert!(answer.ends_with("\r\n\r\n/shop/account"), "{same}: {answer}");
+    }
+    assert_eq!(origin.requests().len(), 1, "{:#?}", origin.requests());
+    for other in ["/shop%2faccount", "/shop/account;x.css", "/shop/account/", "/Shop/account"] {
+        let answer = ask(other).await;
+        assert!(!answer.ends_with("\r\n\r\n/shop/account"), "{other}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_pretends_to_be_a_file_is_not_kept_for_others() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("*", |_| Answer::ok("alice's account").header("cache-control", "private"));
+
+    for path in ["/account/x.css", "/account%2fx.css", "/account;x.css", "/static/..%2faccount"] {
+        node.viewer().get(&format!("{SITE}{path}")).await;
+        let second = node.viewer().get(&format!("{SITE}{path}")).await;
+        assert!(!second.is_hit(), "{path}");
+    }
 }
