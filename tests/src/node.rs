@@ -239,7 +239,8 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("SELVEDGE") {
-            return PathBuf::from(path);
+            // Relative to the project, wherever cargo runs the test.
+            return Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
         }
         let test = std::env::current_exe().expect("a test knows where it is");
         let profile = test.ancestors().nth(2).expect("cargo puts tests into target/<profile>/deps");
