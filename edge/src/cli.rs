@@ -5,6 +5,7 @@ mod check;
 mod completion;
 mod config;
 mod proxy;
+mod remote;
 mod run;
 
 use std::io::Write as _;
@@ -40,6 +41,12 @@ enum Verb {
     Config(config::Arguments),
     /// Print the root certificate of the local development authority, to be trusted
     Cert(cert::Arguments),
+    /// Tell how a running node is
+    Status(remote::Arguments),
+    /// Have a running node read its config again; all or nothing
+    Reload(remote::Arguments),
+    /// Have a running node finish what is in flight and end
+    Drain(remote::Arguments),
     /// Print a completion script for a shell
     Completion(completion::Arguments),
 }
@@ -54,6 +61,8 @@ pub(crate) enum Exit {
     // 2 is a command line that is not understood, which clap ends by itself.
     /// The config is wrong.
     InvalidConfig = 3,
+    /// No node answers.
+    Unreachable = 4,
 }
 
 impl Exit {
@@ -80,6 +89,9 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Cert(arguments) => cert::run(&arguments),
+        Verb::Status(arguments) => remote::run(remote::Request::Status, &arguments),
+        Verb::Reload(arguments) => remote::run(remote::Request::Reload, &arguments),
+        Verb::Drain(arguments) => remote::run(remote::Request::Drain, &arguments),
         Verb::Completion(arguments) => completion::run(&arguments, Cli::command()),
     };
     exit.into()

@@ -1,0 +1,170 @@
+//! `selvedge status`, `reload`, `drain`: a running node, through its admin API.
+
+use super::{DEFAULT_FILE, Exit, data, talk};
+use crate::config::{AdminListen, Config, Loaded};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+/// A node that says nothing for so long is not there.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// More than any admin answer.
+const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The node's admin address. Default: the one in ./selvedge.toml, else 127.0.0.1:9180
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+    /// Answer in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is asked of a running node.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Request {
+    Status,
+    Reload,
+    Drain,
+}
+
+pub(super) fn run(request: Request, arguments: &Arguments) -> Exit {
+    let (address, token) = match node(arguments) {
+        Ok(node) => node,
+        Err(message) => {
+            talk(&format!("error: {message}"));
+            return Exit::InvalidConfig;
+        }
+    };
+    let (status, answer) = match ask(request, address, token.as_deref()) {
+        Ok(answered) => answered,
+        Err(error) => {
+            talk(&format!(
+                "error: no node answers at {address}: {error}; name its admin address with --admin"
+            ));
+            return Exit::Unreachable;
+        }
+    };
+    let is_well = (200..300).contains(&status);
+    match (arguments.json, is_well) {
+        (true, _) => data(&format!("{answer:#}")),
+        (false, true) => data(&told(request, &answer)),
+        (false, false) => talk(&format!("error: {}", answer["error"].as_str().unwrap_or("the node refused"))),
+    }
+    if is_well { Exit::Ok } else { Exit::Failed }
+}
+
+/// Where the node is, and the token that it wants.
+fn node(arguments: &Arguments) -> Result<(SocketAddr, Option<String>), String> {
+    let file = Path::new(DEFAULT_FILE);
+    let config = match file.exists() {
+        true => Loaded::load(file).map(|loaded| loaded.config).map_err(|errors| errors.to_string()),
+        false => Ok(Config::default()),
+    };
+    // Somebody who names an address needs no config, not even a right one.
+    let config = match (config, arguments.admin) {
+        (Err(_), Some(address)) => return Ok((address, None)),
+        (config, _) => config?,
+    };
+    let token =
+        config.node.admin_token.map(|token| token.read()).transpose().map_err(|error| error.to_string())?;
+    match (arguments.admin, config.node.admin) {
+        (Some(address), _) | (None, AdminListen::At(address)) => Ok((address, token)),
+        (None, AdminListen::Off) => {
+            Err(format!("{DEFAULT_FILE} says admin = \"off\": the node has no admin API"))
+        }
+    }
+}
+
+/// One request over a connection of its own (RFC 9112); the answer ends with the connection.
+fn ask(request: Request, address: SocketAddr, token: Option<&str>) -> io::Result<(u16, Value)> {
+    let (method, path) = match request {
+        Request::Status => ("GET", "/status"),
+        Request::Reload => ("POST", "/reload"),
+        Request::Drain => ("POST", "/drain"),
+    };
+    let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: 0\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
+    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "this is no admin API of a node"))
+}
+
+fn parse(answer: &str) -> Option<(u16, Value)> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some((status, serde_json::from_str(body).ok()?))
+}
+
+fn told(request: Request, answer: &Value) -> String {
+    match request {
+        Request::Reload => "reloaded".to_owned(),
+        Request::Drain => "draining".to_owned(),
+        Request::Status => status_text(answer),
+    }
+}
+
+fn status_text(status: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let cache = &status["cache"];
+    let mut lines = format!(
+        "node {} {}\ncache {} keys, {} bytes, {} bytes arriving\n",
+        text(&status["node"]),
+        text(&status["version"]),
+        cache["keys"],
+        cache["bytes"],
+        cache["in_flight_bytes"],
+    );
+    for (name, members) in status["origins"].as_object().into_iter().flatten() {
+        for member in members.as_array().into_iter().flatten() {
+            let state = match (member["last_failure"].as_str(), member["skipped_for_ms"].as_u64()) {
+                (None, _) => "well".to_owned(),
+                (Some(failure), Some(0) | None) => format!("failed last: {failure}"),
+                (Some(failure), Some(skipped)) => format!("{failure}, passed over for {skipped} ms more"),
+            };
+            // Writing to a String cannot fail.
+            let _ = writeln!(lines, "origin {name}/{}: {state}", text(&member["origin"]));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn answers_are_read() {
+        let answer =
+            "HTTP/1.1 422 Unprocessable Content\r\ncontent-type: application/json\r\n\r\n{\"error\":\"x\"}\n";
+        assert_eq!(parse(answer), Some((422, json!({ "error": "x" }))));
+        for broken in ["", "HTTP/1.1 200 OK\r\n\r\n<html>", "SSH-2.0\r\n\r\n{}", "HTTP/1.1 2\r\n\r\n{}"] {
+            assert_eq!(parse(broken), None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_status_names_each_origins_state() {
+        let text = status_text(&json!({
+            "node": "icn1", "version": "0.1.0",
+            "cache": { "keys": 1, "bytes": 2, "in_flight_bytes": 0 },
+            "origins": { "main": [
+                { "origin": "app", "last_failure": "connection_refused", "skipped_for_ms": 900 },
+                { "origin": "spare", "last_failure": null, "skipped_for_ms": 0 },
+            ]},
+        }));
+        assert!(text.contains("main/app: connection_refused, passed over for 900 ms more"), "{text}");
+        assert!(text.contains("main/spare: well"), "{text}");
+    }
+}
