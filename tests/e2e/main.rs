@@ -35,6 +35,7 @@ mod slow;
 mod thumbnail;
 mod tls;
 mod vary;
+mod verbs;
 
 use tests::{LOOPBACK, Node, Origin};
 
