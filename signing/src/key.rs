@@ -6,8 +6,8 @@ use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair, KeySize, PublicEncryptingKey};
 use aws_lc_rs::signature::{
-    KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
-    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
+    KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_SHA256,
 };
 use std::fmt;
 
@@ -92,9 +92,7 @@ impl PrivateKey {
             "RSA PRIVATE KEY" => KeyPair::from_der(&block.der),
             other => return Err(wrong_label(other, PRIVATE)),
         };
-        Ok(Self {
-            pair: pair.map_err(rejected)?,
-        })
+        Ok(Self { pair: pair.map_err(rejected)? })
     }
 
     /// Makes a new key of 2048 bits, the size that CloudFront asks for. Takes a part of a second.
@@ -102,8 +100,7 @@ impl PrivateKey {
     /// # Errors
     /// The machine gives no random numbers.
     pub fn generate_rsa() -> Result<Self, SigningError> {
-        let pair =
-            KeyPair::generate(KeySize::Rsa2048).map_err(|_| SigningError::Library("make a key"))?;
+        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| SigningError::Library("make a key"))?;
         Ok(Self { pair })
     }
 
@@ -112,10 +109,7 @@ impl PrivateKey {
     /// # Errors
     /// The machine gives no memory.
     pub fn to_pem(&self) -> Result<String, SigningError> {
-        let der = self
-            .pair
-            .as_der()
-            .map_err(|_| SigningError::Library("write the key"))?;
+        let der = self.pair.as_der().map_err(|_| SigningError::Library("write the key"))?;
         Ok(pem::encode("PRIVATE KEY", der.as_ref()))
     }
 
@@ -124,11 +118,8 @@ impl PrivateKey {
     /// # Errors
     /// The machine gives no memory.
     pub fn public_key(&self) -> Result<PublicKey, SigningError> {
-        let der = self
-            .pair
-            .public_key()
-            .as_der()
-            .map_err(|_| SigningError::Library("write the public key"))?;
+        let der =
+            self.pair.public_key().as_der().map_err(|_| SigningError::Library("write the public key"))?;
         PublicKey::from_spki(der.as_ref())
     }
 
@@ -136,12 +127,7 @@ impl PrivateKey {
     pub(crate) fn sign_sha256(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(
-                &RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                message,
-                &mut signature,
-            )
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .map_err(|_| SigningError::Library("sign"))?;
         Ok(signature)
     }
@@ -161,17 +147,12 @@ impl fmt::Debug for PrivateKey {
 }
 
 fn wrong_label(label: &str, expected: &'static str) -> SigningError {
-    SigningError::PemLabel {
-        label: label.chars().take(40).collect(),
-        expected,
-    }
+    SigningError::PemLabel { label: label.chars().take(40).collect(), expected }
 }
 
 #[allow(clippy::needless_pass_by_value)] // the shape that map_err wants
 fn rejected(cause: KeyRejected) -> SigningError {
-    SigningError::Key {
-        cause: cause.to_string(),
-    }
+    SigningError::Key { cause: cause.to_string() }
 }
 
 #[cfg(test)]

@@ -12,20 +12,15 @@ pub(crate) struct Block<'a> {
 /// Reads the first block of `text`; words around it are allowed (RFC 7468 section 2). `expected` is for the error.
 pub(crate) fn decode<'a>(text: &'a str, expected: &'static str) -> Result<Block<'a>, SigningError> {
     let pem_error = |cause| SigningError::Pem { cause, expected };
-    let (_, rest) = text
-        .split_once("-----BEGIN ")
-        .ok_or_else(|| pem_error("there is no BEGIN line"))?;
-    let (label, rest) = rest
-        .split_once("-----")
-        .ok_or_else(|| pem_error("the BEGIN line is cut off"))?;
+    let (_, rest) = text.split_once("-----BEGIN ").ok_or_else(|| pem_error("there is no BEGIN line"))?;
+    let (label, rest) = rest.split_once("-----").ok_or_else(|| pem_error("the BEGIN line is cut off"))?;
     let end = format!("-----END {label}-----");
     let (body, _) = rest
         .split_once(end.as_str())
         .ok_or_else(|| pem_error("there is no END line that fits the BEGIN line"))?;
     let compact: String = body.split_ascii_whitespace().collect();
-    let der = STANDARD
-        .decode(compact)
-        .map_err(|_| pem_error("the lines between BEGIN and END are not base64"))?;
+    let der =
+        STANDARD.decode(compact).map_err(|_| pem_error("the lines between BEGIN and END are not base64"))?;
     Ok(Block { label, der })
 }
 
@@ -76,10 +71,7 @@ mod tests {
             "-----BEGIN A-----\nA*ID\n-----END A-----",
             "-----BEGIN A-----\nAQI\n-----END A-----",
         ] {
-            assert!(
-                matches!(decode(text, "-"), Err(SigningError::Pem { .. })),
-                "{text:?} was taken"
-            );
+            assert!(matches!(decode(text, "-"), Err(SigningError::Pem { .. })), "{text:?} was taken");
         }
     }
 }

@@ -71,10 +71,7 @@ mod tests {
     fn a_key_is_read_from_a_file_beside_the_config() {
         let mut key: KeySettings = toml::from_str(r#"public = { file = "keys/a.pem" }"#).unwrap();
         key.resolve_paths(Path::new("/etc/selvedge"));
-        assert_eq!(
-            key.public,
-            Material::File("/etc/selvedge/keys/a.pem".into())
-        );
+        assert_eq!(key.public, Material::File("/etc/selvedge/keys/a.pem".into()));
     }
 
     #[test]
@@ -91,8 +88,7 @@ mod tests {
     fn a_group_accepts_cloudfront_unless_it_says_otherwise() {
         let group: KeyGroupSettings = toml::from_str(r#"keys = ["K1"]"#).unwrap();
         assert_eq!(group.accept, [SchemeName::Cloudfront]);
-        let same: KeyGroupSettings =
-            toml::from_str("keys = [\"K1\"]\naccept = [\"cloudfront\"]").unwrap();
+        let same: KeyGroupSettings = toml::from_str("keys = [\"K1\"]\naccept = [\"cloudfront\"]").unwrap();
         assert_eq!(same, group);
     }
 
@@ -105,10 +101,7 @@ mod tests {
             "keys = [\"K1\"]\nkey = \"K2\"",
             "accept = [\"cloudfront\"]",
         ] {
-            assert!(
-                toml::from_str::<KeyGroupSettings>(text).is_err(),
-                "{text} was taken"
-            );
+            assert!(toml::from_str::<KeyGroupSettings>(text).is_err(), "{text} was taken");
         }
         assert!(toml::from_str::<KeySettings>(r#"public = "-----BEGIN""#).is_err());
         assert!(toml::from_str::<KeySettings>("").is_err());

@@ -29,12 +29,7 @@ pub fn sign_canned(
 }
 
 fn check_url(url: &str) -> Result<(), SigningError> {
-    let refuse = |cause| {
-        Err(SigningError::Url {
-            url: url.to_owned(),
-            cause,
-        })
-    };
+    let refuse = |cause| Err(SigningError::Url { url: url.to_owned(), cause });
     if !is_url_text(url) {
         return refuse("percent-encode spaces, quotes, control and non-ASCII characters");
     }
@@ -66,8 +61,7 @@ fn check_url(url: &str) -> Result<(), SigningError> {
 
 /// RFC 3986 section 2.3: what never needs an escape.
 fn check_key_id(key_id: &str) -> Result<(), SigningError> {
-    let unreserved =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     if !(1..=128).contains(&key_id.len()) || !key_id.bytes().all(unreserved) {
         return Err(SigningError::KeyId(key_id.to_owned()));
     }
@@ -75,9 +69,7 @@ fn check_key_id(key_id: &str) -> Result<(), SigningError> {
 }
 
 fn seconds(expires: SystemTime) -> Result<u64, SigningError> {
-    let since_1970 = expires
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_err(|_| SigningError::Expiry)?;
+    let since_1970 = expires.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| SigningError::Expiry)?;
     let seconds = since_1970.as_secs();
     if seconds == 0 || seconds.to_string().len() > MOST_EXPIRES_DIGITS {
         return Err(SigningError::Expiry);
@@ -142,11 +134,8 @@ mod tests {
     fn an_expiry_must_fit_into_a_url() {
         let epoch = SystemTime::UNIX_EPOCH;
         assert_eq!(seconds(epoch + Duration::from_millis(1_999)), Ok(1));
-        for expires in [
-            epoch,
-            epoch - Duration::from_secs(1),
-            epoch + Duration::from_secs(1_000_000_000_000),
-        ] {
+        for expires in [epoch, epoch - Duration::from_secs(1), epoch + Duration::from_secs(1_000_000_000_000)]
+        {
             assert_eq!(seconds(expires), Err(SigningError::Expiry));
         }
     }

@@ -106,8 +106,7 @@ pub fn strip(path_and_query: &str) -> Cow<'_, str> {
 
 /// RFC 3986 section 2 knows no others; `"` and `\` would also blur where a URL ends within a policy's JSON.
 pub(crate) fn is_url_text(text: &str) -> bool {
-    text.bytes()
-        .all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
+    text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
 }
 
 #[cfg(test)]
@@ -121,16 +120,10 @@ mod tests {
             ("/a?", "/a?"),
             ("/a?b=1&c", "/a?b=1&c"),
             ("/a?Expires=1&Signature=s&Key-Pair-Id=K", "/a"),
-            (
-                "/a?Policy=p&Signature=s&Key-Pair-Id=K&Hash-Algorithm=SHA256",
-                "/a",
-            ),
+            ("/a?Policy=p&Signature=s&Key-Pair-Id=K&Hash-Algorithm=SHA256", "/a"),
             ("/a?&Expires=1", "/a?"),
             ("/a?b=1&&Expires=1", "/a?b=1&"),
-            (
-                "/a?Expires=1&b=%20+&Signature=s&c=/?&Key-Pair-Id=K&&d",
-                "/a?b=%20+&c=/?&&d",
-            ),
+            ("/a?Expires=1&b=%20+&Signature=s&c=/?&Key-Pair-Id=K&&d", "/a?b=%20+&c=/?&&d"),
             ("/a?Expires=1&Expires=2", "/a"),
             ("/a?Expires", "/a"),
             ("/Expires=1?b", "/Expires=1?b"),
@@ -168,13 +161,7 @@ mod tests {
 
     #[test]
     fn a_parameter_twice_is_refused_whatever_its_value() {
-        for name in [
-            "Expires",
-            "Signature",
-            "Key-Pair-Id",
-            "Policy",
-            "Hash-Algorithm",
-        ] {
+        for name in ["Expires", "Signature", "Key-Pair-Id", "Policy", "Hash-Algorithm"] {
             for url in [
                 format!("/a?{name}=1&{name}=1"),
                 format!("/a?{name}=1&b=2&{name}=2"),

@@ -17,10 +17,7 @@ impl KeyGroup {
     /// `keys` are pairs of id and key; `accept` are the token formats taken, in the order in which they are tried.
     #[must_use]
     pub fn new(keys: Vec<(String, PublicKey)>, accept: &[SchemeName]) -> Self {
-        Self {
-            keys: keys.into_iter().map(|(id, key)| (id.into(), key)).collect(),
-            accept: accept.to_vec(),
-        }
+        Self { keys: keys.into_iter().map(|(id, key)| (id.into(), key)).collect(), accept: accept.to_vec() }
     }
 
     /// The key of this very id; an id never stands for another key.

@@ -1,9 +1,7 @@
 //! CloudFront canned policies against URLs that the openssl command line signed (`vectors/make.sh`).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failing helper fails its test
 
-use signing::{
-    KeyGroup, Presented, PrivateKey, PublicKey, Reason, SchemeName, SigningError, Verdict,
-};
+use signing::{KeyGroup, Presented, PrivateKey, PublicKey, Reason, SchemeName, SigningError, Verdict};
 use std::time::{Duration, SystemTime};
 
 const SHA1: &str = include_str!("vectors/sha1.url");
@@ -26,11 +24,7 @@ fn group() -> KeyGroup {
 fn presented(url: &str) -> Presented<'_> {
     let (scheme, rest) = url.trim_end().split_once("://").unwrap();
     let (authority, path_and_query) = rest.split_at(rest.find('/').unwrap());
-    Presented {
-        scheme,
-        authority,
-        path_and_query,
-    }
+    Presented { scheme, authority, path_and_query }
 }
 
 fn verify(url: &str, now: SystemTime) -> Verdict {
@@ -86,15 +80,9 @@ fn every_changed_byte_is_refused() {
         let text = original.path_and_query;
         for place in 1..=text.len() {
             for changed in mutations(text, place) {
-                let request = Presented {
-                    path_and_query: &changed,
-                    ..original
-                };
+                let request = Presented { path_and_query: &changed, ..original };
                 let verdict = signing::verify(&group, &request, now);
-                assert!(
-                    matches!(verdict, Verdict::Refused(_)),
-                    "granted: {changed}\ninstead of {text}"
-                );
+                assert!(matches!(verdict, Verdict::Refused(_)), "granted: {changed}\ninstead of {text}");
                 tried += 1;
             }
         }
@@ -134,11 +122,7 @@ fn another_host_scheme_or_port_is_refused() {
         ("https", "CDN.example.test"),
         ("https", ""),
     ] {
-        let request = Presented {
-            scheme,
-            authority,
-            ..original
-        };
+        let request = Presented { scheme, authority, ..original };
         assert_eq!(
             signing::verify(&group(), &request, at(1)),
             Verdict::Refused(Reason::SignatureMismatch),
@@ -155,10 +139,7 @@ fn every_refusal_says_its_reason() {
         kept.join("&")
     };
     for (changed, token) in [
-        (
-            "https://cdn.example.test/premium/film.mp4".to_owned(),
-            "signature-missing",
-        ),
+        ("https://cdn.example.test/premium/film.mp4".to_owned(), "signature-missing"),
         (without("Signature="), "parameter-missing"),
         (without("Key-Pair-Id="), "parameter-missing"),
         (without("Hash-Algorithm="), "signature-mismatch"),
@@ -172,22 +153,10 @@ fn every_refusal_says_its_reason() {
         (url.replace("KTEST", ""), "parameter-malformed"),
         (url.replace("SHA256", "none"), "parameter-malformed"),
         (url.replace("SHA256", "SHA1"), "signature-mismatch"),
-        (
-            url.replace("Expires=4102444800", "Expires=04102444800"),
-            "parameter-malformed",
-        ),
-        (
-            url.replace("Expires=4102444800", "Expires=4102444801"),
-            "signature-mismatch",
-        ),
-        (
-            url.replace("Expires=4102444800", "Expires=1000000000"),
-            "signature-expired",
-        ),
-        (
-            url.replace("Signature=", "Signature=A"),
-            "parameter-malformed",
-        ),
+        (url.replace("Expires=4102444800", "Expires=04102444800"), "parameter-malformed"),
+        (url.replace("Expires=4102444800", "Expires=4102444801"), "signature-mismatch"),
+        (url.replace("Expires=4102444800", "Expires=1000000000"), "signature-expired"),
+        (url.replace("Signature=", "Signature=A"), "parameter-malformed"),
         (url.replace("film", "song"), "signature-mismatch"),
         (url.replace("film", "fi\\m"), "url-malformed"),
     ] {
@@ -216,10 +185,7 @@ fn a_key_of_the_group_does_not_answer_for_another() {
     let other = PrivateKey::generate_rsa().unwrap();
     let test_key = PublicKey::from_pem(include_str!("vectors/test-key.public.pem")).unwrap();
     let group = KeyGroup::new(
-        vec![
-            ("KTEST".to_owned(), test_key),
-            ("KOTHER".to_owned(), other.public_key().unwrap()),
-        ],
+        vec![("KTEST".to_owned(), test_key), ("KOTHER".to_owned(), other.public_key().unwrap())],
         &[SchemeName::Cloudfront],
     );
     let confused = SHA1.replace("KTEST", "KOTHER");
@@ -231,10 +197,7 @@ fn a_key_of_the_group_does_not_answer_for_another() {
 
 #[test]
 fn what_we_sign_is_granted_and_stripped_to_what_was_signed() {
-    for pem in [
-        include_str!("vectors/test-key.pkcs8.pem"),
-        include_str!("vectors/test-key.pkcs1.pem"),
-    ] {
+    for pem in [include_str!("vectors/test-key.pkcs8.pem"), include_str!("vectors/test-key.pkcs1.pem")] {
         let key = PrivateKey::from_pem(pem).unwrap();
         for url in [
             "https://cdn.example.test/",
@@ -243,14 +206,8 @@ fn what_we_sign_is_granted_and_stripped_to_what_was_signed() {
             "http://127.0.0.1:8080/a%2Fb?c=d&&e=f?g",
         ] {
             let signed = signing::sign_canned(url, at(2_000_000_000), "KTEST", &key).unwrap();
-            assert!(matches!(
-                verify(&signed, at(1_999_999_999)),
-                Verdict::Granted(_)
-            ));
-            assert_eq!(
-                signing::strip(presented(&signed).path_and_query),
-                presented(url).path_and_query
-            );
+            assert!(matches!(verify(&signed, at(1_999_999_999)), Verdict::Granted(_)));
+            assert_eq!(signing::strip(presented(&signed).path_and_query), presented(url).path_and_query);
         }
     }
 }
@@ -274,8 +231,5 @@ fn signing_twice_is_refused() {
 fn a_group_that_accepts_nothing_refuses_everything() {
     let key = PublicKey::from_pem(include_str!("vectors/test-key.public.pem")).unwrap();
     let group = KeyGroup::new(vec![("KTEST".to_owned(), key)], &[]);
-    assert_eq!(
-        signing::verify(&group, &presented(SHA1), at(1)),
-        Verdict::Refused(Reason::SignatureMissing)
-    );
+    assert_eq!(signing::verify(&group, &presented(SHA1), at(1)), Verdict::Refused(Reason::SignatureMissing));
 }

@@ -17,11 +17,7 @@ const MOST_KEY_ID_BYTES: usize = 128;
 const MOST_SIGNATURE_BYTES: usize = 1368;
 
 /// The checks, cheapest first.
-pub(crate) fn judge(
-    group: &KeyGroup,
-    presented: &Presented<'_>,
-    now: SystemTime,
-) -> Result<Grant, Reason> {
+pub(crate) fn judge(group: &KeyGroup, presented: &Presented<'_>, now: SystemTime) -> Result<Grant, Reason> {
     let token = Token::find(presented.path_and_query)?;
     let (key_id, key) = group.key(token.key_id).ok_or(Reason::KeyUnknown)?;
     let expires = SystemTime::UNIX_EPOCH
@@ -38,11 +34,7 @@ pub(crate) fn judge(
     if !key.verifies(token.hash, policy.as_bytes(), &signature) {
         return Err(Reason::SignatureMismatch);
     }
-    Ok(Grant {
-        scheme: SchemeName::Cloudfront,
-        key_id: key_id.clone(),
-        expires,
-    })
+    Ok(Grant { scheme: SchemeName::Cloudfront, key_id: key_id.clone(), expires })
 }
 
 /// The text that a signature covers. `resource` is the URL without signing parameters.
@@ -54,11 +46,7 @@ pub(crate) fn canned_policy(resource: &str, expires: u64) -> String {
 
 /// CloudFront's base64: `-`, `_` and `~` where the standard has `+`, `=` and `/`.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    STANDARD
-        .encode(bytes)
-        .replace('+', "-")
-        .replace('=', "_")
-        .replace('/', "~")
+    STANDARD.encode(bytes).replace('+', "-").replace('=', "_").replace('/', "~")
 }
 
 /// Undoes [`encode`], and takes nothing that it does not write: each signature has one spelling.
@@ -136,11 +124,7 @@ fn parse_hash(value: Option<&str>) -> Result<Hash, Reason> {
 
 /// The URL that was signed, if this viewer did not change it.
 fn resource(presented: &Presented<'_>) -> Result<String, Reason> {
-    let Presented {
-        scheme,
-        authority,
-        path_and_query,
-    } = presented;
+    let Presented { scheme, authority, path_and_query } = presented;
     let url = format!("{scheme}://{authority}{}", strip(path_and_query));
     if !is_url_text(&url) {
         return Err(Reason::UrlMalformed);
@@ -170,16 +154,7 @@ mod tests {
             let bytes = vec![0xfa_u8; length];
             assert_eq!(decode(&encode(&bytes)), Some(bytes));
         }
-        for text in [
-            "+~--",
-            "-/--",
-            "-~--~w==",
-            "-~--~w",
-            "-~--~w_",
-            "-~--~x__",
-            "-~--~w__ ",
-            "%2D~--",
-        ] {
+        for text in ["+~--", "-/--", "-~--~w==", "-~--~w", "-~--~w_", "-~--~x__", "-~--~w__ ", "%2D~--"] {
             assert_eq!(decode(text), None, "{text} was taken");
         }
     }
