@@ -133,8 +133,7 @@ impl Record {
             "request id={request_id} viewer={} method={} site={site} route={route} path={:?} status={} cache={cache} us={}",
             self.peer,
             self.method,
-            // Never the query: it may carry signatures and tokens.
-            self.uri.path(),
+            shortened(self.uri.path()),
             status.as_u16(),
             self.arrival.started.elapsed().as_micros(),
         );
@@ -146,6 +145,12 @@ impl Record {
         }
         line
     }
+}
+
+/// The path of a log line, without the query, which may carry signatures and tokens, and no longer than anybody reads.
+fn shortened(path: &str) -> &str {
+    const LONGEST: usize = 256;
+    path.get(..LONGEST).unwrap_or(if path.len() > LONGEST { "(too long)" } else { path })
 }
 
 impl CacheStatus {
