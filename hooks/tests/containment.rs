@@ -1,4 +1,5 @@
 //! Whatever a guest does, it is stopped within its limits, it is named, and nobody else notices.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of stories fail as stories do")]
 
 mod support;
 
@@ -200,7 +201,7 @@ fn one_call_more_than_allowed_is_busy_and_the_place_is_free_again_after() {
 
 #[test]
 fn a_core_with_looping_hooks_still_serves_others_at_once() {
-    let looping = told("loop", |settings| settings.limits.cpu = Duration::from_millis(300));
+    let looping = told("loop", |settings| settings.limits.cpu = Duration::from_secs(1));
     let quick = told("rewrite", |_| {});
     on_one_core(async {
         let others = async {
@@ -220,8 +221,8 @@ fn a_core_with_looping_hooks_still_serves_others_at_once() {
         for error in [&loops.0, &loops.1, &loops.2, &loops.3] {
             assert_eq!(error.token(), "hook-deadline");
         }
-        // Were the loops on this core, a call beside them would wait for 300 ms at the least.
-        assert!(slowest < Duration::from_millis(250), "{slowest:?}");
+        // Were the loops on this core, a call beside them would wait for a second at the least.
+        assert!(slowest < Duration::from_millis(900), "{slowest:?}");
     });
 }
 

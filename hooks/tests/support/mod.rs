@@ -1,10 +1,12 @@
 //! Guests, requests and a small runtime for the stories of this room.
 #![allow(dead_code, reason = "each story uses its part")]
+#![allow(clippy::unwrap_used, reason = "a story that cannot be set up has failed")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hooks::{Engine, Event, Facts, Hook, HookSettings, LimitSettings, OnError, WasmSource};
@@ -50,7 +52,12 @@ pub(crate) fn settings(wasm: WasmSource, on: &[Event], config: &[(&str, &str)]) 
     HookSettings {
         wasm,
         on: on.to_vec(),
-        limits: LimitSettings::default(),
+        limits: LimitSettings {
+            // A story sets the limit that it is about; a busy machine must not run it into another.
+            cpu: Duration::from_secs(30),
+            wall: Duration::from_secs(120),
+            ..LimitSettings::default()
+        },
         on_error: OnError::Fail,
         config: config
             .iter()
