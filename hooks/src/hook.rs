@@ -56,6 +56,9 @@ impl Hook {
         check_limits(&settings.limits).map_err(refuse)?;
         let source = &settings.wasm;
         let bytes = read(source).map_err(refuse)?;
+        if !bytes.starts_with(b"\0asm") {
+            return Err(refuse(format!("{source} is no WebAssembly file; build the hook for wasm32-wasip2")));
+        }
         if bytes.starts_with(b"\0asm\x01\0\0\0") {
             return Err(refuse(format!(
                 "{source} is a core module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
