@@ -286,7 +286,7 @@ fn what_cannot_be_a_hook_is_refused_at_load_with_the_remedy() {
     let on = [Event::ViewerRequest];
     assert!(load_error(WasmSource::File(folder.path().join("none.wasm")), &on).contains("cannot read"));
     assert!(load_error(WasmSource::Builtin("nothing".into()), &on).contains("builtin:thumbnail"));
-    assert!(load_error(file("text.wasm", b"hello"), &on).contains("not a usable component"));
+    assert!(load_error(file("text.wasm", b"hello"), &on).contains("no WebAssembly file"));
     assert!(load_error(file("core.wasm", b"\0asm\x01\0\0\0"), &on).contains("wasm32-wasip2"));
     let empty = file("empty.wasm", b"\0asm\x0d\0\x01\0");
     assert!(load_error(empty, &on).contains("does not export selvedge:edge/viewer-request"));
