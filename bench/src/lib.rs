@@ -1,2 +1,0 @@
-//! bench
-#![forbid(unsafe_code)]

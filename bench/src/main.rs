@@ -1,0 +1,48 @@
+//! Load on the node and on its peers, side by side in one run. `bench/README.md` says how to run it and what came out.
+#![forbid(unsafe_code)]
+
+mod bare;
+mod failure;
+mod hit;
+mod load;
+mod objects;
+mod origin;
+mod peer;
+mod processor;
+mod report;
+mod runtimes;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(name = "bench", about = "Measures Selvedge beside its peers")]
+struct Arguments {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scenario {
+    /// Cache hits over HTTP/1.1 keep-alive: Selvedge, nginx and the floor under both, on one core each
+    Hit(hit::Arguments),
+    /// One current-thread runtime a core beside one work-stealing runtime
+    Runtimes(runtimes::Arguments),
+    /// The floor itself: hyper and Moka, nothing else; started by the scenarios
+    Bare(bare::Arguments),
+}
+
+fn main() -> ExitCode {
+    let outcome = match &Arguments::parse().scenario {
+        Scenario::Hit(arguments) => hit::run(arguments),
+        Scenario::Runtimes(arguments) => runtimes::run(arguments),
+        Scenario::Bare(arguments) => bare::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

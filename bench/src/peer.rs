@@ -1,0 +1,206 @@
+//! The programs under test: each a process of its own, pinned where the scenario wants it.
+
+use crate::bare::Model;
+use crate::failure::Failure;
+use crate::load::runtime;
+use crate::processor;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// How long a program may take until it accepts connections.
+const START: Duration = Duration::from_secs(15);
+
+/// A program under test. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Its name in reports.
+    pub(crate) name: &'static str,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    process: Child,
+    /// Its config and state.
+    _folder: TempDir,
+}
+
+/// Where a program may run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cores {
+    One(usize),
+    All,
+}
+
+impl Peer {
+    /// The node, with one thread.
+    pub(crate) fn selvedge(program: &Path, origin: SocketAddr, cores: Cores) -> Result<Self, Failure> {
+        if !program.exists() {
+            let missing = program.display();
+            return Err(Failure::Setup(format!(
+                "{missing} is not there: build it with `cargo build --release -p edge`, or name it with --node"
+            )));
+        }
+        let (folder, address) = (folder()?, free_address()?);
+        let config = format!(
+            "[node]\nname = \"edge\"\nlisten = [\"http://{address}\"]\nadmin = \"off\"\nthreads = 1\nstate = \"state\"\n\n\
+             [site.\"bench.test\"]\norigin = \"http://{origin}\"\n"
+        );
+        let file = write(&folder, "selvedge.toml", &config)?;
+        let mut command = pinned(program, cores);
+        command.arg("run").arg("--config").arg(file);
+        Self::start("selvedge", command, address, folder)
+    }
+
+    /// nginx as somebody who knows it would set it up for this.
+    pub(crate) fn nginx(origin: SocketAddr, cores: Cores) -> Result<Self, Failure> {
+        let (folder, address) = (folder()?, free_address()?);
+        let file = write(&folder, "nginx.conf", &nginx_config(folder.path(), address, origin))?;
+        let mut command = pinned(Path::new("nginx"), cores);
+        command.arg("-p").arg(folder.path()).arg("-c").arg(file);
+        Self::start("nginx", command, address, folder)
+    }
+
+    /// This program, as the floor.
+    pub(crate) fn bare(
+        name: &'static str,
+        model: Model,
+        threads: usize,
+        objects: usize,
+        cores: Cores,
+    ) -> Result<Self, Failure> {
+        let (folder, address) = (folder()?, free_address()?);
+        let model = match model {
+            Model::PerCore => "per-core",
+            Model::WorkStealing => "work-stealing",
+        };
+        let mut command = pinned(&this_program()?, cores);
+        command.args(["bare", "--model", model, "--address", &address.to_string()]);
+        command.args(["--threads", &threads.to_string(), "--objects", &objects.to_string()]);
+        Self::start(name, command, address, folder)
+    }
+
+    fn start(
+        name: &'static str,
+        mut command: Command,
+        address: SocketAddr,
+        folder: TempDir,
+    ) -> Result<Self, Failure> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&folder)?);
+        let process = command.spawn().map_err(Failure::system(format!("cannot start {name}")))?;
+        let mut peer = Self { name, address, process, _folder: folder };
+        match runtime()?.block_on(async { tokio::time::timeout(START, accepting(address)).await }) {
+            Ok(()) => Ok(peer),
+            Err(_) => {
+                let state = peer.process.try_wait().ok().flatten();
+                let state = state.map_or("it runs".to_owned(), |status| status.to_string());
+                let said = fs::read_to_string(peer._folder.path().join("log")).unwrap_or_default();
+                Err(Failure::Setup(format!("{name} does not accept connections ({state}): {}", said.trim())))
+            }
+        }
+    }
+
+    /// Processor time used so far, by all its processes and threads.
+    pub(crate) fn used(&self) -> Result<Duration, Failure> {
+        processor::used(self.process.id())
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // Asked, not killed: nginx would leave its workers behind.
+        if let Some(process) = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(process, Signal::TERM);
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// `open_file_cache` saves it opening files, `tcp_nopush` joins head and body in one packet, and nothing is logged.
+fn nginx_config(folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
+    let folder = folder.display();
+    format!(
+        "worker_processes 1;
+daemon off;
+pid {folder}/pid;
+error_log stderr error;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    tcp_nodelay on;
+    keepalive_timeout 75s;
+    keepalive_requests 1000000000;
+    open_file_cache max=10000 inactive=60s;
+    open_file_cache_valid 60s;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    proxy_cache_path {folder}/cache levels=1:2 keys_zone=bench:16m max_size=1g inactive=60m use_temp_path=off;
+    upstream origin {{ server {origin}; keepalive 16; }}
+    server {{
+        listen {address} reuseport;
+        location / {{
+            proxy_pass http://origin;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_cache bench;
+            proxy_cache_lock on;
+        }}
+    }}
+}}
+"
+    )
+}
+
+fn pinned(program: &Path, cores: Cores) -> Command {
+    match cores {
+        Cores::All => Command::new(program),
+        Cores::One(core) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &core.to_string()]).arg(program);
+            command
+        }
+    }
+}
+
+/// A folder that a worker of another user can read: nginx changes its user where it may.
+fn folder() -> Result<TempDir, Failure> {
+    let failed = || Failure::system("a folder for a program under test");
+    let folder = tempfile::Builder::new().prefix("bench-").tempdir().map_err(failed())?;
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).map_err(failed())?;
+    Ok(folder)
+}
+
+fn log(folder: &TempDir) -> Result<Stdio, Failure> {
+    let file = fs::File::create(folder.path().join("log")).map_err(Failure::system("a log file"))?;
+    Ok(file.into())
+}
+
+fn write(folder: &TempDir, name: &str, text: &str) -> Result<PathBuf, Failure> {
+    let file = folder.path().join(name);
+    fs::write(&file, text).map_err(Failure::system(file.display().to_string()))?;
+    Ok(file)
+}
+
+fn free_address() -> Result<SocketAddr, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.map_err(Failure::system("a free port"))
+}
+
+/// This very program, or the file that lies beside it.
+pub(crate) fn this_program() -> Result<PathBuf, Failure> {
+    std::env::current_exe().map_err(Failure::system("the path of this program"))
+}
+
+async fn accepting(address: SocketAddr) {
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,63 @@
+//! How much processor time a program has used, and where it may run.
+
+use crate::failure::Failure;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// What a process, its threads and its children have used so far, in user and kernel space. The scheduler counts in
+/// nanoseconds; work that the kernel does for the network on behalf of a process counts for that process.
+pub(crate) fn used(process: u32) -> Result<Duration, Failure> {
+    let mut nanoseconds = 0;
+    let mut processes = vec![process.to_string()];
+    while let Some(process) = processes.pop() {
+        let tasks = PathBuf::from(format!("/proc/{process}/task"));
+        let entries = fs::read_dir(&tasks).map_err(Failure::system(tasks.display().to_string()))?;
+        // A thread may end between the list and its file; then it was not one that serves.
+        for task in entries.flatten().map(|entry| entry.path()) {
+            let Ok(statistics) = fs::read_to_string(task.join("schedstat")) else { continue };
+            nanoseconds += first_number(&statistics);
+            let children = fs::read_to_string(task.join("children")).unwrap_or_default();
+            processes.extend(children.split_whitespace().map(str::to_owned));
+        }
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+fn first_number(text: &str) -> u64 {
+    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// Keeps this process, and whatever threads and children it starts from now on, on one core.
+pub(crate) fn stay_on(core: usize) -> Result<(), Failure> {
+    let outcome = Command::new("taskset")
+        .args(["-cp", &core.to_string(), &std::process::id().to_string()])
+        .output()
+        .map_err(Failure::system("taskset (of util-linux)"))?;
+    if outcome.status.success() {
+        return Ok(());
+    }
+    Err(Failure::Setup(format!(
+        "cannot stay on core {core}: {}",
+        String::from_utf8_lossy(&outcome.stderr).trim()
+    )))
+}
+
+/// The cores of this machine.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_counted() {
+        let before = used(std::process::id()).unwrap();
+        let sum = (0..20_000_000_u64).fold(0, |sum, number| std::hint::black_box(sum ^ number));
+        std::hint::black_box(sum);
+        assert!(used(std::process::id()).unwrap() > before);
+    }
+}
