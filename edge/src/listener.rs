@@ -1,5 +1,6 @@
 //! Viewers' connections: accept, TLS, HTTP/1.1 and HTTP/2, limits, drain.
 
+mod flood;
 mod framing;
 mod patient;
 
@@ -160,7 +161,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let patience = Patience::of(&node.limits);
-    let stream = TokioIo::new(Patient::frames(stream, Arc::clone(&viewer.pace), patience));
+    let stream = Patient::frames(stream, Arc::clone(&viewer.pace), patience, node.limits.h2_control);
+    let stream = TokioIo::new(stream);
     let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
         .max_concurrent_streams(node.limits.h2_streams)
         .max_pending_accept_reset_streams(node.limits.h2_resets)

@@ -72,6 +72,8 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Reset HTTP/2 streams that a connection may have outstanding.
     pub h2_resets: usize,
+    /// SETTINGS, PING and PRIORITY frames of a connection in a minute.
+    pub h2_control: u32,
 }
 
 impl Node {

@@ -126,6 +126,22 @@ async fn a_head_that_is_continued_forever_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn frames_that_cost_nothing_cannot_be_sent_without_end() {
+    const PRIORITY: u8 = 2;
+    const PING: u8 = 6;
+    let secure = Secure::start().await;
+    for (kind, stream, payload) in
+        [(SETTINGS, 0, &[][..]), (PING, 0, &[7; 8][..]), (PRIORITY, 3, &[0, 0, 0, 0, 16][..])]
+    {
+        let mut connection = secure.connect().await;
+        connection.send(frame(kind, 0, stream, payload).repeat(2_000)).await;
+
+        let received = connection.read_bytes_to_end().await;
+        assert!(says_goodbye(received), "frames of kind {kind}: {:?}", frames(received).last());
+    }
+}
+
+#[tokio::test]
 async fn fields_that_would_be_something_else_in_http1_never_reach_the_origin() {
     let secure = Secure::start().await;
     secure.origin.on("*", |_| Answer::ok("x"));

@@ -111,6 +111,8 @@ pub struct LimitSettings {
     pub h2_streams: u32,
     /// HTTP/2 streams that may be reset per connection in a minute; more ends the connection.
     pub h2_resets: u32,
+    /// HTTP/2 SETTINGS, PING and PRIORITY frames that a connection may send in a minute; more ends it.
+    pub h2_control: u32,
     /// The largest body that is stored; larger ones stream through.
     #[schemars(with = "String")]
     pub max_object: ByteSize,
@@ -130,6 +132,7 @@ impl Default for LimitSettings {
             header_count: 100,
             h2_streams: 100,
             h2_resets: 100,
+            h2_control: 1000,
             max_object: ByteSize::mib(64),
         }
     }

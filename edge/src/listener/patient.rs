@@ -3,6 +3,7 @@
 //! One lazy timer a connection serves all three. It is never reset by a request: when it fires it looks whether somebody
 //! has really been waited for so long, and otherwise goes on sleeping. A quick request costs no timer work at all.
 
+use super::flood::{FloodWatch, GOAWAY};
 use super::framing::FramingScan;
 use crate::node::Limits;
 use std::io;
@@ -63,10 +64,18 @@ pub(super) struct Patient<S> {
     timer: Option<Pin<Box<Sleep>>>,
     /// The last time that anything useful happened.
     lively: Instant,
-    /// HTTP/1.1 only: the head being read.
-    head: Option<Head>,
+    speech: Speech,
     /// Since when the viewer takes nothing.
     stuck: Option<Instant>,
+}
+
+/// What is watched for in what the viewer says.
+#[derive(Debug)]
+enum Speech {
+    /// HTTP/1.1: the head being read.
+    Heads(Head),
+    /// HTTP/2: frames that cost nothing.
+    Frames(FloodWatch),
 }
 
 #[derive(Debug, Default)]
@@ -80,19 +89,27 @@ struct Head {
 impl<S> Patient<S> {
     /// A stream of HTTP/1.1 heads.
     pub(super) fn heads(stream: S, pace: Arc<Pace>, patience: Patience) -> Self {
-        Self { head: Some(Head::default()), ..Self::frames(stream, pace, patience) }
+        Self::new(stream, pace, patience, Speech::Heads(Head::default()))
     }
 
-    /// A stream of HTTP/2 frames, whose protocol paces heads itself.
-    pub(super) fn frames(stream: S, pace: Arc<Pace>, patience: Patience) -> Self {
-        Self { stream, pace, patience, timer: None, lively: Instant::now(), head: None, stuck: None }
+    /// A stream of HTTP/2 frames, whose protocol paces heads itself; `control` such frames are allowed in a minute.
+    pub(super) fn frames(stream: S, pace: Arc<Pace>, patience: Patience, control: u32) -> Self {
+        Self::new(stream, pace, patience, Speech::Frames(FloodWatch::new(control)))
     }
 
-    fn heard(&mut self, bytes: &[u8]) {
+    fn new(stream: S, pace: Arc<Pace>, patience: Patience, speech: Speech) -> Self {
+        Self { stream, pace, patience, timer: None, lively: Instant::now(), speech, stuck: None }
+    }
+
+    /// Whether what was heard is too much.
+    fn heard(&mut self, bytes: &[u8]) -> bool {
         let begun = self.pace.begun.load(Relaxed);
-        let Some(head) = &mut self.head else { return };
+        let head = match &mut self.speech {
+            Speech::Frames(watch) => return watch.overflows(bytes),
+            Speech::Heads(head) => head,
+        };
         if self.pace.active.load(Relaxed) > 0 {
-            return;
+            return false;
         }
         if head.began.is_none() || head.begun != begun {
             *head = Head { began: Some(Instant::now()), begun, scan: FramingScan::default() };
@@ -101,6 +118,7 @@ impl<S> Patient<S> {
         if head.scan.finds_both(bytes) {
             self.pace.framed_twice.store(true, Relaxed);
         }
+        false
     }
 
     /// When waiting for the viewer becomes too long; `None` while the node itself is at work.
@@ -110,10 +128,11 @@ impl<S> Patient<S> {
             return stuck;
         }
         let begun = self.pace.begun.load(Relaxed);
-        let head = self.head.as_ref().filter(|head| head.begun == begun).and_then(|head| head.began);
-        let silence = match head {
-            Some(began) => began + self.patience.head,
-            None => self.lively + self.patience.idle,
+        let silence = match &self.speech {
+            Speech::Heads(Head { began: Some(began), begun: then, .. }) if *then == begun => {
+                *began + self.patience.head
+            }
+            _ => self.lively + self.patience.idle,
         };
         Some(stuck.map_or(silence, |stuck| stuck.min(silence)))
     }
@@ -153,7 +172,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -163,7 +182,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let before = buffer.filled().len();
         match Pin::new(&mut this.stream).poll_read(context, buffer) {
             Poll::Ready(outcome) => {
-                this.heard(&buffer.filled()[before..]);
+                if this.heard(&buffer.filled()[before..]) {
+                    // A word of farewell; whoever floods may not be listening.
+                    let _ = Pin::new(&mut this.stream).poll_write(context, &GOAWAY);
+                    return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+                }
                 Poll::Ready(outcome)
             }
             Poll::Pending => this.poll_patience(context).map(Err),

@@ -317,6 +317,7 @@ impl From<&LimitSettings> for Limits {
             header_count: settings.header_count,
             h2_streams: settings.h2_streams,
             h2_resets: settings.h2_resets as usize,
+            h2_control: settings.h2_control,
         }
     }
 }
