@@ -4,9 +4,13 @@ mod cert;
 mod check;
 mod completion;
 mod config;
+mod demo;
+mod key;
 mod proxy;
 mod remote;
 mod run;
+mod sign;
+mod verify;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -31,6 +35,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Try a whole node with origins of its own; nothing to configure
+    Demo(demo::Arguments),
     /// Run a node until it is told to stop
     Run(run::Arguments),
     /// Run a caching reverse proxy without a config file
@@ -47,6 +53,12 @@ enum Verb {
     Reload(remote::Arguments),
     /// Have a running node finish what is in flight and end
     Drain(remote::Arguments),
+    /// Make keys for signed URLs
+    Key(key::Arguments),
+    /// Sign a URL
+    Sign(sign::Arguments),
+    /// Say whether a signed URL is good, and if not, why
+    Verify(verify::Arguments),
     /// Print a completion script for a shell
     Completion(completion::Arguments),
 }
@@ -84,6 +96,7 @@ impl From<Exit> for ExitCode {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let exit = match Cli::parse().verb {
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Proxy(arguments) => proxy::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
@@ -92,6 +105,9 @@ pub fn main() -> ExitCode {
         Verb::Status(arguments) => remote::run(remote::Request::Status, &arguments),
         Verb::Reload(arguments) => remote::run(remote::Request::Reload, &arguments),
         Verb::Drain(arguments) => remote::run(remote::Request::Drain, &arguments),
+        Verb::Key(arguments) => key::run(&arguments),
+        Verb::Sign(arguments) => sign::run(&arguments),
+        Verb::Verify(arguments) => verify::run(&arguments),
         Verb::Completion(arguments) => completion::run(&arguments, Cli::command()),
     };
     exit.into()
@@ -185,6 +201,12 @@ mod tests {
             "selvedge config --schema",
             "selvedge cert",
             "selvedge completion bash",
+            "selvedge demo",
+            "selvedge demo --print-config",
+            "selvedge key new --out keys",
+            "selvedge key new --out keys --id premium1",
+            "selvedge sign https://a/b --key premium1 --private a.pem --expires 1h",
+            "selvedge verify https://a/b --public a.pem --key premium1 --json",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -192,6 +214,11 @@ mod tests {
             "selvedge",
             "selvedge chek",
             "selvedge completion dos",
+            "selvedge key",
+            "selvedge key new",
+            "selvedge key new --out keys --id ../a",
+            "selvedge sign https://a/b --key premium1 --private a.pem --expires soon",
+            "selvedge verify a/b --public a.pem --key premium1",
             "selvedge config --schema --effective",
             "selvedge proxy --from x --to y",
         ] {

@@ -8,6 +8,7 @@ pub mod body;
 pub mod cli;
 pub mod compress;
 pub mod config;
+pub mod demo;
 pub mod error;
 pub mod events;
 pub mod fetched;

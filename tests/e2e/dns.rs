@@ -9,8 +9,8 @@ use tests::{LOOPBACK, Node, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-const CHINA: &str = "198.51.100.0";
-const KOREA: &str = "192.0.2.0";
+pub(crate) const CHINA: &str = "198.51.100.0";
+pub(crate) const KOREA: &str = "192.0.2.0";
 
 async fn node() -> Node {
     let places = concat!(env!("CARGO_MANIFEST_DIR"), "/../geo/fixtures/places.mmdb");
@@ -37,7 +37,7 @@ rules = [
     Node::start(&config).await
 }
 
-fn question(name: &str, kind: RecordType, subnet: Option<&str>) -> Message {
+pub(crate) fn question(name: &str, kind: RecordType, subnet: Option<&str>) -> Message {
     let mut message = Message::query();
     message.add_query(Query::query(Name::from_ascii(name).unwrap(), kind));
     let mut edns = Edns::new();
@@ -50,7 +50,7 @@ fn question(name: &str, kind: RecordType, subnet: Option<&str>) -> Message {
     message
 }
 
-async fn ask_udp(address: SocketAddr, message: &Message) -> Message {
+pub(crate) async fn ask_udp(address: SocketAddr, message: &Message) -> Message {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.send_to(&message.to_vec().unwrap(), address).await.unwrap();
     let mut buffer = [0; 4096];
@@ -70,7 +70,7 @@ async fn ask_tcp(address: SocketAddr, message: &Message) -> Message {
 }
 
 /// The answers as `TYPE data`, with their lifetime checked.
-fn records(answer: &Message) -> Vec<String> {
+pub(crate) fn records(answer: &Message) -> Vec<String> {
     let shown = answer.answers.iter().map(|record| {
         assert_eq!(record.ttl, 30, "{record}");
         format!("{} {}", record.record_type(), record.data)

@@ -1,0 +1,94 @@
+//! The verbs for who signs: `key`, `sign`, `verify`, and a node that knows the key.
+
+use std::os::unix::fs::PermissionsExt;
+
+use tests::{Answer, Folder, Node, Origin};
+
+use crate::{SITE, site};
+
+/// A folder with a new key of the id `premium1`, and the config lines that were printed.
+async fn with_key() -> (Folder, String) {
+    let folder = Folder::new();
+    let made = folder.run(&["key", "new", "--out", "keys", "--id", "premium1"]).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    (folder, made.stdout)
+}
+
+async fn sign(folder: &Folder, url: &str, expires: &str) -> String {
+    let private = "keys/premium1.private.pem";
+    let signed =
+        folder.run(&["sign", url, "--key", "premium1", "--private", private, "--expires", expires]).await;
+    assert_eq!(signed.code, Some(0), "{}", signed.stderr);
+    signed.stdout.trim().to_owned()
+}
+
+async fn verify(folder: &Folder, url: &str) -> (Option<i32>, serde_json::Value) {
+    let public = "keys/premium1.public.pem";
+    let judged = folder.run(&["verify", url, "--key", "premium1", "--public", public, "--json"]).await;
+    (judged.code, serde_json::from_str(&judged.stdout).expect(&judged.stderr))
+}
+
+#[tokio::test]
+async fn a_node_with_the_printed_lines_opens_to_a_signed_url() {
+    let origin = Origin::start().await;
+    origin.on("/private/film", |_| Answer::cacheable("the film"));
+    let (folder, lines) = with_key().await;
+    let url = format!("{SITE}/private/film");
+    let signed = sign(&folder, &url, "10m").await;
+    let route = "[[site.\"www.test\".route]]\npath = \"/private/*\"\nsigned = \"premium\"\n";
+    let node = Node::start_in(folder, &format!("{}\n{route}\n{lines}", site(&origin))).await;
+
+    assert_eq!(node.viewer().get(&url).await.status, 403);
+    let opened = node.viewer().get(&signed).await;
+    assert_eq!((opened.status, opened.text().as_str()), (200, "the film"));
+}
+
+#[tokio::test]
+async fn verify_says_which_check_fails() {
+    let (folder, _) = with_key().await;
+    let url = "https://www.test/private/film?quality=high";
+    let signed = sign(&folder, url, "1h").await;
+
+    assert_eq!(verify(&folder, &signed).await.0, Some(0));
+    for (url, check) in [
+        (signed.replace("high", "low"), "signature-mismatch"),
+        (signed.replace("premium1", "premium2"), "key-unknown"),
+        (sign(&folder, url, "0s").await, "signature-expired"),
+        (url.to_owned(), "signature-missing"),
+    ] {
+        let (code, said) = verify(&folder, &url).await;
+        assert_eq!((code, said["check"].as_str()), (Some(1), Some(check)), "{url}: {said}");
+        assert!(said["advice"].as_str().is_some_and(|advice| !advice.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn the_private_key_is_its_owners_alone_and_no_key_is_overwritten() {
+    let (folder, _) = with_key().await;
+    let private = folder.path("keys/premium1.private.pem");
+    let before = std::fs::read_to_string(&private).unwrap();
+
+    let again = folder.run(&["key", "new", "--out", "keys", "--id", "premium1"]).await;
+
+    assert_eq!(std::fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!((again.code, again.stdout.as_str()), (Some(1), ""));
+    assert!(again.stderr.contains("never overwritten"), "{}", again.stderr);
+    assert_eq!(std::fs::read_to_string(&private).unwrap(), before);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_said_plainly() {
+    let (folder, _) = with_key().await;
+    let public = "keys/premium1.public.pem";
+    for (arguments, code, words) in [
+        (vec!["sign", "https://a/b", "--key", "K", "--private", "none.pem"], 1, "none.pem"),
+        (vec!["sign", "https://a/b", "--key", "K", "--private", public], 1, "PUBLIC KEY"),
+        (vec!["sign", "a/b", "--key", "K", "--private", "keys/premium1.private.pem"], 1, "https://"),
+        (vec!["verify", "a/b", "--key", "K", "--public", public], 2, "https://"),
+        (vec!["key", "new", "--out", "keys", "--id", "../up"], 2, "letters"),
+    ] {
+        let ended = folder.run(&arguments).await;
+        assert_eq!(ended.code, Some(code), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{arguments:?}: {}", ended.stderr);
+    }
+}
