@@ -4,7 +4,8 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::header::ALLOW;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -50,7 +51,9 @@ impl Control {
             return tell(StatusCode::NOT_FOUND, &json!({ "error": "try /demo/state" }));
         };
         if request.method() != Method::POST {
-            return tell(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "this takes a POST" }));
+            let mut refusal = tell(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "this takes a POST" }));
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            return refusal;
         }
         if is_from_another_site(request.headers()) {
             return tell(StatusCode::FORBIDDEN, &json!({ "error": "only the demo's own page may do this" }));
@@ -120,7 +123,6 @@ fn is_from_another_site(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
     use signing::PrivateKey;
 
     fn control() -> Control {

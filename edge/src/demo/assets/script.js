@@ -94,7 +94,7 @@ async function askThrice() {
   find("#asked tbody").replaceChildren(...rows);
 }
 
-// Browsers open few connections and queue the rest, so the last ones come late.
+// Over HTTP/1.1 browsers open few connections and queue the rest: those become hits.
 async function askCrowd() {
   const url = fresh();
   const answers = await Promise.all(Array.from({ length: 50 }, () => timed(url)));
