@@ -173,15 +173,23 @@ impl Fault {
             });
             return ("application/json", body.to_string());
         }
+        let message = sentence(&self.to_string());
         let title = row.status.canonical_reason().unwrap_or("Error");
         let page = format!(
             "<!doctype html><meta charset=\"utf-8\"><title>{code} {title}</title>\
              <style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em}}\
-             small{{color:#777}}</style><h1>{code} {title}</h1><p>{self}.</p><small>{} · request {id}</small>\n",
+             small{{color:#777}}</style><h1>{code} {title}</h1><p>{message}</p><small>{} · request {id}</small>\n",
             row.token
         );
         ("text/html; charset=utf-8", page)
     }
+}
+
+/// Words as a sentence of a page.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
 }
 
 fn hook_status(error: &HookError) -> StatusCode {

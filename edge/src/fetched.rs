@@ -8,6 +8,7 @@ use crate::respond;
 use crate::visit::Visit;
 use cache::{Entry, Reader};
 use http::Response;
+use http::header::AGE;
 use origin_shield::Attempt;
 use std::sync::Arc;
 
@@ -63,9 +64,14 @@ impl Fetched {
                 Ok(response)
             }
             Answer::Entry(entry, _beginning) => {
-                let response = respond::from_entry(visit, key, &entry).await;
-                response
-                    .ok_or_else(|| Fault::Internal("the entry was let go before its first reader".to_owned()))
+                let mut response = respond::from_entry(visit, key, &entry).await.ok_or_else(|| {
+                    Fault::Internal("the entry was let go before its first reader".to_owned())
+                })?;
+                // RFC 9111 §5.1: Age says that the answer was not made for this request.
+                if matches!(record.stored, Some(Ok(()))) && entry.freshness().initial_age.is_zero() {
+                    response.headers_mut().remove(AGE);
+                }
+                Ok(response)
             }
         }
     }
