@@ -5,7 +5,7 @@ use crate::policy::Freshness;
 use crate::vary::Selection;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, OnceLock};
@@ -32,19 +32,56 @@ impl Coding {
     }
 }
 
+/// Fields that speak to the edge alone: RFC 9213 §2, and what purge tags are known by. Stored, never sent on.
+pub const EDGE_ONLY: [HeaderName; 6] = [
+    HeaderName::from_static("cdn-cache-control"),
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("surrogate-key"),
+    HeaderName::from_static("cache-tag"),
+    HeaderName::from_static("cache-groups"),
+    HeaderName::from_static("cache-group-invalidation"),
+];
+
 /// Status and headers of a response, ready to be stored: hop-by-hop fields removed.
 #[derive(Debug, Clone)]
 pub struct Head {
     /// The status.
     pub status: StatusCode,
-    /// The header fields.
+    /// The header fields for viewers.
     pub headers: HeaderMap,
+    /// Those of [`EDGE_ONLY`].
+    edge_only: HeaderMap,
 }
 
 impl Head {
+    /// A head as it came from the origin.
+    #[must_use]
+    pub fn new(status: StatusCode, headers: HeaderMap) -> Self {
+        Self { status, headers, edge_only: HeaderMap::new() }.sorted()
+    }
+
+    /// All fields, as the origin said them.
+    pub(crate) fn all_headers(&self) -> HeaderMap {
+        let mut all = self.headers.clone();
+        for (name, value) in &self.edge_only {
+            all.append(name.clone(), value.clone());
+        }
+        all
+    }
+
+    fn sorted(mut self) -> Self {
+        for name in EDGE_ONLY {
+            for value in self.headers.get_all(&name) {
+                self.edge_only.append(&name, value.clone());
+            }
+            self.headers.remove(name);
+        }
+        self
+    }
+
     /// Values of their own: as they come, they are slices of a read buffer, which must not stay alive with the entry.
     pub(crate) fn owned(mut self) -> Self {
-        for value in self.headers.values_mut() {
+        for value in self.headers.values_mut().chain(self.edge_only.values_mut()) {
             if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
                 *value = copy;
             }
@@ -159,7 +196,7 @@ impl Entry {
     }
 
     pub(crate) fn weight(&self) -> usize {
-        let headers = self.head.headers.iter();
+        let headers = self.head.headers.iter().chain(&self.head.edge_only);
         let headers: usize = headers.map(|(name, value)| 64 + name.as_str().len() + value.len()).sum();
         let body = self.complete().map_or(0, Bytes::len) + self.gzip.get().map_or(0, Bytes::len);
         OVERHEAD + headers + self.selection.weight() + body

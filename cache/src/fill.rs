@@ -11,16 +11,18 @@ use crate::vary::Selection;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 use tokio::sync::watch;
-
-/// How long followers of an answer of the moment go their own ways.
-const A_MOMENT: Duration = Duration::from_secs(1);
 
 /// A fill in flight, as the store lists it.
 #[derive(Debug)]
 pub(crate) struct Fill {
     pub(crate) state: watch::Sender<State>,
+    /// The key that it fills, without what tells variants apart.
+    pub(crate) key: Arc<str>,
+    /// The key was invalidated after this fill began: what it brings is not published.
+    pub(crate) overtaken: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -29,8 +31,10 @@ pub(crate) enum State {
     Waiting,
     /// The head is here, the body is arriving or has arrived.
     Filling(Arc<Entry>),
-    /// Nothing to share: everybody goes on alone, in parallel.
+    /// The answer was for the leader only: everybody goes on alone, in parallel.
     Alone,
+    /// The leader gave up: whoever is first asks anew.
+    Abandoned,
     /// The origin failed; asking again for each follower would multiply the load on it.
     Refused(Refusal),
 }
@@ -45,8 +49,13 @@ pub struct Refusal {
 }
 
 impl Fill {
-    pub(crate) fn new() -> Self {
-        Self { state: watch::Sender::new(State::Waiting) }
+    pub(crate) fn new(key: Arc<str>) -> Self {
+        Self { state: watch::Sender::new(State::Waiting), key, overtaken: AtomicBool::new(false) }
+    }
+
+    /// Whether it has been arriving for longer than it is fresh: only those who waited for its head may share it.
+    pub(crate) fn is_stale(&self, now: SystemTime) -> bool {
+        matches!(&*self.state.borrow(), State::Filling(entry) if entry.freshness().remaining(now).is_none())
     }
 }
 
@@ -61,8 +70,10 @@ pub struct Follower {
 pub enum Outcome {
     /// The entry, whose body may still be arriving. It may be another variant: check with [`Entry::matches`].
     Entry(Arc<Entry>),
-    /// The answer was for the leader only, or the leader gave up: ask the store again.
+    /// The answer was for the leader only: go alone.
     Alone,
+    /// The leader gave up: ask the store again.
+    Abandoned,
     /// The leader's request failed, and so does this one.
     Refused(Refusal),
 }
@@ -73,7 +84,8 @@ impl Follower {
         match self.state.wait_for(|state| !matches!(state, State::Waiting)).await.as_deref() {
             Ok(State::Filling(entry)) => Outcome::Entry(Arc::clone(entry)),
             Ok(State::Refused(refusal)) => Outcome::Refused(*refusal),
-            Ok(State::Alone | State::Waiting) | Err(_) => Outcome::Alone,
+            Ok(State::Alone) => Outcome::Alone,
+            Ok(State::Abandoned | State::Waiting) | Err(_) => Outcome::Abandoned,
         }
     }
 }
@@ -100,7 +112,7 @@ impl Drop for Place {
         self.fill.state.send_if_modified(|state| {
             let waiting = matches!(state, State::Waiting);
             if waiting {
-                *state = State::Alone;
+                *state = State::Abandoned;
             }
             waiting
         });
@@ -124,6 +136,16 @@ impl Permit {
         self.stale.as_ref()
     }
 
+    fn fill(&self) -> Option<&Fill> {
+        self.place.as_ref().map(|place| &*place.fill)
+    }
+
+    fn tell(&self, state: State) {
+        if let Some(fill) = self.fill() {
+            fill.state.send_replace(state);
+        }
+    }
+
     /// Whether nobody follows this request: it asks for itself, and stores only what everybody may have.
     #[must_use]
     pub fn is_alone(&self) -> bool {
@@ -142,13 +164,12 @@ impl Permit {
         let selection = Selection::of(request, &head.headers);
         let head = head.owned();
         let entry = Arc::new(Entry::new(head, freshness, selection, SharedBody::default()));
-        if let Some(place) = &self.place {
-            place.fill.state.send_replace(State::Filling(Arc::clone(&entry)));
-        }
+        self.tell(State::Filling(Arc::clone(&entry)));
         Writer { permit: self, entry, reserved: 0, windowed: false, finished: false }
     }
 
-    /// RFC 9111 §4.3.4: the origin confirmed the stale copy with a 304. `None` when there was none to confirm.
+    /// RFC 9111 §4.3.4: the origin confirmed the stale copy with a 304. `None` when there was none to confirm. What the new
+    /// headers forbid to share is the answer to this request alone: nothing is stored, and followers go their own ways.
     #[must_use]
     pub fn refresh(
         self,
@@ -156,49 +177,50 @@ impl Permit {
         freshness: impl FnOnce(&HeaderMap) -> Option<Freshness>,
     ) -> Option<Arc<Entry>> {
         let stale = self.stale.as_ref()?;
-        let mut head = stale.head().clone();
-        update_headers(&mut head.headers, confirmed);
-        // What the new headers forbid to store is still a right answer to this request: keep the old lifetime at zero.
-        let renewed = freshness(&head.headers);
+        let mut headers = stale.head().all_headers();
+        update_headers(&mut headers, confirmed);
+        let renewed = freshness(&headers);
+        let head = Head::new(stale.head().status, headers).owned();
         let entry = Arc::new(stale.refreshed(head, renewed.unwrap_or(*stale.freshness())));
         if renewed.is_some() {
-            self.store.publish(&self.key, &entry);
-        }
-        if let Some(place) = &self.place {
-            place.fill.state.send_replace(State::Filling(Arc::clone(&entry)));
+            self.store.publish(&self.key, &entry, self.fill());
+            self.tell(State::Filling(Arc::clone(&entry)));
+        } else {
+            self.tell(State::Alone);
         }
         Some(entry)
     }
 
-    /// The answer is not to be stored: followers go on alone, and those who come next do not wait for one another.
+    /// The answer is not to be stored: followers go on alone. Unless it is of the moment, those who come next do not wait for one
+    /// another either; a request that went alone itself says nothing about others.
     pub fn decline(self, skip: Skip, now: SystemTime) {
-        // An error of the moment still frees its followers all at once, but not those who come later.
-        let holds = if skip.is_of_the_moment() { A_MOMENT } else { self.store.limits.uncacheable };
-        self.store.mark_uncacheable(&self.key, now + holds);
+        if !self.is_alone() && !skip.is_of_the_moment() {
+            self.store.mark_uncacheable(&self.key, now + self.store.limits.uncacheable);
+        }
+        self.tell(State::Alone);
     }
 
     /// The origin failed and a stale copy may stand in (RFC 5861 §4): followers get it too.
     #[must_use]
     pub fn reuse_stale(&self, now: SystemTime) -> Option<Arc<Entry>> {
         let stale = self.stale.as_ref().filter(|entry| entry.freshness().serves_if_error(now))?;
-        if let Some(place) = &self.place {
-            place.fill.state.send_replace(State::Filling(Arc::clone(stale)));
-        }
+        self.tell(State::Filling(Arc::clone(stale)));
         Some(Arc::clone(stale))
     }
 
     /// The origin failed: followers fail with it.
     pub fn refuse(self, refusal: Refusal) {
-        if let Some(place) = &self.place {
-            place.fill.state.send_replace(State::Refused(refusal));
-        }
+        self.tell(State::Refused(refusal));
     }
 }
 
-/// §3.2: the fields of a 304 replace the stored ones, but for those that describe the body held.
+/// §3.2: the fields of a 304 replace the stored ones, but for those that describe the body held. The stored `Age` and `Date`
+/// are about the earlier answer.
 fn update_headers(stored: &mut HeaderMap, confirmed: &HeaderMap) {
-    use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
+    use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG};
     let describes = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG];
+    stored.remove(AGE);
+    stored.remove(DATE);
     for name in confirmed.keys().filter(|name| !describes.contains(name)) {
         stored.remove(name);
         for value in confirmed.get_all(name) {
@@ -242,7 +264,7 @@ impl Writer {
         self.finished = true;
         self.entry.body().finish();
         if !self.windowed {
-            self.permit.store.publish(&self.permit.key, &self.entry);
+            self.permit.store.publish(&self.permit.key, &self.entry, self.permit.fill());
         }
     }
 

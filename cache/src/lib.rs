@@ -16,7 +16,7 @@ mod store;
 mod vary;
 
 pub use body::{Reader, Truncated};
-pub use entry::{Coding, Entry, Head};
+pub use entry::{Coding, EDGE_ONLY, Entry, Head};
 pub use fill::{Follower, Outcome, Permit, Refusal, Writer};
 pub use key::{KeyParts, write_key};
 pub use policy::{Freshness, Policy, Skip, Storing};

@@ -249,10 +249,12 @@ fn freshness(
     policy: &Policy,
     now: SystemTime,
 ) -> Freshness {
-    let never_stale = said.must_revalidate || said.no_cache || said.s_maxage.is_some();
-    let stale = |said: Option<Duration>, configured: Duration| match said {
-        _ if never_stale && said.is_none() => Duration::ZERO,
-        Some(said) => said,
+    // §5.2.2.2, §5.2.2.4: these forbid stale answers whatever else is said; s-maxage (§5.2.2.10) does by default.
+    let never_stale = said.must_revalidate || said.no_cache;
+    let stale = |explicit: Option<Duration>, configured: Duration| match explicit {
+        _ if never_stale => Duration::ZERO,
+        Some(explicit) => explicit,
+        None if said.s_maxage.is_some() => Duration::ZERO,
         None => configured,
     };
     Freshness {

@@ -154,5 +154,10 @@ fn stale_serving_follows_the_origin_then_the_policy() {
     };
     assert_eq!(stale("max-age=1"), (30, 300));
     assert_eq!(stale("max-age=1, stale-while-revalidate=5"), (5, 300));
-    assert_eq!(stale("max-age=1, must-revalidate"), (0, 0));
+    for never in
+        ["must-revalidate", "proxy-revalidate", "must-revalidate, stale-while-revalidate=9", "s-maxage=1"]
+    {
+        assert_eq!(stale(&format!("max-age=1, {never}")), (0, 0), "{never}");
+    }
+    assert_eq!(stale("s-maxage=1, stale-if-error=9"), (0, 9));
 }

@@ -3,6 +3,7 @@
 use crate::entry::Entry;
 use crate::fill::{Fill, Follower, Permit, Place, State};
 use http::HeaderMap;
+use moka::ops::compute::Op;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,10 +41,11 @@ pub(crate) struct Inner {
 }
 
 /// What is known under one key.
-#[derive(Debug)]
-enum Object {
-    Variants(Vec<Arc<Entry>>),
-    Uncacheable { until: SystemTime },
+#[derive(Debug, Default, Clone)]
+struct Object {
+    variants: Vec<Arc<Entry>>,
+    /// An answer could not be shared: until then nobody waits for anybody. Stored variants stay good.
+    uncacheable_until: Option<SystemTime>,
 }
 
 /// What the store knows about a request.
@@ -91,21 +93,19 @@ impl Store {
     #[must_use]
     pub fn begin(&self, key: &str, request: &HeaderMap, now: SystemTime) -> Lookup {
         let inner = &self.inner;
-        match inner.find(key, request, now) {
-            Found::Fresh(entry) => return Lookup::Fresh(entry),
-            Found::Uncacheable => return Lookup::Alone(inner.permit(key.into(), None, None)),
-            Found::Stale(_) | Found::Nothing => {}
+        if let Found::Fresh(entry) = inner.find(key, request, now) {
+            return Lookup::Fresh(entry);
         }
         let mut fills = inner.fills();
         // Again, under the lock: a fill is published before it leaves the list, so nothing falls between the two.
         let stale = match inner.find(key, request, now) {
             Found::Fresh(entry) => return Lookup::Fresh(entry),
-            Found::Uncacheable => return Lookup::Alone(inner.permit(key.into(), None, None)),
+            Found::Uncacheable(stale) => return Lookup::Alone(inner.permit(key.into(), None, stale)),
             Found::Stale(entry) => Some(entry),
             Found::Nothing => None,
         };
         let usable = stale.clone().filter(|entry| entry.freshness().serves_while_revalidating(now));
-        match inner.join(&mut fills, key, request) {
+        match inner.join(&mut fills, key, request, now) {
             Joined::Following(fill) => match usable {
                 Some(entry) => Lookup::Stale(entry, None),
                 None => Lookup::Follow(Follower { state: fill.state.subscribe() }),
@@ -127,16 +127,24 @@ impl Store {
         self.inner.permit(key.into(), None, None)
     }
 
-    /// Forgets everything under a key.
+    /// Forgets everything under a key, what is arriving included: it was asked for before.
     pub fn invalidate(&self, key: &str) {
+        let mut fills = self.inner.fills();
+        fills.retain(|_, fill| {
+            let overtaken = &*fill.key == key;
+            fill.overtaken.fetch_or(overtaken, Relaxed);
+            !overtaken
+        });
         self.inner.objects.invalidate(key);
     }
 
     /// Weighs a key again after one of its entries got an encoded body.
     pub fn reweigh(&self, key: &str) {
-        if let Some(object) = self.inner.objects.get(key) {
-            self.inner.objects.insert(key.into(), object);
-        }
+        // In one step: what was invalidated meanwhile must not come back.
+        self.inner.objects.entry(key.into()).and_compute_with(|known| match known {
+            Some(known) => Op::Put(known.into_value()),
+            None => Op::Nop,
+        });
     }
 
     /// Figures of this moment.
@@ -154,7 +162,7 @@ impl Store {
 enum Found {
     Fresh(Arc<Entry>),
     Stale(Arc<Entry>),
-    Uncacheable,
+    Uncacheable(Option<Arc<Entry>>),
     Nothing,
 }
 
@@ -166,20 +174,24 @@ enum Joined {
 impl Inner {
     fn find(&self, key: &str, request: &HeaderMap, now: SystemTime) -> Found {
         let Some(object) = self.objects.get(key) else { return Found::Nothing };
-        let variants = match &*object {
-            Object::Uncacheable { until } if now < *until => return Found::Uncacheable,
-            Object::Uncacheable { .. } => return Found::Nothing,
-            Object::Variants(variants) => variants,
-        };
-        match variants.iter().find(|entry| entry.matches(request)) {
-            Some(entry) if entry.freshness().remaining(now).is_some() => Found::Fresh(Arc::clone(entry)),
-            Some(entry) => Found::Stale(Arc::clone(entry)),
+        let variant = object.variants.iter().find(|entry| entry.matches(request)).map(Arc::clone);
+        let is_marked = object.uncacheable_until.is_some_and(|until| now < until);
+        match variant {
+            Some(entry) if entry.freshness().remaining(now).is_some() => Found::Fresh(entry),
+            variant if is_marked => Found::Uncacheable(variant),
+            Some(entry) => Found::Stale(entry),
             None => Found::Nothing,
         }
     }
 
     /// Joins the fill that this request can share, or begins one.
-    fn join(&self, fills: &mut HashMap<Arc<str>, Arc<Fill>>, key: &str, request: &HeaderMap) -> Joined {
+    fn join(
+        &self,
+        fills: &mut HashMap<Arc<str>, Arc<Fill>>,
+        key: &str,
+        request: &HeaderMap,
+        now: SystemTime,
+    ) -> Joined {
         let mut fill_key = format!("{key}{}", self.variant_suffix(key, request));
         if let Some(fill) = fills.get(fill_key.as_str()) {
             match &*fill.state.borrow() {
@@ -187,51 +199,58 @@ impl Inner {
                 State::Filling(entry) if !entry.matches(request) => {
                     fill_key = format!("{key}{}", entry.selection().suffix(request));
                 }
-                _ => return Joined::Following(Arc::clone(fill)),
+                _ => {}
             }
         }
-        if let Some(fill) = fills.get(fill_key.as_str()) {
-            return Joined::Following(Arc::clone(fill));
+        match fills.get(fill_key.as_str()) {
+            Some(fill) if !fill.is_stale(now) => return Joined::Following(Arc::clone(fill)),
+            _ => {}
         }
         let fill_key: Arc<str> = fill_key.into();
-        let fill = Arc::new(Fill::new());
+        let fill = Arc::new(Fill::new(key.into()));
         fills.insert(Arc::clone(&fill_key), Arc::clone(&fill));
         Joined::Leading(fill_key, fill)
     }
 
     fn variant_suffix(&self, key: &str, request: &HeaderMap) -> String {
-        match self.objects.get(key).as_deref() {
-            Some(Object::Variants(variants)) => {
-                variants.last().map(|entry| entry.selection().suffix(request)).unwrap_or_default()
-            }
-            _ => String::new(),
-        }
+        let known = self.objects.get(key);
+        let latest = known.as_ref().and_then(|object| object.variants.last());
+        latest.map(|entry| entry.selection().suffix(request)).unwrap_or_default()
     }
 
     fn permit(self: &Arc<Self>, key: Arc<str>, place: Option<Place>, stale: Option<Arc<Entry>>) -> Permit {
         Permit { store: Arc::clone(self), key, place, stale }
     }
 
-    /// Puts a complete entry under its key, in the place of the variant that it replaces.
-    pub(crate) fn publish(&self, key: &Arc<str>, entry: &Arc<Entry>) {
-        self.objects.entry(Arc::clone(key)).and_upsert_with(|known| {
-            let mut variants = match known.as_ref().map(|known| &**known.value()) {
-                Some(Object::Variants(variants)) => variants.clone(),
-                _ => Vec::new(),
-            };
-            variants.retain(|other| other.selection() != entry.selection());
-            if variants.len() >= MAX_VARIANTS {
-                variants.remove(0);
+    /// Puts a complete entry under its key, in the place of the variant that it replaces, unless the fill that brought it
+    /// was overtaken by an invalidation.
+    pub(crate) fn publish(&self, key: &Arc<str>, entry: &Arc<Entry>, fill: Option<&Fill>) {
+        let _fills = self.fills();
+        if fill.is_some_and(|fill| fill.overtaken.load(Relaxed)) {
+            return;
+        }
+        self.change(key, |object| {
+            object.uncacheable_until = None;
+            object.variants.retain(|other| other.selection() != entry.selection());
+            if object.variants.len() >= MAX_VARIANTS {
+                object.variants.remove(0);
             }
-            variants.push(Arc::clone(entry));
-            Arc::new(Object::Variants(variants))
+            object.variants.push(Arc::clone(entry));
         });
     }
 
-    /// Remembers that answers under this key cannot be shared.
+    /// Remembers that an answer under this key could not be shared.
     pub(crate) fn mark_uncacheable(&self, key: &Arc<str>, until: SystemTime) {
-        let mark = Object::Uncacheable { until };
-        self.objects.insert(Arc::clone(key), Arc::new(mark));
+        self.change(key, |object| object.uncacheable_until = Some(until));
+    }
+
+    /// Replaces what is known under a key in one step.
+    fn change(&self, key: &Arc<str>, change: impl FnOnce(&mut Object)) {
+        self.objects.entry(Arc::clone(key)).and_upsert_with(|known| {
+            let mut object = known.map(|known| (**known.value()).clone()).unwrap_or_default();
+            change(&mut object);
+            Arc::new(object)
+        });
     }
 
     pub(crate) fn leave(&self, fill_key: &Arc<str>, fill: &Arc<Fill>) {
@@ -259,10 +278,7 @@ impl Inner {
 
 impl Object {
     fn weight(&self) -> usize {
-        match self {
-            Self::Variants(variants) => variants.iter().map(|entry| entry.weight()).sum(),
-            Self::Uncacheable { .. } => 128,
-        }
+        128 + self.variants.iter().map(|entry| entry.weight()).sum::<usize>()
     }
 }
 

@@ -27,7 +27,7 @@ fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn head(lines: &[(&'static str, &str)]) -> Head {
-    Head { status: StatusCode::OK, headers: headers(lines) }
+    Head::new(StatusCode::OK, headers(lines))
 }
 
 fn fresh_for(seconds: u64) -> Freshness {
@@ -89,7 +89,7 @@ async fn a_dropped_permit_frees_the_waiters_and_another_leads() {
     let permit = lead(&store, &plain, at(0));
     let Lookup::Follow(follower) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
     drop(permit);
-    assert!(matches!(follower.wait().await, Outcome::Alone));
+    assert!(matches!(follower.wait().await, Outcome::Abandoned));
     drop(lead(&store, &plain, at(0)));
 }
 
@@ -112,6 +112,93 @@ async fn uncacheable_answers_let_the_others_go_in_parallel_for_a_while() {
     let Lookup::Alone(permit) = store.begin(KEY, &plain, at(119)) else { panic!("must go alone") };
     fill(permit.store(&plain, head(&[]), fresh_for(1000)), "cacheable after all").await;
     assert!(fresh(&store, &plain, at(120)).is_some());
+}
+
+#[tokio::test]
+async fn followers_of_an_answer_for_the_leader_alone_go_their_own_ways() {
+    let (store, plain) = (store(), HeaderMap::new());
+    for skip in [Skip::Private, Skip::Status] {
+        let permit = lead(&store, &plain, at(0));
+        let Lookup::Follow(follower) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+        permit.decline(skip, at(0));
+        assert!(matches!(follower.wait().await, Outcome::Alone), "{skip:?}");
+        store.invalidate(KEY);
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_moment_or_a_lone_answer_marks_nothing() {
+    let (store, plain) = (store(), HeaderMap::new());
+    lead(&store, &plain, at(0)).decline(Skip::Status, at(0));
+    store.alone(KEY).decline(Skip::Encoded, at(0));
+    drop(lead(&store, &plain, at(0)));
+}
+
+#[tokio::test]
+async fn a_mark_leaves_stored_variants_alone() {
+    let store = store();
+    let (de, ko) = (headers(&[("accept-language", "de")]), headers(&[("accept-language", "ko")]));
+    stored(&store, &de, &[("vary", "accept-language")]).await;
+    lead(&store, &ko, at(1)).decline(Skip::Private, at(1));
+    assert!(fresh(&store, &de, at(2)).is_some());
+    assert!(matches!(store.begin(KEY, &ko, at(2)), Lookup::Alone(_)));
+    let Lookup::Alone(permit) = store.begin(KEY, &de, at(15)) else { panic!("must go alone") };
+    assert!(permit.reuse_stale(at(15)).is_some());
+}
+
+#[tokio::test]
+async fn a_304_that_must_not_be_shared_answers_its_leader_alone() {
+    let (store, plain) = (store(), HeaderMap::new());
+    stored(&store, &plain, &[("etag", "\"a\"")]).await;
+    let permit = lead(&store, &plain, at(20));
+    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(20)) else { panic!("must follow") };
+    let own = permit.refresh(&headers(&[("set-cookie", "a=b")]), |_| None).unwrap();
+    assert!(own.head().headers.contains_key("set-cookie"));
+    assert!(matches!(follower.wait().await, Outcome::Alone));
+    let stale = lead(&store, &plain, at(20));
+    assert!(!stale.stale().unwrap().head().headers.contains_key("set-cookie"));
+}
+
+#[tokio::test]
+async fn a_refreshed_entry_forgets_the_age_of_the_earlier_answer() {
+    let (store, plain) = (store(), HeaderMap::new());
+    stored(&store, &plain, &[("age", "99"), ("etag", "\"a\""), ("cdn-cache-control", "max-age=7")]).await;
+    let permit = lead(&store, &plain, at(20));
+    let entry = permit
+        .refresh(&HeaderMap::new(), |headers| {
+            assert!(!headers.contains_key("age"));
+            assert_eq!(headers["cdn-cache-control"], "max-age=7");
+            Some(fresh_for(10))
+        })
+        .unwrap();
+    assert!(!entry.head().headers.contains_key("cdn-cache-control"), "for the edge alone");
+}
+
+#[tokio::test]
+async fn a_fill_that_outlasts_its_freshness_gets_no_new_followers() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
+    assert!(matches!(store.begin(KEY, &plain, at(9)), Lookup::Follow(_)));
+    let second = lead(&store, &plain, at(11));
+    drop(writer);
+    assert!(matches!(store.begin(KEY, &plain, at(11)), Lookup::Follow(_)), "the second fill goes on");
+    drop(second);
+}
+
+#[tokio::test]
+async fn what_was_asked_for_before_an_invalidation_is_not_published() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
+    store.invalidate(KEY);
+    let after = lead(&store, &plain, at(0));
+    fill(writer, "before").await;
+    assert!(fresh(&store, &plain, at(1)).is_none());
+    fill(after.store(&plain, head(&[]), fresh_for(10)), "after").await;
+    store.reweigh(KEY);
+    assert_eq!(fresh(&store, &plain, at(1)).unwrap().complete().unwrap(), "after");
+    store.invalidate(KEY);
+    store.reweigh(KEY);
+    assert!(fresh(&store, &plain, at(1)).is_none());
 }
 
 #[tokio::test]

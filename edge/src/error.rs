@@ -114,6 +114,13 @@ impl Fault {
         }
     }
 
+    /// Whether the origin failed, and so every request for the same would.
+    #[must_use]
+    pub fn is_of_the_origin(&self) -> bool {
+        let last = self.attempts().last().map(|attempt| attempt.failure);
+        matches!(self, Self::Origin(_)) && last != Some(Failure::RequestInvalid)
+    }
+
     /// The full story, for the log only: it may name origins and hooks.
     #[must_use]
     pub fn story(&self) -> String {

@@ -2,13 +2,13 @@
 
 use crate::body::Body;
 use crate::error::Fault;
-use crate::headers::CDN_CACHE_CONTROL;
+use crate::headers;
 use crate::observe::{CacheStatus, Record};
 use crate::respond;
 use crate::visit::Visit;
 use cache::{Entry, Reader};
-use http::Response;
-use http::header::AGE;
+use http::header::{AGE, RANGE};
+use http::{Method, Response, StatusCode};
 use origin_shield::Attempt;
 use std::sync::Arc;
 
@@ -45,6 +45,14 @@ impl Fetched {
         Self { cache: Some(CacheStatus::StaleIfError), ..Self::new(Answer::Entry(entry, None), attempts) }
     }
 
+    /// Whether the viewer asked for a part and the whole came, which is not kept either: better ask for the part alone.
+    #[must_use]
+    pub fn is_more_than_asked(&self, visit: &Visit) -> bool {
+        let is_whole =
+            matches!(&self.answer, Answer::Stream(response) if response.status() == StatusCode::OK);
+        is_whole && visit.request.method == Method::GET && visit.request.headers.contains_key(RANGE)
+    }
+
     /// The answer for this viewer; what is known goes into its record.
     ///
     /// # Errors
@@ -60,7 +68,7 @@ impl Fetched {
         record.attempts = self.attempts;
         match self.answer {
             Answer::Stream(mut response) => {
-                response.headers_mut().remove(CDN_CACHE_CONTROL);
+                headers::keep_from_viewers(response.headers_mut());
                 Ok(response)
             }
             Answer::Entry(entry, _beginning) => {

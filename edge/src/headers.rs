@@ -1,6 +1,5 @@
 //! What crosses the edge in header fields, in both directions.
 
-use crate::listener::Viewer;
 use crate::visit::Visit;
 use cache::Entry;
 use http::header::{
@@ -27,8 +26,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 const NOT_NOMINATED: [&str; 7] =
     ["host", "authorization", "cookie", "cache-control", "content-length", "cdn-loop", "via"];
 
-/// Fields by which a viewer could speak as a proxy or change what the origin answers without being in the key.
-const SPOOFABLE: [&str; 14] = [
+/// Fields by which a viewer could speak as a proxy. Those of trusted peers go on.
+const PROXY_SPEECH: [&str; 10] = [
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -37,12 +36,45 @@ const SPOOFABLE: [&str; 14] = [
     "x-forwarded-proto",
     "x-forwarded-scheme",
     "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-real-ip",
+];
+
+/// Fields that make frameworks answer another method or path than the one that was routed, verified and keyed. Never let through.
+const OVERRIDES: [&str; 6] = [
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
+    "x-original-host",
     "x-original-url",
     "x-rewrite-url",
+];
+
+/// What goes to the origin under a named policy beside the fields of the key: what cannot shape an answer that is stored, or says
+/// who asks through whom.
+const SENT_WITHOUT_KEY: [&str; 22] = [
+    "accept-encoding",
+    "authorization",
+    "cdn-loop",
+    "cookie",
+    "forwarded",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "range",
+    "traceparent",
+    "tracestate",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
     "x-real-ip",
+    "x-request-id",
 ];
 
 /// `CDN-Loop` (RFC 8586 §2).
@@ -61,30 +93,64 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Removes what ends at this hop, and what `Connection` names as such.
-pub fn end_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let nominated: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|line| line.to_str().ok())
-            .flat_map(|line| line.split(','))
-            .map(str::trim)
-            .filter(|name| !NOT_NOMINATED.iter().any(|kept| kept.eq_ignore_ascii_case(name)))
-            .filter_map(|name| name.parse().ok())
-            .collect();
-        for name in nominated {
-            headers.remove(name);
-        }
+/// Removes what `Connection` names as ending at this hop (RFC 9110 §7.6.1). Done before anything reads the request: what the
+/// origin will not see must not be in the key either.
+pub fn drop_nominated(headers: &mut HeaderMap) {
+    if !headers.contains_key(CONNECTION) {
+        return;
     }
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(|name| !NOT_NOMINATED.iter().any(|kept| kept.eq_ignore_ascii_case(name)))
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+}
+
+/// Removes everything that ends at this hop.
+pub fn end_hop(headers: &mut HeaderMap) {
+    drop_nominated(headers);
     for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Removes what would make the origin answer another request than this one.
+pub fn drop_overrides(headers: &mut HeaderMap) {
+    for name in OVERRIDES {
         headers.remove(name);
     }
 }
 
 /// Removes the fields by which an untrusted viewer could pose as a proxy.
 pub fn distrust(headers: &mut HeaderMap) {
-    for name in SPOOFABLE {
+    for name in PROXY_SPEECH {
+        headers.remove(name);
+    }
+}
+
+/// Removes the fields that speak to the edge alone.
+pub fn keep_from_viewers(headers: &mut HeaderMap) {
+    for name in cache::EDGE_ONLY {
+        headers.remove(name);
+    }
+}
+
+/// Under a named policy only what the key holds goes on, so that nothing unkeyed shapes what others are served.
+pub fn keep_keyed(headers: &mut HeaderMap, key: &cache::KeySettings) {
+    keep_keyed_cookies(headers, key);
+    let kept = |name: &HeaderName| {
+        SENT_WITHOUT_KEY.contains(&name.as_str())
+            || key.headers.iter().any(|keyed| keyed.eq_ignore_ascii_case(name.as_str()))
+    };
+    let dropped: Vec<HeaderName> = headers.keys().filter(|name| !kept(name)).cloned().collect();
+    for name in dropped {
         headers.remove(name);
     }
 }
@@ -108,8 +174,7 @@ pub fn ask_whether_changed(headers: &mut HeaderMap, stale: &Entry) {
     }
 }
 
-/// Under a named policy only keyed cookies go on, so that nothing unkeyed shapes what others are served.
-pub fn keep_keyed_cookies(headers: &mut HeaderMap, key: &cache::KeySettings) {
+fn keep_keyed_cookies(headers: &mut HeaderMap, key: &cache::KeySettings) {
     let chosen = key.select_cookies(headers);
     headers.remove(COOKIE);
     if let Some(value) = chosen.and_then(|cookies| HeaderValue::from_str(&cookies).ok()) {
@@ -123,18 +188,18 @@ pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
     headers.append(VIA, node.via.clone());
     headers.append(CDN_LOOP, node.cdn_loop.clone());
     headers.insert(X_REQUEST_ID, visit.request_id.clone());
-    let Viewer { peer, scheme, .. } = &visit.viewer;
-    let peer = peer.ip().to_canonical();
+    let peer = visit.viewer.peer.ip().to_canonical();
+    let scheme = visit.scheme;
     append_text(headers, X_FORWARDED_FOR, &peer.to_string());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     if let Ok(host) = HeaderValue::from_str(&visit.authority) {
         headers.insert(X_FORWARDED_HOST, host);
     }
     let host = &visit.authority;
     let forwarded = match peer {
-        std::net::IpAddr::V4(address) => format!("for={address};host=\"{host}\";proto={}", scheme.as_str()),
+        std::net::IpAddr::V4(address) => format!("for={address};host=\"{host}\";proto={scheme}"),
         std::net::IpAddr::V6(address) => {
-            format!("for=\"[{address}]\";host=\"{host}\";proto={}", scheme.as_str())
+            format!("for=\"[{address}]\";host=\"{host}\";proto={scheme}")
         }
     };
     append_text(headers, FORWARDED, &forwarded);
@@ -227,6 +292,27 @@ mod tests {
         let mut left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["cookie", "host"]);
+    }
+
+    #[test]
+    fn under_a_policy_only_the_key_goes_on() {
+        let key = cache::KeySettings {
+            headers: vec!["X-Device".into()],
+            cookies: vec!["theme".into()],
+            ..cache::KeySettings::default()
+        };
+        let mut map = headers(&[
+            ("x-device", "phone"),
+            ("x-host", "evil"),
+            ("cookie", "session=1; theme=dark"),
+            ("authorization", "Basic x"),
+            ("user-agent", "x"),
+        ]);
+        keep_keyed(&mut map, &key);
+        let mut left: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "cookie", "x-device"]);
+        assert_eq!(map["cookie"], "theme=dark");
     }
 
     #[test]

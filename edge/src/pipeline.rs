@@ -64,7 +64,7 @@ async fn answer(mut visit: Visit, upload: Incoming, record: &mut Record) -> Resu
 fn verify(visit: &mut Visit) -> Result<(), Fault> {
     let Some(keys) = &visit.route.keys else { return Ok(()) };
     let presented = Presented {
-        scheme: visit.viewer.scheme.as_str(),
+        scheme: visit.scheme,
         authority: &visit.authority,
         path_and_query: headers::path_and_query(&visit.presented),
     };
@@ -101,6 +101,9 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
                 // On a task of its own: a viewer that goes away harms nobody who follows.
                 let fetched = tokio::spawn(fetch(visit.clone(), OutgoingBody::Empty, Some(permit))).await;
                 let fetched = fetched.map_err(|error| Fault::Internal(error.to_string()))??;
+                if fetched.is_more_than_asked(visit) {
+                    break;
+                }
                 return fetched.respond(visit, &key, record).await;
             }
             Lookup::Follow(follower) => {
@@ -108,8 +111,8 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
                 match tokio::time::timeout(visit.node.limits.collapse_wait, follower.wait()).await {
                     Ok(Outcome::Entry(entry)) if entry.matches(&visit.request.headers) => entry,
                     Ok(Outcome::Refused(refusal)) => return Err(Fault::Shared(refusal)),
-                    Ok(Outcome::Entry(_) | Outcome::Alone) => continue,
-                    Err(_) => break,
+                    Ok(Outcome::Entry(_) | Outcome::Abandoned) => continue,
+                    Ok(Outcome::Alone) | Err(_) => break,
                 }
             }
             Lookup::Alone(permit) => return alone(visit, &key, permit, record).await,
@@ -159,7 +162,8 @@ async fn fetch(visit: Visit, upload: OutgoingBody, permit: Option<Permit>) -> Re
             if let Some(entry) = stale.and_then(|permit| permit.reuse_stale(visit.later())) {
                 return Ok(Fetched::stale(entry, fault.attempts().to_vec()));
             }
-            if let Some(permit) = permit {
+            // Only what the origin did is the followers' concern; a fault of this very request is not.
+            if let Some(permit) = permit.filter(|_| fault.is_of_the_origin()) {
                 let row = fault.row();
                 permit.refuse(cache::Refusal { status: row.status, token: row.token });
             }
@@ -235,7 +239,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
             Fetched { stored: Some(Err(skip.token())), ..Fetched::new(answer, attempts) }
         }
         Ok(freshness) => {
-            let head = Head { status: head.status, headers: head.headers };
+            let head = Head::new(head.status, head.headers);
             let writer = permit.store(&visit.request.headers, head, freshness);
             let (entry, beginning) = (Arc::clone(writer.entry()), writer.entry().read());
             tokio::spawn(fill(visit, body, writer));

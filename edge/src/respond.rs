@@ -2,7 +2,7 @@
 
 use crate::body::{Body, EntryBody};
 use crate::compress::{self, Encoder};
-use crate::headers::{self, CDN_CACHE_CONTROL};
+use crate::headers;
 use crate::visit::Visit;
 use bytes::Bytes;
 use cache::{Coding, Entry};
@@ -41,7 +41,6 @@ pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry) -> Option<Respo
 
 fn stored_headers(entry: &Entry, now: SystemTime, eligible: bool) -> HeaderMap {
     let mut headers = entry.head().headers.clone();
-    headers.remove(CDN_CACHE_CONTROL);
     headers.insert(AGE, HeaderValue::from(entry.freshness().age(now).as_secs()));
     if eligible {
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));

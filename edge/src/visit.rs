@@ -30,6 +30,8 @@ pub struct Visit {
     pub site: Arc<Site>,
     /// The route.
     pub route: Arc<Route>,
+    /// `http` or `https`, as the viewer asked: a trusted peer may have ended its TLS.
+    pub scheme: &'static str,
     /// Host and port as the viewer asked, lower case.
     pub authority: String,
     /// Path and query as the viewer sent them, for signatures.
@@ -92,6 +94,7 @@ impl Visit {
         if viewer.framed_twice() {
             return Err(Fault::BadFraming);
         }
+        headers::drop_nominated(&mut request.headers);
         let authority = authority(&request)?;
         if headers::path_and_query(&request.uri).len() > node.limits.url {
             return Err(Fault::UriTooLong);
@@ -129,6 +132,7 @@ impl Visit {
             place,
             site: Arc::clone(site),
             route,
+            scheme: believed_scheme(node, viewer, &request.headers),
             authority,
             presented,
             request,
@@ -178,7 +182,7 @@ impl Visit {
         let parts = KeyParts {
             site: &self.site.name,
             group: &self.route.group_name,
-            scheme: self.viewer.scheme.as_str(),
+            scheme: self.scheme,
             authority: &self.authority,
             path_and_query: &self.keyed_path_and_query(policy.key()),
         };
@@ -208,6 +212,7 @@ impl Visit {
         let mut request = self.request.clone();
         request.version = http::Version::HTTP_11;
         headers::end_hop(&mut request.headers);
+        headers::drop_overrides(&mut request.headers);
         if !self.node.trusts(self.viewer.peer.ip().to_canonical()) {
             headers::distrust(&mut request.headers);
         }
@@ -218,7 +223,7 @@ impl Visit {
                 headers::ask_for_everybody(&mut request.headers);
             }
             if policy.forwards_only_the_key() {
-                headers::keep_keyed_cookies(&mut request.headers, policy.key());
+                headers::keep_keyed(&mut request.headers, policy.key());
                 let keyed = self.keyed_path_and_query(policy.key());
                 request.uri = keyed.parse().map_err(|_| Fault::BadTarget)?;
             }
@@ -256,6 +261,16 @@ fn host_of(authority: &str) -> &str {
         None => authority.split(':').next().unwrap_or_default(),
     };
     host.strip_suffix('.').unwrap_or(host)
+}
+
+/// The scheme that the viewer spoke to the outermost trusted peer (RFC 7239 §5.4 says the same in `proto`).
+fn believed_scheme(node: &Node, viewer: &Viewer, headers: &HeaderMap) -> &'static str {
+    let said = || headers.get("x-forwarded-proto").filter(|_| node.trusts(viewer.peer.ip().to_canonical()));
+    match said().map(HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        Some(b"http") => "http",
+        _ => viewer.scheme.as_str(),
+    }
 }
 
 /// The nearest address that no trusted peer vouches for: read from the right, as each hop appended (RFC 7239 §7.4).
