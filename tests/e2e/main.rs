@@ -32,6 +32,7 @@ mod malformed;
 mod proxy;
 mod range;
 mod reload;
+mod sharing;
 mod signed;
 mod slow;
 mod thumbnail;
