@@ -4,20 +4,23 @@ mod flood;
 mod framing;
 mod patient;
 
-use crate::body::Body;
+use crate::body::{Body, BodyError};
 use crate::config::Scheme;
 use crate::node::{Current, Node};
 use crate::pipeline;
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use patient::{Pace, Patience, Patient};
+use patient::{Busy, Pace, Patience, Patient};
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -57,7 +60,7 @@ impl Viewer {
         Some(self.tls.as_ref()?.version)
     }
 
-    /// Whether the head that was just read framed its body in two ways (RFC 9112 §6.1).
+    /// Whether a head of this connection framed its body in two ways (RFC 9112 §6.1).
     #[must_use]
     pub fn framed_twice(&self) -> bool {
         self.pace.framed_twice.load(Relaxed)
@@ -185,17 +188,50 @@ struct Answerer {
 }
 
 impl Service<http::Request<Incoming>> for Answerer {
-    type Response = http::Response<Body>;
+    type Response = http::Response<Flow>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
         let (viewer, node) = (self.viewer.clone(), self.current.load());
-        let busy = self.viewer.pace.begin();
+        let mut busy = self.viewer.pace.begin();
         Box::pin(async move {
             let response = pipeline::serve(node, &viewer, request).await;
-            drop(busy);
-            Ok(response)
+            busy.rest();
+            Ok(response.map(|body| Flow { body, busy }))
         })
+    }
+}
+
+/// An answer's body that tells its connection when the viewer waits for the node (an origin that pauses, say): nobody is
+/// idle then.
+struct Flow {
+    body: Body,
+    busy: Busy,
+}
+
+impl HttpBody for Flow {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let frame = Pin::new(&mut this.body).poll_frame(context);
+        match frame.is_pending() {
+            true => this.busy.work(),
+            false => this.busy.rest(),
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

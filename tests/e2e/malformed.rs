@@ -121,6 +121,20 @@ async fn malformed_requests_get_their_status_and_not_one_byte_reaches_the_origin
 }
 
 #[tokio::test]
+async fn a_request_framed_twice_behind_another_is_refused_too() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("*", |_| Answer::cacheable("x"));
+    let get = "GET /page HTTP/1.1\r\nHost: www.test\r\n\r\n";
+    let (_, twice, _) = MISFRAMED[0];
+
+    let answer = RawConnection::exchange(node.http(), format!("{get}{twice}{HIDDEN}")).await;
+
+    let statuses: Vec<&str> = answer.split("HTTP/1.1 ").skip(1).filter_map(|one| one.get(..3)).collect();
+    assert_eq!(statuses.last(), Some(&"400"), "{answer}");
+    assert!(origin.requests_for("/hidden").is_empty(), "{answer}");
+}
+
+#[tokio::test]
 async fn broken_chunks_are_never_passed_on_as_a_whole_body() {
     let origin = tests::Origin::start().await;
     origin.on("/upload", |request| Answer::ok(request.body()));

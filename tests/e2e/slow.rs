@@ -1,8 +1,10 @@
 //! Viewers and crowds that take their time: they cost others nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tests::{Answer, Node, Origin, RawConnection, Tap};
+use http::Request;
+use http_body_util::Full;
+use tests::{Answer, Folder, Node, Origin, RawConnection, Tap, Viewer, pki::Authority};
 
 use crate::{SITE, site};
 
@@ -93,5 +95,45 @@ async fn what_is_too_large_to_keep_streams_through_past_a_viewer_who_takes_nothi
     for reply in [first, second] {
         assert_eq!((reply.status, reply.body.len()), (200, 16 * 1024 * 1024));
         assert!(!reply.is_hit(), "{}", reply.header("cache-status"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_pauses_in_the_middle_is_not_idle() {
+    let origin = Origin::start().await;
+    let tap = Tap::new();
+    let played = tap.clone();
+    origin.on("/events", move |_| Answer::streamed(&played).header("cache-control", "no-store"));
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let identity = authority.issue(&["www.test"]);
+    folder.write("site.pem", identity.certificate);
+    folder.write("site.key", identity.key);
+    let limits = "[node]\nlimits = { idle-timeout = \"200ms\" }";
+    let listen = "[\"http://127.0.0.1:0\", \"https://";
+    let config = site(&origin).replace("[node]", limits).replace("[\"http://", listen);
+    let tls = "tls = { cert = \"site.pem\", key = { file = \"site.key\" } }\n";
+    let node = Node::start_in(folder, &format!("{config}{tls}")).await;
+    tap.send("first ");
+
+    let plain = node.viewer();
+    let secure = Viewer::https(node.https(), authority.root(), "www.test").http2();
+    let mut streams = Vec::new();
+    for (viewer, url) in [(plain, format!("{SITE}/events")), (secure, "https://www.test/events".to_owned())] {
+        // Held, so that it is the node that would close it.
+        let mut connection = viewer.connect().await.unwrap();
+        let request = Request::get(url).body(Full::default()).unwrap();
+        let mut stream = connection.open(request).await.unwrap();
+        stream.read(6).await;
+        streams.push((connection, stream));
+    }
+    // Not for a state: the pause is what is tested.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    tap.send("second");
+    tap.end();
+
+    for (_connection, stream) in streams {
+        let version = stream.version;
+        let reply = stream.finish().await.unwrap_or_else(|error| panic!("{version:?}: {error}"));
+        assert_eq!(reply.text(), "second", "{version:?}");
     }
 }

@@ -4,7 +4,8 @@
 /// Longest name looked for.
 const LONGEST: usize = "transfer-encoding".len();
 
-/// Looks at the names of header lines, however the head is cut into reads.
+/// Looks at the names of header lines, however heads are cut into reads. A head without either field has no body, so the
+/// next one follows at once; at a body the scan rests until it is told that a head begins.
 #[derive(Debug, Default)]
 pub(super) struct FramingScan {
     /// The beginning of the current line, lower case.
@@ -14,15 +15,22 @@ pub(super) struct FramingScan {
     skipping: bool,
     line_is_empty: bool,
     in_header_lines: bool,
-    done: bool,
+    at_body: bool,
     content_length: bool,
     transfer_encoding: bool,
 }
 
 impl FramingScan {
-    /// Whether the head, as far as it has come, holds both fields. Stops looking at the empty line that ends it.
+    /// A head begins, unless one is being read already.
+    pub(super) fn resume(&mut self) {
+        if self.at_body {
+            *self = Self::default();
+        }
+    }
+
+    /// Whether a head, as far as it has come, holds both fields.
     pub(super) fn finds_both(&mut self, mut bytes: &[u8]) -> bool {
-        while !self.done && !bytes.is_empty() {
+        while !self.at_body && !bytes.is_empty() {
             if !self.in_header_lines || self.skipping {
                 let Some(end) = memchr::memchr(b'\n', bytes) else { return self.both() };
                 bytes = &bytes[end + 1..];
@@ -38,7 +46,7 @@ impl FramingScan {
     fn take(&mut self, byte: u8) {
         match byte {
             b'\r' if self.line_is_empty => {}
-            b'\n' if self.line_is_empty => self.done = true,
+            b'\n' if self.line_is_empty => self.end_head(),
             b'\n' => self.next_line(),
             b':' => {
                 match &self.name[..self.length] {
@@ -54,6 +62,14 @@ impl FramingScan {
                 self.line_is_empty = false;
             }
             _ => self.skipping = true,
+        }
+    }
+
+    fn end_head(&mut self) {
+        if self.content_length || self.transfer_encoding {
+            self.at_body = true;
+        } else {
+            *self = Self::default();
         }
     }
 
@@ -86,12 +102,33 @@ mod tests {
     }
 
     #[test]
+    fn a_head_that_follows_another_at_once_is_looked_at_too() {
+        let pipelined = ["GET /a HTTP/1.1\r\nHost: a\r\n\r\n", "GET /b HTTP/1.1\nHost: a\n\n", BOTH].concat();
+        for cut in 0..pipelined.len() {
+            let mut scan = FramingScan::default();
+            let first = scan.finds_both(&pipelined.as_bytes()[..cut]);
+            scan.resume();
+            assert!(first || scan.finds_both(&pipelined.as_bytes()[cut..]), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_follows_a_body_is_looked_at_when_it_begins() {
+        let mut scan = FramingScan::default();
+        assert!(!scan.finds_both(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n"));
+        assert!(!scan.finds_both(BOTH.as_bytes()), "this is a body, for all that is known");
+        scan.resume();
+        assert!(scan.finds_both(BOTH.as_bytes()));
+    }
+
+    #[test]
     fn one_field_other_names_and_bodies_do_not_count() {
         for head in [
             "POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\n",
             "POST / HTTP/1.1\r\nX-Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.1\r\nA: \r\nTransfer-Encoding: chunked\r\n\r\nContent-Length: 5\r\n",
             "GET /content-length:\ttransfer-encoding: HTTP/1.1\r\n\r\n",
+            "GET / HTTP/1.1\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nTransfer-Encoding: a\r\n",
         ] {
             assert!(!FramingScan::default().finds_both(head.as_bytes()), "{head}");
         }

@@ -9,7 +9,7 @@ use crate::node::Limits;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,26 +32,55 @@ impl Patience {
 /// What the requests of a connection tell its stream.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    active: AtomicUsize,
+    /// Requests whose head was complete.
+    requests: AtomicU64,
+    /// How often the node began to work for the viewer, and how often it stopped.
     begun: AtomicU64,
-    /// The last head had `Content-Length` and `Transfer-Encoding`.
+    rested: AtomicU64,
+    /// A head of the connection had `Content-Length` and `Transfer-Encoding`: none that comes after is trusted.
     pub(super) framed_twice: AtomicBool,
 }
 
 impl Pace {
+    /// A request has come whole, and the node begins to work.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
-        self.active.fetch_add(1, Relaxed);
-        self.begun.fetch_add(1, Relaxed);
-        Busy(Arc::clone(self))
+        self.requests.fetch_add(1, Relaxed);
+        let mut busy = Busy { pace: Arc::clone(self), working: false };
+        busy.work();
+        busy
+    }
+
+    fn is_working(&self) -> bool {
+        self.begun.load(Relaxed) != self.rested.load(Relaxed)
     }
 }
 
-/// A request that is being answered.
-pub(super) struct Busy(Arc<Pace>);
+/// A request that is being answered: at work while its viewer waits for the node, at rest while the node waits for its viewer.
+#[derive(Debug)]
+pub(super) struct Busy {
+    pace: Arc<Pace>,
+    working: bool,
+}
+
+impl Busy {
+    pub(super) fn work(&mut self) {
+        if !self.working {
+            self.working = true;
+            self.pace.begun.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn rest(&mut self) {
+        if self.working {
+            self.working = false;
+            self.pace.rested.fetch_add(1, Relaxed);
+        }
+    }
+}
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.active.fetch_sub(1, Relaxed);
+        self.rest();
     }
 }
 
@@ -64,6 +93,8 @@ pub(super) struct Patient<S> {
     timer: Option<Pin<Box<Sleep>>>,
     /// The last time that anything useful happened.
     lively: Instant,
+    /// How often the node had stopped working by then.
+    rested: u64,
     speech: Speech,
     /// Since when the viewer takes nothing.
     stuck: Option<Instant>,
@@ -81,8 +112,8 @@ enum Speech {
 #[derive(Debug, Default)]
 struct Head {
     began: Option<Instant>,
-    /// The requests begun when it did: one more means that the head is complete.
-    begun: u64,
+    /// The requests there were when it did: one more means that the head is complete.
+    requests: u64,
     scan: FramingScan,
 }
 
@@ -98,22 +129,20 @@ impl<S> Patient<S> {
     }
 
     fn new(stream: S, pace: Arc<Pace>, patience: Patience, speech: Speech) -> Self {
-        Self { stream, pace, patience, timer: None, lively: Instant::now(), speech, stuck: None }
+        Self { stream, pace, patience, timer: None, lively: Instant::now(), rested: 0, speech, stuck: None }
     }
 
     /// Whether what was heard is too much.
     fn heard(&mut self, bytes: &[u8]) -> bool {
-        let begun = self.pace.begun.load(Relaxed);
         let head = match &mut self.speech {
             Speech::Frames(watch) => return watch.overflows(bytes),
             Speech::Heads(head) => head,
         };
-        if self.pace.active.load(Relaxed) > 0 {
-            return false;
-        }
-        if head.began.is_none() || head.begun != begun {
-            *head = Head { began: Some(Instant::now()), begun, scan: FramingScan::default() };
-            self.pace.framed_twice.store(false, Relaxed);
+        let requests = self.pace.requests.load(Relaxed);
+        if !self.pace.is_working() && (head.began.is_none() || head.requests != requests) {
+            head.began = Some(Instant::now());
+            head.requests = requests;
+            head.scan.resume();
         }
         if head.scan.finds_both(bytes) {
             self.pace.framed_twice.store(true, Relaxed);
@@ -124,12 +153,12 @@ impl<S> Patient<S> {
     /// When waiting for the viewer becomes too long; `None` while the node itself is at work.
     fn deadline(&self) -> Option<Instant> {
         let stuck = self.stuck.map(|since| since + self.patience.body);
-        if self.pace.active.load(Relaxed) > 0 {
+        if self.pace.is_working() {
             return stuck;
         }
-        let begun = self.pace.begun.load(Relaxed);
+        let now = self.pace.requests.load(Relaxed);
         let silence = match &self.speech {
-            Speech::Heads(Head { began: Some(began), begun: then, .. }) if *then == begun => {
+            Speech::Heads(Head { began: Some(began), requests, .. }) if *requests == now => {
                 *began + self.patience.head
             }
             _ => self.lively + self.patience.idle,
@@ -142,6 +171,10 @@ impl<S> Patient<S> {
         loop {
             // While the node is at work nobody is late; look again when the shortest patience could be over.
             let now = Instant::now();
+            let rested = self.pace.rested.load(Relaxed);
+            if rested != self.rested {
+                (self.rested, self.lively) = (rested, now);
+            }
             let deadline = self.deadline().unwrap_or(now + self.patience.head);
             if now >= deadline {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
@@ -282,8 +315,12 @@ mod tests {
         let slow = tokio::time::timeout(Duration::from_secs(300), patient.read_u8());
         assert!(slow.await.is_err(), "still open after five minutes of work");
         drop(busy);
-        let (_, kind) = waited(async { patient.read_u8().await.unwrap_err() }).await;
-        assert_eq!(kind, io::ErrorKind::TimedOut);
+        let (elapsed, kind) = waited(async { patient.read_u8().await.unwrap_err() }).await;
+        assert_eq!(
+            (elapsed.as_secs(), kind),
+            (60, io::ErrorKind::TimedOut),
+            "idle from the end of the work on"
+        );
     }
 
     #[tokio::test(start_paused = true)]
