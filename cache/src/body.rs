@@ -1,10 +1,16 @@
 //! One body, one writer, many readers: everybody reads from the start while it still arrives.
 //!
 //! A body grows without waiting while it is to be stored. Once the node gives up storing it (too large, budget used up), it
-//! becomes a window: the writer waits for its slowest reader, what all have read is let go, and nobody joins any more.
+//! becomes a window: the writer waits for its slowest reader, what all have read is let go, and nobody joins any more. A lone
+//! slow reader has all the time it needs; one that keeps others waiting is cut off when their patience ends.
 
-use bytes::{Bytes, BytesMut};
-use std::collections::{HashMap, VecDeque};
+mod chunks;
+mod patience;
+
+use bytes::Bytes;
+use chunks::{Chunks, Cursor};
+use patience::Patience;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -13,7 +19,7 @@ const WINDOW: u64 = 256 * 1024;
 
 /// The body ended before its end: what was read must not be taken for the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the origin's body ended early")]
+#[error("the body ended early: the origin broke it off, or this reader held others back for too long")]
 pub struct Truncated;
 
 /// The shared body of an entry.
@@ -26,28 +32,20 @@ pub(crate) struct SharedBody {
 
 #[derive(Debug, Default)]
 struct Progress {
-    chunks: VecDeque<Bytes>,
-    /// Bytes before the first chunk held.
-    start: u64,
-    /// Bytes that have arrived.
-    arrived: u64,
+    chunks: Chunks,
     end: Option<End>,
     windowed: bool,
-    readers: HashMap<u64, ReaderPlace>,
+    /// The readers in the order of how far they are, in bytes, and then of their numbers; each with whom to wake, if it waits.
+    readers: BTreeMap<(u64, u64), Option<Waker>>,
     next_reader: u64,
     writer: Option<Waker>,
+    patience: Patience,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Whole,
     Broken,
-}
-
-#[derive(Debug, Default)]
-struct ReaderPlace {
-    offset: u64,
-    waker: Option<Waker>,
 }
 
 impl SharedBody {
@@ -58,8 +56,7 @@ impl SharedBody {
 
     pub(crate) fn push(&self, chunk: Bytes) {
         let mut progress = self.lock();
-        progress.arrived += chunk.len() as u64;
-        progress.chunks.push_back(chunk);
+        progress.chunks.push(chunk);
         progress.let_go();
         wake_readers(progress);
     }
@@ -78,7 +75,16 @@ impl SharedBody {
             return Poll::Ready(Ok(()));
         }
         let Some(slowest) = progress.slowest() else { return Poll::Ready(Err(Truncated)) };
-        if progress.arrived - slowest < WINDOW {
+        let arrived = progress.chunks.arrived();
+        progress.patience.renew(slowest);
+        if arrived - slowest < WINDOW {
+            progress.patience.pause();
+            return Poll::Ready(Ok(()));
+        }
+        if !progress.somebody_waits() {
+            progress.patience.pause();
+        } else if progress.patience.poll_spent(arrived, context).is_ready() {
+            progress.cut_laggards();
             return Poll::Ready(Ok(()));
         }
         progress.writer = Some(context.waker().clone());
@@ -91,12 +97,8 @@ impl SharedBody {
         progress.end = Some(End::Whole);
         if !progress.windowed {
             // A copy of its own: chunks are slices of larger read buffers, which must not stay alive with the entry.
-            let mut whole = BytesMut::with_capacity(progress.arrived as usize);
-            progress.chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
-            let whole = whole.freeze();
-            progress.chunks = VecDeque::from([whole.clone()]);
-            progress.start = 0;
-            let _ = self.complete.set(whole);
+            let _ = self.complete.set(progress.chunks.joined());
+            progress.chunks = Chunks::default();
         }
         wake_readers(progress);
     }
@@ -116,14 +118,15 @@ impl SharedBody {
             return Some(Reader { source: Source::Whole(Some(whole.clone())) });
         }
         let mut progress = self.lock();
-        if progress.windowed && progress.start > 0 {
+        if !progress.chunks.holds_beginning() {
             return None;
         }
         let id = progress.next_reader;
         progress.next_reader += 1;
-        progress.readers.insert(id, ReaderPlace::default());
+        let cursor = Cursor::default();
+        progress.readers.insert((cursor.offset, id), None);
         drop(progress);
-        Some(Reader { source: Source::Shared { body: Arc::clone(self), id } })
+        Some(Reader { source: Source::Shared { body: Arc::clone(self), id, cursor } })
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -134,44 +137,43 @@ impl SharedBody {
 
 impl Progress {
     fn slowest(&self) -> Option<u64> {
-        self.readers.values().map(|place| place.offset).min()
+        self.readers.first_key_value().map(|((offset, _), _)| *offset)
+    }
+
+    /// Whether a reader has read all that arrived and wants more.
+    fn somebody_waits(&self) -> bool {
+        self.readers.range((self.chunks.arrived(), 0)..).any(|(_, waker)| waker.is_some())
     }
 
     /// In a window, drops the chunks that every reader is past.
     fn let_go(&mut self) {
-        if !self.windowed {
-            return;
-        }
-        let slowest = self.slowest().unwrap_or(self.arrived);
-        while let Some(first) = self.chunks.front() {
-            let after = self.start + first.len() as u64;
-            if after > slowest {
-                break;
-            }
-            self.start = after;
-            self.chunks.pop_front();
+        if self.windowed {
+            let slowest = self.slowest().unwrap_or(self.chunks.arrived());
+            self.chunks.let_go(slowest);
         }
     }
 
-    /// The next unread bytes at `offset`.
-    fn chunk_at(&self, offset: u64) -> Option<Bytes> {
-        let mut start = self.start;
-        for chunk in &self.chunks {
-            let after = start + chunk.len() as u64;
-            if offset < after {
-                return Some(chunk.slice((offset.saturating_sub(start)) as usize..));
-            }
-            start = after;
-        }
-        None
+    /// Ends the readers that hold the writer back. They find out when they read on.
+    fn cut_laggards(&mut self) {
+        let within_window = self.chunks.arrived().saturating_sub(WINDOW) + 1;
+        self.readers = self.readers.split_off(&(within_window, 0));
+        self.patience = Patience::default();
+        self.let_go();
     }
 }
 
 fn wake_readers(mut progress: MutexGuard<'_, Progress>) {
-    let wakers: Vec<Waker> = progress.readers.values_mut().filter_map(|place| place.waker.take()).collect();
+    let wakers: Vec<Waker> = progress.readers.values_mut().filter_map(Option::take).collect();
     // Woken outside the lock: a waker may run its task at once.
     drop(progress);
     wakers.into_iter().for_each(Waker::wake);
+}
+
+/// In a window, lets the writer look again at who is where.
+fn wake_writer(mut progress: MutexGuard<'_, Progress>) {
+    let writer = progress.writer.take();
+    drop(progress);
+    writer.into_iter().for_each(Waker::wake);
 }
 
 /// One reader's way through a body.
@@ -183,41 +185,34 @@ pub struct Reader {
 #[derive(Debug)]
 enum Source {
     Whole(Option<Bytes>),
-    Shared { body: Arc<SharedBody>, id: u64 },
+    Shared { body: Arc<SharedBody>, id: u64, cursor: Cursor },
 }
 
 impl Reader {
-    /// The next chunk; `None` at the end, [`Truncated`] when the body broke off.
+    /// The next chunk; `None` at the end, [`Truncated`] when the body broke off or this reader was too slow for the others.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
-        let (body, id) = match &mut self.source {
+        let (body, id, cursor) = match &mut self.source {
             Source::Whole(whole) => return Poll::Ready(whole.take().map(Ok)),
-            Source::Shared { body, id } => (body, *id),
+            Source::Shared { body, id, cursor } => (body, *id, cursor),
         };
         let mut progress = body.lock();
-        let Some(offset) = progress.readers.get(&id).map(|place| place.offset) else {
-            return Poll::Ready(None);
-        };
-        let chunk = progress.chunk_at(offset);
-        let (ended, windowed) = (progress.end, progress.windowed);
-        let Some(place) = progress.readers.get_mut(&id) else { return Poll::Ready(None) };
-        match (chunk, ended) {
-            (Some(chunk), _) => {
-                place.offset += chunk.len() as u64;
-                if windowed {
-                    progress.let_go();
-                    let writer = progress.writer.take();
-                    drop(progress);
-                    writer.into_iter().for_each(Waker::wake);
-                }
-                Poll::Ready(Some(Ok(chunk)))
-            }
-            (None, Some(End::Whole)) => Poll::Ready(None),
-            (None, Some(End::Broken)) => Poll::Ready(Some(Err(Truncated))),
-            (None, None) => {
-                place.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if progress.readers.remove(&(cursor.offset, id)).is_none() {
+            return Poll::Ready(Some(Err(Truncated)));
         }
+        let chunk = match body.complete() {
+            Some(whole) => cursor.rest_of(whole),
+            None => progress.chunks.read(cursor),
+        };
+        let (next, waker) = match (chunk, progress.end) {
+            (Some(chunk), _) => (Poll::Ready(Some(Ok(chunk))), None),
+            (None, Some(End::Whole)) => (Poll::Ready(None), None),
+            (None, Some(End::Broken)) => (Poll::Ready(Some(Err(Truncated))), None),
+            (None, None) => (Poll::Pending, Some(context.waker().clone())),
+        };
+        progress.readers.insert((cursor.offset, id), waker);
+        progress.let_go();
+        wake_writer(progress);
+        next
     }
 
     /// The next chunk, awaited.
@@ -228,13 +223,11 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let Source::Shared { body, id } = &self.source else { return };
+        let Source::Shared { body, id, cursor } = &self.source else { return };
         let mut progress = body.lock();
-        progress.readers.remove(id);
+        progress.readers.remove(&(cursor.offset, *id));
         progress.let_go();
-        let writer = progress.writer.take();
-        drop(progress);
-        writer.into_iter().for_each(Waker::wake);
+        wake_writer(progress);
     }
 }
 
