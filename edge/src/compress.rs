@@ -1,7 +1,7 @@
 //! Content codings towards the viewer, after CloudFront's rules.
 //!
-//! A complete entry is encoded once and the result kept beside it; while an entry still fills, each viewer gets its own
-//! stream. Anything that the origin has encoded itself, or said not to transform, goes out as it is.
+//! A complete entry is encoded once and the result kept beside it; while a larger entry still fills, each viewer gets its
+//! own stream. Anything that the origin has encoded itself, or said not to transform, goes out as it is.
 
 use crate::body::BodyError;
 use bytes::{BufMut, Bytes, BytesMut};
@@ -21,13 +21,28 @@ const INLINE_MAX: usize = 32 * 1024;
 /// What gzip work costs most and gains least above: zlib's usual compromise.
 const LEVEL: Compression = Compression::new(6);
 
-/// Whether a response is of the kind that gets compressed at all; if so it varies by `Accept-Encoding`.
+/// Whether a response is of the kind that gets compressed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eligibility {
+    /// Never.
+    No,
+    /// Perhaps later: its length, which decides, is not known before all of it has come.
+    Undecided,
+    /// For viewers that accept it.
+    Yes,
+}
+
+/// Whether an entry gets compressed, and so varies by `Accept-Encoding`.
 #[must_use]
-pub fn eligible(entry: &Entry, settings: &CompressSettings) -> bool {
-    let Some(length) = entry.length() else { return false };
-    !settings.formats.is_empty()
-        && (settings.min.as_u64()..=settings.max.as_u64()).contains(&length)
-        && entry.compressible(is_compressible)
+pub fn eligibility(entry: &Entry, settings: &CompressSettings) -> Eligibility {
+    let bounds = settings.min.as_u64()..=settings.max.as_u64();
+    let length = entry.length();
+    let is_fit = !settings.formats.is_empty() && length.is_none_or(|length| bounds.contains(&length));
+    match length {
+        _ if !is_fit || !entry.compressible(is_compressible) => Eligibility::No,
+        None => Eligibility::Undecided,
+        Some(_) => Eligibility::Yes,
+    }
 }
 
 /// What CloudFront compresses by status and type, unless the origin did it already or forbids it.

@@ -11,6 +11,7 @@ use http::header::{AGE, RANGE};
 use http::{Method, Response, StatusCode};
 use origin_shield::Attempt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the origin's side brings back.
 pub struct Fetched {
@@ -42,7 +43,8 @@ impl Fetched {
     /// A stale entry in place of a failed origin.
     #[must_use]
     pub fn stale(entry: Arc<Entry>, attempts: Vec<Attempt>) -> Self {
-        Self { cache: Some(CacheStatus::StaleIfError), ..Self::new(Answer::Entry(entry, None), attempts) }
+        let cache = Some(CacheStatus::StaleIfError(Duration::ZERO));
+        Self { cache, ..Self::new(Answer::Entry(entry, None), attempts) }
     }
 
     /// Whether the viewer asked for a part and the whole came, which is not kept either: better ask for the part alone.
@@ -72,6 +74,10 @@ impl Fetched {
                 Ok(response)
             }
             Answer::Entry(entry, _beginning) => {
+                if let Some(CacheStatus::StaleIfError(past)) = &mut record.cache {
+                    let freshness = entry.freshness();
+                    *past = freshness.age(visit.later()).saturating_sub(freshness.lifetime);
+                }
                 let mut response = respond::from_entry(visit, key, &entry).await.ok_or_else(|| {
                     Fault::Internal("the entry was let go before its first reader".to_owned())
                 })?;

@@ -11,8 +11,8 @@ use crate::headers::{CACHE_STATUS, X_REQUEST_ID};
 use crate::node::Node;
 use crate::visit::{Arrival, Visit};
 use figures::Figures;
-use http::header::VIA;
-use http::{HeaderValue, Method, Response};
+use http::header::{CONTENT_LENGTH, VIA};
+use http::{HeaderValue, Method, Response, StatusCode};
 use log::Log;
 use origin_shield::Attempt;
 use std::fmt::Write;
@@ -34,8 +34,8 @@ pub enum CacheStatus {
     Collapsed,
     /// Stale, asked again, confirmed by the origin.
     Revalidated,
-    /// Stale because the origin failed.
-    StaleIfError,
+    /// Stale for so long, and served because the origin failed.
+    StaleIfError(Duration),
     /// Never looked up: a method or a route that is not stored.
     Bypass,
 }
@@ -90,6 +90,7 @@ impl Record {
 
     /// Stamps the answer and writes the record down.
     pub fn finish(self, node: &Node, response: &mut Response<Body>) {
+        bare(&self.method, response);
         let headers = response.headers_mut();
         if let Some(status) =
             self.cache_status(node).and_then(|text| HeaderValue::from_maybe_shared(text).ok())
@@ -112,7 +113,9 @@ impl Record {
             CacheStatus::Miss => write!(text, "; fwd=uri-miss"),
             CacheStatus::Collapsed => write!(text, "; fwd=uri-miss; collapsed"),
             CacheStatus::Revalidated => write!(text, "; fwd=stale; fwd-status=304"),
-            CacheStatus::StaleIfError => write!(text, "; hit; fwd=stale; detail=stale-if-error"),
+            CacheStatus::StaleIfError(past) => {
+                write!(text, "; hit; ttl=-{}; detail=stale-if-error", past.as_secs())
+            }
             CacheStatus::Bypass => write!(text, "; fwd=bypass"),
         };
         match self.stored {
@@ -147,6 +150,23 @@ impl Record {
     }
 }
 
+/// RFC 9110 §6.4.1: no content in answers to HEAD, nor with 204 and 304. HTTP/1.1 hides it by itself, HTTP/2 would send it.
+fn bare(method: &Method, response: &mut Response<Body>) {
+    let has_no_content = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !has_no_content && method != Method::HEAD {
+        return;
+    }
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    if response.status() == StatusCode::NO_CONTENT {
+        // RFC 9110 §8.6.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    }
+    // An origin's own answer to HEAD is empty already, whatever the length of what it stands for.
+    if let Some(length @ 1..) = http_body::Body::size_hint(&body).exact().filter(|_| !has_no_content) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+}
+
 /// The path of a log line, without the query, which may carry signatures and tokens, and no longer than anybody reads.
 fn shortened(path: &str) -> &str {
     const LONGEST: usize = 256;
@@ -163,7 +183,7 @@ impl CacheStatus {
             Self::Miss => "miss",
             Self::Collapsed => "collapsed",
             Self::Revalidated => "revalidated",
-            Self::StaleIfError => "stale-if-error",
+            Self::StaleIfError(_) => "stale-if-error",
             Self::Bypass => "bypass",
         }
     }
@@ -233,5 +253,38 @@ impl Observer {
     /// Waits until everything said so far is written, for a node that stops.
     pub fn flush(&self) {
         self.log.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_without_content_have_none() {
+        let page = || Body::Whole("hello".into());
+        for (method, status, declared, body, length) in [
+            (Method::HEAD, 200, None, page(), Some("5")),
+            (Method::HEAD, 200, Some("9"), Body::empty(), Some("9")),
+            (Method::HEAD, 200, None, Body::empty(), None),
+            (Method::HEAD, 404, None, page(), Some("5")),
+            (Method::GET, 204, Some("5"), page(), None),
+            (Method::HEAD, 204, Some("0"), Body::empty(), None),
+            (Method::GET, 304, Some("5"), page(), Some("5")),
+            (Method::GET, 304, None, page(), None),
+        ] {
+            let mut response = Response::builder().status(status);
+            if let Some(declared) = declared {
+                response = response.header(CONTENT_LENGTH, declared);
+            }
+            let mut response = response.body(body).unwrap();
+            bare(&method, &mut response);
+            let said = response.headers().get(CONTENT_LENGTH).map(|value| value.to_str().unwrap());
+            assert_eq!(said, length, "{method} {status} {declared:?}");
+            assert!(http_body::Body::is_end_stream(response.body()), "{method} {status}");
+        }
+        let mut response = Response::new(page());
+        bare(&Method::GET, &mut response);
+        assert!(!http_body::Body::is_end_stream(response.body()));
     }
 }

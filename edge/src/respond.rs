@@ -1,94 +1,108 @@
 //! From a stored entry to the answer that this viewer asked for: 304, 206, 416, HEAD, a content coding, or all of it.
 
 use crate::body::{Body, EntryBody};
-use crate::compress::{self, Encoder};
+use crate::compress::{self, Eligibility, Encoder};
 use crate::headers;
 use crate::visit::Visit;
-use bytes::Bytes;
-use cache::{Coding, Entry};
+use cache::{Coding, Entry, Reader};
 use http::header::{
-    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-/// The answer from an entry. `None` when the entry turned out too large to keep and its beginning is gone already.
+/// Bodies up to this length are encoded once for everybody, when they have come, and not for each of those who wait. It is
+/// how far a body that is not kept may run ahead of its slowest reader: whoever waits here cannot hold such a body up.
+const AWAITED: u64 = 256 * 1024;
+
+/// How long a viewer waits for that.
+const AWAITED_FOR: Duration = Duration::from_secs(1);
+
+/// Digests of the origin's bytes: RFC 9530 §2 and §3, RFC 3230, RFC 2616 §14.15.
+const DIGESTS: [HeaderName; 4] = [
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// The answer from an entry, with the body that a GET would get: HEAD loses it at the end. `None` when the entry turned out too large to keep and its beginning is gone already.
 pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry) -> Option<Response<Body>> {
     let request = &visit.request;
-    let eligible = compress::eligible(entry, &visit.route.compress);
-    let mut headers = stored_headers(entry, visit.later(), eligible);
-    if entry.head().status == StatusCode::OK && is_not_modified(&request.headers, &headers) {
-        return Some(not_modified(headers));
+    let eligibility = compress::eligibility(entry, &visit.route.compress);
+    let is_ok = entry.head().status == StatusCode::OK;
+    let mut headers = stored_headers(entry, visit.later(), eligibility);
+    let coding = match eligibility {
+        Eligibility::Yes => compress::negotiate(&request.headers, &visit.route.compress),
+        Eligibility::No | Eligibility::Undecided => None,
+    };
+    if is_ok && is_not_modified(&request.headers, &headers) {
+        return Some(not_modified(headers, coding));
     }
     let wanted = match wanted_range(&request.headers, entry, &headers) {
         _ if request.method != Method::GET => Wanted::Whole,
         wanted => wanted,
     };
-    if entry.head().status == StatusCode::OK && entry.length().is_some() {
+    if let (Wanted::Whole, Some(coding)) = (&wanted, coding) {
+        encode_head(&mut headers, coding);
+        let body = encoded(visit, key, entry, coding).await?;
+        return Some(answer(entry.head().status, headers, body));
+    }
+    if is_ok && entry.length().is_some() {
         headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     }
     match wanted {
         Wanted::Part { start, length } => part(entry, headers, start, length),
         Wanted::Unsatisfiable => Some(unsatisfiable(entry)),
-        Wanted::Whole => {
-            let coding =
-                eligible.then(|| compress::negotiate(&request.headers, &visit.route.compress)).flatten();
-            whole(visit, key, entry, headers, coding).await
-        }
+        Wanted::Whole => Some(answer(entry.head().status, headers, whole(entry)?)),
     }
 }
 
-fn stored_headers(entry: &Entry, now: SystemTime, eligible: bool) -> HeaderMap {
+fn stored_headers(entry: &Entry, now: SystemTime, eligibility: Eligibility) -> HeaderMap {
     let mut headers = entry.head().headers.clone();
     headers.insert(AGE, HeaderValue::from(entry.freshness().age(now).as_secs()));
-    if eligible {
+    if eligibility != Eligibility::No {
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     headers
 }
 
-async fn whole(
-    visit: &Visit,
-    key: &str,
-    entry: &Entry,
-    mut headers: HeaderMap,
-    coding: Option<Coding>,
-) -> Option<Response<Body>> {
-    let is_head = visit.request.method == Method::HEAD;
-    let body = match (coding, entry.complete()) {
-        (None, Some(complete)) => Body::Whole(complete.clone()),
-        (None, None) => Body::Entry(EntryBody::new(entry.read()?, 0, entry.length())),
-        (Some(coding), complete) => {
-            let body = encoded(visit, key, entry, complete, coding).await?;
-            headers.remove(CONTENT_LENGTH);
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
-            headers::weaken_etag(&mut headers);
-            body
-        }
-    };
-    if is_head {
-        let length = http_body::Body::size_hint(&body).exact();
-        length.map(|length| headers.insert(CONTENT_LENGTH, length.into()));
-        return Some(answer(entry.head().status, headers, Body::empty()));
+/// The head of an encoded body: what describes the bytes as the origin sent them no longer holds.
+fn encode_head(headers: &mut HeaderMap, coding: Coding) {
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(ACCEPT_RANGES);
+    for name in &DIGESTS {
+        headers.remove(name);
     }
-    Some(answer(entry.head().status, headers, body))
+    headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
+    headers::weaken_etag(headers);
 }
 
-async fn encoded(
-    visit: &Visit,
-    key: &str,
-    entry: &Entry,
-    complete: Option<&Bytes>,
-    coding: Coding,
-) -> Option<Body> {
-    match complete {
+fn whole(entry: &Entry) -> Option<Body> {
+    match entry.complete() {
+        Some(complete) => Some(Body::Whole(complete.clone())),
+        None => Some(Body::Entry(EntryBody::new(entry.read()?, 0, entry.length()))),
+    }
+}
+
+async fn encoded(visit: &Visit, key: &str, entry: &Entry, coding: Coding) -> Option<Body> {
+    let is_small = entry.length().is_some_and(|length| length <= AWAITED);
+    if entry.complete().is_none() && is_small {
+        // Late or broken off, it is encoded as it comes.
+        let _ = tokio::time::timeout(AWAITED_FOR, arrival(entry.read()?)).await;
+    }
+    match entry.complete() {
         Some(complete) => {
             let kept = compress::kept(&visit.node.store, key, entry, complete, coding).await;
             kept.ok().map(Body::Whole)
         }
         None => Some(Body::Encoded(Box::new(Encoder::new(entry.read()?)))),
     }
+}
+
+async fn arrival(mut reader: Reader) {
+    while let Some(Ok(_)) = reader.next().await {}
 }
 
 fn part(entry: &Entry, mut headers: HeaderMap, start: u64, length: u64) -> Option<Response<Body>> {
@@ -116,8 +130,11 @@ fn unsatisfiable(entry: &Entry) -> Response<Body> {
     answer(StatusCode::RANGE_NOT_SATISFIABLE, headers, Body::empty())
 }
 
-/// RFC 9110 §15.4.5: what a 304 needs to say, and nothing about a body that it does not have.
-fn not_modified(mut headers: HeaderMap) -> Response<Body> {
+/// RFC 9110 §15.4.5: what the 200 would say, and nothing about a body that it does not have.
+fn not_modified(mut headers: HeaderMap, coding: Option<Coding>) -> Response<Body> {
+    if let Some(coding) = coding {
+        encode_head(&mut headers, coding);
+    }
     for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING] {
         headers.remove(name);
     }

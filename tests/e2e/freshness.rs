@@ -225,6 +225,9 @@ async fn a_stale_answer_stands_in_for_a_dead_origin_when_the_policy_says_so() {
     let error = first_after_expiry(&strict, &url).await;
 
     assert_eq!((stale.status, stale.text().as_str()), (200, "old"), "{:?}", stale.headers);
+    let status = stale.header("cache-status");
+    assert!(status.contains("hit; ttl=-") && status.contains("detail=stale-if-error"), "{status}");
+    assert!(!status.contains("fwd"), "RFC 9211 §2.2: {status}");
     assert_eq!(error.status, 502, "{:?}", error.headers);
 }
 

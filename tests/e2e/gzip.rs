@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use flate2::read::GzDecoder;
-use tests::{Answer, Node, Origin, Reply};
+use tests::{Answer, Node, Origin, Reply, Tap};
 
 use crate::{SITE, site_with_policy};
 
@@ -34,12 +34,18 @@ async fn a_page_is_sent_smaller_and_unpacks_to_the_original() {
         Answer::cacheable(sent.clone())
             .header("content-type", "text/html; charset=utf-8")
             .header("etag", "\"v1\"")
+            .header("accept-ranges", "bytes")
+            .header("content-digest", "sha-256=:AAAA:")
     });
     let node = Node::start(&site_with_policy(&origin, "")).await;
 
     for attempt in ["miss", "hit", "hit again"] {
         let reply = ask(&node, "/page").await;
         assert_eq!(reply.header("content-encoding"), "gzip", "{attempt}");
+        assert_eq!(reply.header("content-length"), reply.body.len().to_string(), "{attempt}: encoded once");
+        for of_the_original in ["accept-ranges", "content-digest"] {
+            assert_eq!(reply.header(of_the_original), "", "{attempt}");
+        }
         assert!(reply.body.len() < text.len() / 10, "{attempt}: {} bytes", reply.body.len());
         assert_eq!(gunzip(&reply.body), text, "{attempt}");
         assert_eq!(
@@ -117,10 +123,62 @@ async fn a_viewer_who_has_the_weak_version_gets_304() {
         Answer::cacheable(page(5_000)).header("content-type", "text/html").header("etag", "\"v1\"")
     });
     let node = Node::start(&site_with_policy(&origin, "")).await;
-    let tag = ask(&node, "/page").await.header("etag");
+    let url = format!("{SITE}/page");
+    assert_eq!(ask(&node, "/page").await.header("etag"), "W/\"v1\"");
 
-    let headers = [("accept-encoding", "gzip"), ("if-none-match", tag.as_str())];
-    let reply = node.viewer().get_with(&format!("{SITE}/page"), &headers).await;
+    // RFC 9110 §15.4.5: each 304 names the version that the 200 would have been.
+    for (coding, tag) in [("gzip", "W/\"v1\""), ("br", "\"v1\"")] {
+        let headers = [("accept-encoding", coding), ("if-none-match", "W/\"v1\"")];
+        let reply = node.viewer().get_with(&url, &headers).await;
+        assert_eq!((reply.status, reply.body.len()), (304, 0), "{coding}");
+        assert_eq!(reply.header("etag"), tag, "{coding}");
+        assert_eq!(reply.header("vary"), "Accept-Encoding", "{coding}");
+        assert_eq!(reply.header("content-encoding"), "", "{coding}");
+    }
+}
 
-    assert_eq!((reply.status, reply.body.len()), (304, 0));
+#[tokio::test]
+async fn a_page_that_may_be_compressed_later_varies_from_its_first_byte() {
+    let origin = Origin::start().await;
+    let tap = Tap::new();
+    let played = tap.clone();
+    let kept =
+        |answer: Answer| answer.header("content-type", "text/html").header("cache-control", "max-age=60");
+    origin.on("/page", move |_| kept(Answer::streamed(&played)));
+    let node = Node::start(&site_with_policy(&origin, "")).await;
+    tap.send(page(5_000));
+
+    let mut early = node.viewer().open_get(&format!("{SITE}/page")).await;
+    early.read(4_000).await;
+    tap.end();
+
+    assert_eq!(early.headers["vary"], "Accept-Encoding");
+    early.finish().await.unwrap();
+    assert_eq!(ask(&node, "/page").await.header("content-encoding"), "gzip");
+}
+
+#[tokio::test]
+async fn a_small_page_that_comes_slowly_still_comes_while_it_does() {
+    let origin = Origin::start().await;
+    let tap = Tap::new();
+    let played = tap.clone();
+    let length = 10_000;
+    origin.on("/page", move |_| {
+        let answer = Answer::streamed(&played).header("content-length", &length.to_string());
+        answer.header("content-type", "text/html").header("cache-control", "max-age=60")
+    });
+    let node = Node::start(&site_with_policy(&origin, "")).await;
+    let text = page(length);
+    tap.send(text[..4_000].to_owned());
+
+    let url = format!("{SITE}/page");
+    let request = http::Request::get(&url).header("accept-encoding", "gzip");
+    let request = request.body(http_body_util::Full::default()).unwrap();
+    let mut connection = node.viewer().connect().await.unwrap();
+    let early = connection.open(request).await.unwrap();
+    assert_eq!(early.headers["content-encoding"], "gzip");
+    tap.send(text[4_000..].to_owned());
+    tap.end();
+
+    assert_eq!(gunzip(&early.finish().await.unwrap().body), text);
 }

@@ -77,6 +77,19 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, u32, Vec<u8>)> {
     frames
 }
 
+/// The flags of each frame of `stream`.
+fn flags_of(mut bytes: &[u8], stream: u32) -> Vec<u8> {
+    let mut flags = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<9>() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let Some((_, rest)) = rest.split_at_checked(length) else { break };
+        let is_ours = head[5..9] == stream.to_be_bytes();
+        flags.extend(is_ours.then_some(head[4]));
+        bytes = rest;
+    }
+    flags
+}
+
 /// Whether `stream` has been answered with a body or reset, or the whole connection given up.
 fn is_over(bytes: &[u8], stream: u32) -> bool {
     let ends = |kind: u8, of: u32| kind == GOAWAY || (of == stream && matches!(kind, DATA | RST_STREAM));
@@ -201,6 +214,37 @@ async fn a_body_of_another_length_than_declared_never_reaches_the_origin_as_whol
         "{:?}",
         secure.origin.requests()
     );
+}
+
+#[tokio::test]
+async fn answers_to_head_have_no_content() {
+    let secure = Secure::start().await;
+    secure.origin.on("/private", |_| Answer::ok("mine").header("cache-control", "private"));
+    secure.origin.on("/kept", |_| Answer::cacheable("kept"));
+    secure.origin.on("/nothing", |_| Answer::new(204).header("cache-control", "max-age=3600"));
+    let viewer = Viewer::https(secure.node.https(), &secure.root, "www.test").http2();
+    for path in ["/kept", "/nothing"] {
+        viewer.get(&format!("https://www.test{path}")).await;
+    }
+
+    for (path, status, length) in
+        [("/private", 200, "4"), ("/kept", 200, "4"), ("/nothing", 204, ""), ("/%2e%2e/above", 400, "any")]
+    {
+        let fields = [(":method", "HEAD"), (":scheme", "https"), (":authority", "www.test"), (":path", path)];
+        let mut connection = secure.connect().await;
+        connection.send(frame(HEADERS, END_STREAM | END_HEADERS, 1, &block(&fields))).await;
+        let ended = |bytes: &[u8]| flags_of(bytes, 1).iter().any(|flags| flags & END_STREAM != 0);
+        let received = connection.read_bytes_until("the end of an answer", ended).await;
+        let data = frames(received).into_iter().filter(|(kind, _, _)| *kind == DATA);
+        assert_eq!(data.map(|(_, _, payload)| payload.len()).sum::<usize>(), 0, "{path}");
+
+        let head = viewer.ask("HEAD", &format!("https://www.test{path}"), &[]).await;
+        assert_eq!((head.status, head.body.len()), (status, 0), "{path}");
+        match length {
+            "any" => assert!(head.header("content-length").parse::<u64>().unwrap() > 0),
+            length => assert_eq!(head.header("content-length"), length, "{path}"),
+        }
+    }
 }
 
 #[tokio::test]

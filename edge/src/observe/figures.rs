@@ -115,7 +115,7 @@ mod tests {
         let figures = Figures::default();
         for (status, cache) in [
             (200, Some(CacheStatus::Hit(Duration::ZERO))),
-            (200, Some(CacheStatus::StaleIfError)),
+            (200, Some(CacheStatus::StaleIfError(Duration::ZERO))),
             (503, None),
         ] {
             figures.request(StatusCode::from_u16(status).unwrap(), cache);
