@@ -3,7 +3,7 @@
 use crate::body::Body;
 use crate::node::{Current, Node};
 use crate::process::Reloader;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -17,6 +17,9 @@ use tokio::sync::{mpsc, watch};
 
 /// How long an admin connection may take for a request's head, or stay silent.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What kind of page a browser asks for; only browsers send it, and no page can change it.
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What the admin API can see and do.
 pub struct Context {
@@ -56,7 +59,7 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>) {
 }
 
 async fn answer(context: &Context, request: &Request<Incoming>) -> Response<Body> {
-    if let Some(refusal) = refusal(context, request.headers()) {
+    if let Some(refusal) = refusal(context, request.method(), request.headers()) {
         return refusal;
     }
     let node = context.current.load();
@@ -86,9 +89,9 @@ async fn answer(context: &Context, request: &Request<Incoming>) -> Response<Body
     }
 }
 
-/// The token where one is set; without one only requests that name this machine, so that no web page can reach the API by
-/// a name of its own that resolves to loopback.
-fn refusal(context: &Context, headers: &HeaderMap) -> Option<Response<Body>> {
+/// The token where one is set. Without one only requests that name this machine, so that no web page can reach the API by a
+/// name of its own that resolves to loopback, and nothing that changes the node on behalf of a page from elsewhere.
+fn refusal(context: &Context, method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
     let refuse = |status, error| Some(said(status, &json!({ "error": error })));
     if let Some(token) = &context.token {
         let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
@@ -99,7 +102,21 @@ fn refusal(context: &Context, headers: &HeaderMap) -> Option<Response<Body>> {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
     let is_local =
         name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_local { None } else { refuse(StatusCode::FORBIDDEN, "not-loopback") }
+    if !is_local {
+        return refuse(StatusCode::FORBIDDEN, "not-loopback");
+    }
+    if !method.is_safe() && is_from_elsewhere(headers, host) {
+        return refuse(StatusCode::FORBIDDEN, "cross-site");
+    }
+    None
+}
+
+/// Whether a browser sends this for a page that is not this API's own: RFC 6454 §7, Fetch Metadata §2.3.
+fn is_from_elsewhere(headers: &HeaderMap, host: &str) -> bool {
+    let is_foreign =
+        |origin: &HeaderValue| origin.as_bytes().strip_prefix(b"http://") != Some(host.as_bytes());
+    let is_cross = |site: &HeaderValue| site != "same-origin" && site != "none";
+    headers.get_all(ORIGIN).iter().any(is_foreign) || headers.get_all(SEC_FETCH_SITE).iter().any(is_cross)
 }
 
 /// Compares in a time that depends on the lengths only.

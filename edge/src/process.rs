@@ -230,7 +230,7 @@ impl Shell {
         Ok((shell, stopping))
     }
 
-    /// Until told to stop and drained, or the drain takes too long.
+    /// Until told to stop and drained, or the drain takes too long, or told again.
     async fn serve(
         mut self,
         mut stop: mpsc::Receiver<()>,
@@ -243,20 +243,30 @@ impl Shell {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 Some(()) = stop.recv() => break,
-                _ = self.hang_up.recv() => {
-                    let words = match self.reloader.reload() {
-                        Ok(()) => "reloaded".to_owned(),
-                        Err(error) => format!("reload failed, the config in force stays: {error}"),
-                    };
-                    self.current.load().observer.say(words);
-                }
+                _ = self.hang_up.recv() => self.reload(),
             }
         }
         let observer = Arc::clone(&self.current.load().observer);
         observer.say("draining");
         tell.send_replace(true);
-        let drained = tokio::time::timeout(patience, ended.recv()).await.is_ok();
-        observer.say(if drained { "drained" } else { "drain took too long: connections were cut" });
+        observer.say(tokio::select! {
+            _ = ended.recv() => "drained",
+            () = tokio::time::sleep(patience) => "drain took too long: connections were cut",
+            _ = self.terminate.recv() => "told again to stop: connections were cut",
+            _ = self.interrupt.recv() => "told again to stop: connections were cut",
+        });
+    }
+
+    /// Building a node reads files and compiles hooks: not on the thread that answers DNS and admin requests.
+    fn reload(&self) {
+        let (reloader, current) = (Arc::clone(&self.reloader), Arc::clone(&self.current));
+        tokio::task::spawn_blocking(move || {
+            let words = match reloader.reload() {
+                Ok(()) => "reloaded".to_owned(),
+                Err(error) => format!("reload failed, the config in force stays: {error}"),
+            };
+            current.load().observer.say(words);
+        });
     }
 }
 

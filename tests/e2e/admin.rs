@@ -53,6 +53,33 @@ async fn anything_else_is_404() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_cannot_change_the_node() {
+    let (_origin, node) = origin_and_node().await;
+    let address = node.admin();
+    let (api, own) = (tests::Viewer::http(address), format!("http://{address}"));
+
+    for path in ["/drain", "/reload"] {
+        let url = format!("http://{address}{path}");
+        for header in [
+            ("origin", "http://attacker.test"),
+            ("origin", "https://localhost"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+        ] {
+            let reply = api.ask("POST", &url, &[header]).await;
+            assert_eq!(reply.status, 403, "{path} {header:?}: {}", reply.text());
+        }
+    }
+    assert_eq!(node.ask_admin("/readyz").await.status, 200);
+    let url = format!("http://{address}/reload");
+    for headers in [&[][..], &[("origin", own.as_str()), ("sec-fetch-site", "same-origin")]] {
+        let reply = api.ask("POST", &url, headers).await;
+        assert_eq!(reply.status, 200, "{headers:?}: {}", reply.text());
+    }
+}
+
+#[tokio::test]
 async fn viewers_do_not_see_the_admin_api() {
     let (origin, node) = origin_and_node().await;
     origin.on("*", |_| Answer::ok("the site"));

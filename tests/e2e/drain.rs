@@ -54,3 +54,21 @@ async fn idle_connections_do_not_keep_the_node_alive() {
     assert_eq!(node.exit_code().await, Some(0));
     drop((idle, silent));
 }
+
+#[tokio::test]
+async fn told_twice_the_node_ends_at_once() {
+    let (origin, mut node) = origin_and_node().await;
+    let tap = Tap::new();
+    let played = tap.clone();
+    origin.on("/slow", move |_| Answer::streamed(&played));
+    tap.send("first ");
+    let mut stream = node.viewer().open_get(&format!("{SITE}/slow")).await;
+    stream.read(6).await;
+
+    node.signal(Signal::Drain).await;
+    node.log_contains("draining").await;
+    node.signal(Signal::Drain).await;
+
+    assert_eq!(node.exit_code().await, Some(0));
+    assert!(stream.finish().await.is_err(), "nothing had ended it");
+}

@@ -68,6 +68,26 @@ async fn the_second_answers_while_the_first_is_dead_and_the_first_comes_back() {
 }
 
 #[tokio::test]
+async fn a_reload_does_not_forget_which_member_failed() {
+    let mut pair = pair("1h").await;
+    pair.first.stop().await;
+    assert_eq!(who(&pair.node).await, "200 second");
+    pair.first.restart().await;
+    let connections = pair.first.connections();
+
+    let config = group(&pair.first, &pair.second, "1h");
+    pair.node.reconfigure(&format!("{config}[site.\"other.test\"]\norigin = \"main\"\n")).await;
+    pair.node.log_contains("reloaded").await;
+
+    assert_eq!(who(&pair.node).await, "200 second");
+    assert_eq!(pair.first.connections(), connections);
+    // Other settings make another group, which begins anew.
+    pair.node.reconfigure(&group(&pair.first, &pair.second, "2h")).await;
+    eventually("the first to be asked again", async || (who(&pair.node).await == "200 first").then_some(()))
+        .await;
+}
+
+#[tokio::test]
 async fn a_member_that_failed_is_left_alone_for_the_remembered_time() {
     let mut pair = pair("1h").await;
     pair.first.stop().await;

@@ -1,6 +1,6 @@
 //! SIGHUP: a new config takes over as a whole or not at all.
 
-use tests::{Answer, Tap, eventually};
+use tests::{Answer, Node, Origin, Tap, eventually};
 
 use crate::{SITE, origin_and_node, site};
 
@@ -74,4 +74,30 @@ async fn what_is_stored_and_what_is_on_its_way_survive() {
 
     assert_eq!(stream.finish().await.unwrap().text(), "second");
     assert!(node.viewer().get(&format!("{SITE}/kept")).await.is_hit());
+}
+
+#[tokio::test]
+async fn connections_to_an_unchanged_origin_stay_warm() {
+    let origin = Origin::start().await;
+    origin.on("*", |_| Answer::ok("hello").header("cache-control", "no-store"));
+    let config = site(&origin).replace("[node]", "[node]\nthreads = 1");
+    let node = Node::start(&config).await;
+    assert_eq!(node.viewer().get(&format!("{SITE}/page")).await.status, 200);
+
+    let other = format!("{config}[site.\"other.test\"]\norigin = \"{}\"\n", origin.url());
+    node.reconfigure(&other).await;
+    node.log_contains("reloaded").await;
+    assert_eq!(node.viewer().get("http://other.test/page").await.status, 200);
+
+    assert_eq!((origin.requests().len(), origin.connections()), (2, 1));
+}
+
+#[tokio::test]
+async fn what_cannot_change_while_the_node_runs_is_said() {
+    let (origin, node) = origin_and_node().await;
+
+    node.reconfigure(&site(&origin).replace("[node]", "[node]\nlimits = { uncacheable = \"5s\" }")).await;
+
+    let line = node.log_contains("limits.uncacheable").await;
+    assert!(line.contains("restart"), "{line}");
 }

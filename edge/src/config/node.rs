@@ -99,13 +99,16 @@ pub struct LimitSettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub uncacheable: Duration,
-    /// The bytes of a request's head; more is answered 431.
+    /// The bytes of a request's head, at least 8KiB; more is answered 431.
+    #[serde(deserialize_with = "head_size")]
     #[schemars(with = "String")]
     pub head: ByteSize,
     /// The bytes of a request's target; more is answered 414.
+    #[serde(deserialize_with = "url_size")]
     #[schemars(with = "String")]
     pub url: ByteSize,
-    /// The number of header fields of a request; more is answered 431.
+    /// The number of header fields of a request, 1 to 10000; more is answered 431.
+    #[serde(deserialize_with = "header_count")]
     pub header_count: usize,
     /// Concurrent HTTP/2 streams per connection.
     pub h2_streams: u32,
@@ -223,6 +226,36 @@ fn token<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error>
     Err(serde::de::Error::custom(message))
 }
 
+/// The HTTP/1 library reads heads into a buffer of no less.
+fn head_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    at_least(ByteSize::kib(8), "8KiB", deserializer)
+}
+
+fn url_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    at_least(ByteSize::b(1), "1B", deserializer)
+}
+
+fn at_least<'de, D: Deserializer<'de>>(
+    least: ByteSize,
+    words: &str,
+    deserializer: D,
+) -> Result<ByteSize, D::Error> {
+    let size = ByteSize::deserialize(deserializer)?;
+    if size >= least {
+        return Ok(size);
+    }
+    Err(serde::de::Error::custom(format!("this must be at least {words}")))
+}
+
+/// A map of header fields holds some 24000 at most.
+fn header_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let count = usize::deserialize(deserializer)?;
+    if (1..=10_000).contains(&count) {
+        return Ok(count);
+    }
+    Err(serde::de::Error::custom("this must be from 1 to 10000"))
+}
+
 /// A network, or a single address as a network of its own.
 struct Network(IpNet);
 
@@ -259,6 +292,22 @@ mod tests {
         assert_eq!(limits.header_timeout, Duration::from_secs(10));
         assert_eq!((limits.head, limits.url), (ByteSize::kib(32), ByteSize::kib(8)));
         assert!(is_token(&NodeSettings::default().name));
+    }
+
+    #[test]
+    fn limits_that_no_request_could_keep_are_refused() {
+        for (text, expected) in [
+            ("head = \"8191B\"", "at least 8KiB"),
+            ("url = \"0B\"", "at least 1B"),
+            ("header-count = 0", "from 1 to 10000"),
+            ("header-count = 10001", "from 1 to 10000"),
+        ] {
+            let error = toml::from_str::<LimitSettings>(text).unwrap_err();
+            assert!(error.to_string().contains(expected), "{text}: {error}");
+        }
+        let least =
+            toml::from_str::<LimitSettings>("head = \"8KiB\"\nurl = \"1B\"\nheader-count = 1").unwrap();
+        assert_eq!(least.head, ByteSize::kib(8));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum NodeError {
 
 impl Node {
     /// Builds a node. What `previous` holds and the config does not change goes on: the store, the figures, pools of
-    /// unchanged origins. Nothing listens yet, and nothing is changed when it fails.
+    /// unchanged origins and what their groups remember. Nothing listens yet, and nothing is changed when it fails.
     ///
     /// # Errors
     /// [`NodeError`] names the section and the cause.
@@ -63,13 +63,13 @@ impl Node {
         let name = &config.node.name;
         let header = |text: String| HeaderValue::from_str(&text).map_err(|_| NodeError::Name(name.clone()));
         let origins = build_origins(config, previous)?;
-        let mut groups = build_groups(config, &origins)?;
+        let mut groups = build_groups(config, &origins, previous)?;
         let engine = match previous.and_then(|previous| previous.engine.clone()) {
             None if !config.hook.is_empty() => Some(Arc::new(Engine::new().map_err(NodeError::Engine)?)),
             engine => engine,
         };
-        let parts =
-            Parts { keys: build_keys(config)?, hooks: build_hooks(config, engine.as_deref())?, config };
+        let (keys, hooks) = (build_keys(config)?, build_hooks(config, engine.as_deref())?);
+        let parts = Parts { config, previous, keys, hooks };
         let mut sites = Sites::default();
         for (site_name, settings) in &config.site {
             let site = Arc::new(parts.site(site_name, settings, &mut groups)?);
@@ -126,20 +126,33 @@ fn build_origins(
     config.origin.iter().map(build).collect()
 }
 
+/// A group whose settings and members are as before keeps what it remembers of their failures.
 fn build_groups(
     config: &Config,
     origins: &HashMap<String, Arc<Origin>>,
+    previous: Option<&Node>,
 ) -> Result<HashMap<String, Arc<Group>>, NodeError> {
-    let mut groups: HashMap<String, Arc<Group>> = origins
-        .iter()
-        .map(|(name, origin)| (name.clone(), Arc::new(Group::single(Arc::clone(origin)))))
-        .collect();
+    let is_unchanged = |name: &String| {
+        let (before, now) = (previous.and_then(|previous| previous.origins.get(name)), origins.get(name));
+        before.zip(now).is_some_and(|(before, now)| Arc::ptr_eq(before, now))
+    };
+    let kept = |name: &String| previous.and_then(|previous| previous.groups.get(name)).cloned();
+    let mut groups = HashMap::new();
+    for (name, origin) in origins {
+        let unchanged = kept(name).filter(|_| is_unchanged(name));
+        let group = unchanged.unwrap_or_else(|| Arc::new(Group::single(Arc::clone(origin))));
+        groups.insert(name.clone(), group);
+    }
     for (name, settings) in &config.origin_group {
         let member = |member: &String| {
             origins.get(member).cloned().ok_or_else(|| NodeError::Missing(format!("[origin.{member}]")))
         };
         let members = settings.members.iter().map(member).collect::<Result<_, _>>()?;
-        groups.insert(name.clone(), Arc::new(Group::build(name, settings, members)));
+        let before = previous.and_then(|previous| previous.config.origin_group.get(name));
+        let is_same = before == Some(settings) && settings.members.iter().all(is_unchanged);
+        let unchanged = kept(name).filter(|_| is_same);
+        let group = unchanged.unwrap_or_else(|| Arc::new(Group::build(name, settings, members)));
+        groups.insert(name.clone(), group);
     }
     Ok(groups)
 }
@@ -183,6 +196,7 @@ fn build_hooks(config: &Config, engine: Option<&Engine>) -> Result<HashMap<Strin
 /// What sites and routes refer to.
 struct Parts<'a> {
     config: &'a Config,
+    previous: Option<&'a Node>,
     keys: HashMap<String, Arc<KeyGroup>>,
     hooks: HashMap<String, Arc<Hook>>,
 }
@@ -224,7 +238,7 @@ impl Parts<'_> {
         Ok(Route {
             pattern: route.path.clone(),
             label: route.path.as_str().into(),
-            group: group(site, origin, groups)?,
+            group: group(site, origin, groups, self.previous)?,
             group_name: origin.as_str().into(),
             keys: route.signed.as_ref().map(key_group).transpose()?,
             policy: policy(&route.cache, policy_settings),
@@ -245,23 +259,34 @@ fn policy(choice: &CacheChoice, settings: Option<&CachePolicySettings>) -> Optio
     }
 }
 
-/// An origin or origin group by name, or an origin made for a URL, shared by all routes that name the same.
+/// An origin or origin group by name, or an origin made for a URL, shared by all routes that name the same, and with those
+/// before a reload: nothing but the URL makes it.
 fn group(
     site: &str,
     origin: &str,
     groups: &mut HashMap<String, Arc<Group>>,
+    previous: Option<&Node>,
 ) -> Result<Arc<Group>, NodeError> {
     if let Some(group) = groups.get(origin) {
         return Ok(Arc::clone(group));
     }
-    let url = origin.parse().map_err(|error: origin_shield::OriginUrlError| {
-        NodeError::Url(site.to_owned(), origin.to_owned(), error.to_string())
-    })?;
-    let built = Origin::build(origin, &OriginSettings::new(url));
-    let built = built.map_err(|error| NodeError::Origin(origin.to_owned(), error))?;
-    let group = Arc::new(Group::single(built));
+    let group = match previous.and_then(|previous| made_for_url(previous, origin)) {
+        Some(unchanged) => unchanged,
+        None => {
+            let url = origin.parse().map_err(|error: origin_shield::OriginUrlError| {
+                NodeError::Url(site.to_owned(), origin.to_owned(), error.to_string())
+            })?;
+            let built = Origin::build(origin, &OriginSettings::new(url));
+            Arc::new(Group::single(built.map_err(|error| NodeError::Origin(origin.to_owned(), error))?))
+        }
+    };
     groups.insert(origin.to_owned(), Arc::clone(&group));
     Ok(group)
+}
+
+fn made_for_url(node: &Node, url: &str) -> Option<Arc<Group>> {
+    let is_name = node.config.origin.contains_key(url) || node.config.origin_group.contains_key(url);
+    node.groups.get(url).filter(|_| !is_name).cloned()
 }
 
 type Tls = (Option<Arc<rustls::ServerConfig>>, Option<std::path::PathBuf>);

@@ -78,6 +78,7 @@ fn refuse_restart(before: &Config, after: &Config) -> Result<(), ReloadError> {
         (old.threads == new.threads, "[node] threads"),
         (old.memory == new.memory, "[node] memory"),
         (old.limits.max_object == new.limits.max_object, "[node] limits.max-object"),
+        (old.limits.uncacheable == new.limits.uncacheable, "[node] limits.uncacheable"),
         (old.log == new.log, "[node] log"),
         (old.name == new.name, "[node] name"),
         (listens(before) == listens(after), "[dns] listen"),
