@@ -14,6 +14,9 @@ use tokio::sync::OnceCell;
 /// What an entry costs beside its bytes: structures, map slots, reference counts. Measured, rounded up.
 const OVERHEAD: usize = 512;
 
+/// Header fields that the edge adds to an answer, at most (Age, Vary, Accept-Ranges, Cache-Status, Via, X-Request-Id …).
+const ROOM: usize = 8;
+
 /// A content coding (RFC 9110 §8.4.1) that the edge makes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -86,6 +89,8 @@ impl Head {
                 *value = copy;
             }
         }
+        // Copies of the map have the same room: what every answer adds must not make each of them grow.
+        self.headers.reserve(ROOM);
         self
     }
 

@@ -26,7 +26,7 @@ pub enum OriginRequest {
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>, Fault> {
     for hook in listeners(visit, Event::ViewerRequest) {
-        match hook.viewer_request(visit.request.clone(), &facts(visit)).await {
+        match Box::pin(hook.viewer_request(visit.request.clone(), &facts(visit))).await {
             Ok(RequestOutcome::Next(mut request)) => {
                 let path =
                     Path::normalise(headers::path_and_query(&request.uri))?.path_and_query.into_owned();
@@ -105,8 +105,18 @@ fn set_lifetime(headers: &mut HeaderMap, ttl: Duration) {
 /// # Errors
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn viewer_response(visit: &Visit, response: Response<Body>) -> Result<Response<Body>, Fault> {
-    let mut response = response;
-    for hook in listeners(visit, Event::ViewerResponse) {
+    match listeners(visit, Event::ViewerResponse) {
+        none if none.is_empty() => Ok(response),
+        hooks => Box::pin(edit_response(visit, response, hooks)).await,
+    }
+}
+
+async fn edit_response(
+    visit: &Visit,
+    mut response: Response<Body>,
+    hooks: Vec<Arc<Hook>>,
+) -> Result<Response<Body>, Fault> {
+    for hook in hooks {
         let (parts, body) = response.into_parts();
         response = match hook.viewer_response(&visit.request, parts.clone(), &facts(visit)).await {
             Ok(edited) => Response::from_parts(edited, body),

@@ -78,9 +78,10 @@ impl Fetched {
                     let freshness = entry.freshness();
                     *past = freshness.age(visit.later()).saturating_sub(freshness.lifetime);
                 }
-                let mut response = respond::from_entry(visit, key, &entry).await.ok_or_else(|| {
-                    Fault::Internal("the entry was let go before its first reader".to_owned())
-                })?;
+                let mut response =
+                    respond::from_entry(visit, key, &entry, visit.later()).await.ok_or_else(|| {
+                        Fault::Internal("the entry was let go before its first reader".to_owned())
+                    })?;
                 // RFC 9111 §5.1: Age says that the answer was not made for this request.
                 if matches!(record.stored, Some(Ok(()))) && entry.freshness().initial_age.is_zero() {
                     response.headers_mut().remove(AGE);

@@ -193,10 +193,10 @@ impl Service<http::Request<Incoming>> for Answerer {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let (viewer, node) = (self.viewer.clone(), self.current.load());
         let mut busy = self.viewer.pace.begin();
+        let answered = pipeline::serve(self.current.load(), &self.viewer, request);
         Box::pin(async move {
-            let response = pipeline::serve(node, &viewer, request).await;
+            let response = answered.await;
             busy.rest();
             Ok(response.map(|body| Flow { body, busy }))
         })

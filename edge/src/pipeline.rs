@@ -27,34 +27,44 @@ use std::time::Instant;
 const ROUNDS: usize = 3;
 
 /// Answers one request. Whatever happens becomes an answer: faults through the one table.
-pub async fn serve(node: Arc<Node>, viewer: &Viewer, request: Request<Incoming>) -> Response<Body> {
+///
+/// What needs no waiting is done before the future is made, and what few requests need is boxed: the future of a hit stays
+/// small, since it is allocated and copied for every request.
+pub fn serve(
+    node: Arc<Node>,
+    viewer: &Viewer,
+    request: Request<Incoming>,
+) -> impl Future<Output = Response<Body>> + Send + use<> {
     let (request, upload) = request.into_parts();
     let arrival = Arrival::now(&request.headers, node.trusts(viewer.peer.ip().to_canonical()));
     let accept = request.headers.get(ACCEPT).cloned();
     let mut record = Record::begin(&arrival, &request, viewer.peer);
-    let answered = match Visit::find(&node, viewer, &arrival, request) {
-        Ok(visit) => answer(visit, upload, &mut record).await,
-        Err(fault) => Err(fault),
-    };
-    let mut response = answered.unwrap_or_else(|fault| record.fail(&fault, accept.as_ref(), &node));
-    record.finish(&node, &mut response);
-    response
+    let found = Visit::find(&node, viewer, &arrival, request).map(Box::new);
+    async move {
+        let answered = match found {
+            Ok(mut visit) => answer(&mut visit, upload, &mut record).await,
+            Err(fault) => Err(fault),
+        };
+        let mut response = answered.unwrap_or_else(|fault| record.fail(&fault, accept.as_ref(), &node));
+        record.finish(&node, &mut response);
+        response
+    }
 }
 
 /// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
 /// the node's own error pages included.
-async fn answer(mut visit: Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
-    record.found(&visit);
+async fn answer(visit: &mut Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+    record.found(visit);
     visit.admit()?;
-    verify(&mut visit)?;
-    let found = match events::viewer_request(&mut visit).await {
+    verify(visit)?;
+    let found = match events::viewer_request(visit).await {
         Ok(Some(response)) => Ok(response),
-        Ok(None) => find(&visit, upload, record).await,
+        Ok(None) => find(visit, upload, record).await,
         Err(fault) => Err(fault),
     };
     let accept = visit.request.headers.get(ACCEPT);
     let response = found.unwrap_or_else(|fault| record.fail(&fault, accept, &visit.node));
-    let mut response = events::viewer_response(&visit, response).await?;
+    let mut response = events::viewer_response(visit, response).await?;
     visit.route.edit(response.headers_mut());
     Ok(response)
 }
@@ -79,7 +89,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
     let is_looked_up = matches!(visit.request.method, Method::GET | Method::HEAD);
     let key = match visit.key() {
         Some(key) if is_looked_up => key,
-        key => return pass(visit, key.as_deref(), upload, record).await,
+        key => return Box::pin(pass(visit, key.as_deref(), upload, record)).await,
     };
     for _ in 0..ROUNDS {
         let now = visit.later();
@@ -104,7 +114,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
                 if fetched.is_more_than_asked(visit) {
                     break;
                 }
-                return fetched.respond(visit, &key, record).await;
+                return Box::pin(fetched.respond(visit, &key, record)).await;
             }
             Lookup::Follow(follower) => {
                 record.cache = Some(CacheStatus::Collapsed);
@@ -115,14 +125,14 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
                     Ok(Outcome::Alone) | Err(_) => break,
                 }
             }
-            Lookup::Alone(permit) => return alone(visit, &key, permit, record).await,
+            Lookup::Alone(permit) => return Box::pin(alone(visit, &key, permit, record)).await,
         };
-        match respond::from_entry(visit, &key, &entry).await {
+        match respond::from_entry(visit, &key, &entry, now).await {
             Some(response) => return Ok(response),
             None => break,
         }
     }
-    alone(visit, &key, visit.node.store.alone(&key), record).await
+    Box::pin(alone(visit, &key, visit.node.store.alone(&key), record)).await
 }
 
 /// Through to the origin, never from the store. What changes something there makes the stored copy stale (RFC 9111 §4.4).

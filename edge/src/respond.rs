@@ -27,12 +27,13 @@ const DIGESTS: [HeaderName; 4] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// The answer from an entry, with the body that a GET would get: HEAD loses it at the end. `None` when the entry turned out too large to keep and its beginning is gone already.
-pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry) -> Option<Response<Body>> {
+/// The answer from an entry, with the body that a GET would get: HEAD loses it at the end. `None` when the entry turned out
+/// too large to keep and its beginning is gone already.
+pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry, now: SystemTime) -> Option<Response<Body>> {
     let request = &visit.request;
     let eligibility = compress::eligibility(entry, &visit.route.compress);
     let is_ok = entry.head().status == StatusCode::OK;
-    let mut headers = stored_headers(entry, visit.later(), eligibility);
+    let mut headers = stored_headers(entry, now, eligibility);
     let coding = match eligibility {
         Eligibility::Yes => compress::negotiate(&request.headers, &visit.route.compress),
         Eligibility::No | Eligibility::Undecided => None,
@@ -46,7 +47,7 @@ pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry) -> Option<Respo
     };
     if let (Wanted::Whole, Some(coding)) = (&wanted, coding) {
         encode_head(&mut headers, coding);
-        let body = encoded(visit, key, entry, coding).await?;
+        let body = Box::pin(encoded(visit, key, entry, coding)).await?;
         return Some(answer(entry.head().status, headers, body));
     }
     if is_ok && entry.length().is_some() {
@@ -160,9 +161,8 @@ fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
             .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
         return tags.map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || opaque(tag) == etag);
     }
-    let since = date(request.get(IF_MODIFIED_SINCE));
-    let modified = date(stored.get(LAST_MODIFIED));
-    matches!((since, modified), (Some(since), Some(modified)) if modified <= since)
+    let Some(since) = date(request.get(IF_MODIFIED_SINCE)) else { return false };
+    date(stored.get(LAST_MODIFIED)).is_some_and(|modified| modified <= since)
 }
 
 /// Weak comparison (RFC 9110 §8.8.3.2) looks at this part only.

@@ -67,8 +67,13 @@ impl Arrival {
     pub fn now(headers: &HeaderMap, peer_is_trusted: bool) -> Self {
         let given = headers.get(X_REQUEST_ID).filter(|id| peer_is_trusted && is_request_id(id)).cloned();
         let made = || {
-            let id = format!("{:032x}", fastrand::u128(..));
-            HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
+            let random = fastrand::u128(..).to_ne_bytes();
+            let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+            let mut id = [0; 32];
+            for (pair, byte) in id.chunks_exact_mut(2).zip(random) {
+                pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+            }
+            HeaderValue::from_bytes(&id)
         };
         // Hexadecimal digits are always a valid value.
         let request_id = given.or_else(|| made().ok()).unwrap_or(HeaderValue::from_static("-"));
