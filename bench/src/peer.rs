@@ -28,6 +28,33 @@ pub(crate) struct Peer {
     _folder: TempDir,
 }
 
+/// How nginx is set up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Nginx {
+    /// As its manual and most guides have it: `sendfile` and `tcp_nopush`.
+    Usual,
+    /// For small files that rarely change: open files are kept (a file replaced behind nginx's back goes unnoticed for a
+    /// minute), and a body is read and written together with its head instead of being sent by `sendfile`.
+    Tuned,
+}
+
+impl Nginx {
+    /// Its name in reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Usual => "nginx",
+            Self::Tuned => "nginx tuned",
+        }
+    }
+
+    fn files(self) -> &'static str {
+        match self {
+            Self::Usual => "sendfile on; tcp_nopush on;",
+            Self::Tuned => "sendfile off; open_file_cache max=10000 inactive=60s; open_file_cache_valid 60s;",
+        }
+    }
+}
+
 /// Where a program may run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cores {
@@ -55,13 +82,13 @@ impl Peer {
         Self::start("selvedge", command, address, folder)
     }
 
-    /// nginx as somebody who knows it would set it up for this.
-    pub(crate) fn nginx(origin: SocketAddr, cores: Cores) -> Result<Self, Failure> {
+    /// nginx `proxy_cache` with one worker.
+    pub(crate) fn nginx(setup: Nginx, origin: SocketAddr, cores: Cores) -> Result<Self, Failure> {
         let (folder, address) = (folder()?, free_address()?);
-        let file = write(&folder, "nginx.conf", &nginx_config(folder.path(), address, origin))?;
+        let file = write(&folder, "nginx.conf", &nginx_config(setup, folder.path(), address, origin))?;
         let mut command = pinned(Path::new("nginx"), cores);
         command.arg("-p").arg(folder.path()).arg("-c").arg(file);
-        Self::start("nginx", command, address, folder)
+        Self::start(setup.name(), command, address, folder)
     }
 
     /// This program, as the floor.
@@ -119,9 +146,9 @@ impl Drop for Peer {
     }
 }
 
-/// `open_file_cache` saves it opening files, `tcp_nopush` joins head and body in one packet, and nothing is logged.
-fn nginx_config(folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
-    let folder = folder.display();
+/// Nothing is logged, connections are never closed, connections to the origin are kept.
+fn nginx_config(setup: Nginx, folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
+    let (folder, files) = (folder.display(), setup.files());
     format!(
         "worker_processes 1;
 daemon off;
@@ -130,13 +157,10 @@ error_log stderr error;
 events {{ worker_connections 4096; }}
 http {{
     access_log off;
-    sendfile on;
-    tcp_nopush on;
+    {files}
     tcp_nodelay on;
     keepalive_timeout 75s;
     keepalive_requests 1000000000;
-    open_file_cache max=10000 inactive=60s;
-    open_file_cache_valid 60s;
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
