@@ -8,6 +8,7 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use origin_shield::OriginBody;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -29,6 +30,8 @@ pub enum Body {
     Hook(Box<HookBody<Body>>),
     /// Compressed as it flows.
     Encoded(Box<Encoder>),
+    /// Several, one after the other.
+    Chain(Box<Chain>),
 }
 
 impl Body {
@@ -86,6 +89,33 @@ impl EntryBody {
     }
 }
 
+/// Bodies one after the other, each of a known length.
+#[derive(Debug, Default)]
+pub struct Chain {
+    bodies: VecDeque<Body>,
+}
+
+impl Chain {
+    /// Adds one at the end.
+    pub fn push(&mut self, body: Body) {
+        self.bodies.push_back(body);
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        while let Some(first) = self.bodies.front_mut() {
+            match ready!(Pin::new(first).poll_frame(context)) {
+                None => drop(self.bodies.pop_front()),
+                frame => return Poll::Ready(frame),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn length(&self) -> Option<u64> {
+        self.bodies.iter().map(|body| HttpBody::size_hint(body).exact()).sum()
+    }
+}
+
 impl HttpBody for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -101,6 +131,7 @@ impl HttpBody for Body {
             Self::Origin(origin) => Pin::new(origin).poll_frame(context).map_err(Into::into),
             Self::Hook(hook) => Pin::new(&mut **hook).poll_frame(context),
             Self::Encoded(encoder) => encoder.poll(context).map_ok(Frame::data),
+            Self::Chain(chain) => chain.poll(context),
         }
     }
 
@@ -111,6 +142,7 @@ impl HttpBody for Body {
             Self::Origin(origin) => origin.is_end_stream(),
             Self::Hook(hook) => hook.is_end_stream(),
             Self::Encoded(_) => false,
+            Self::Chain(chain) => chain.bodies.is_empty(),
         }
     }
 
@@ -121,6 +153,7 @@ impl HttpBody for Body {
             Self::Origin(origin) => origin.size_hint(),
             Self::Hook(hook) => hook.size_hint(),
             Self::Encoded(_) => SizeHint::default(),
+            Self::Chain(chain) => chain.length().map(SizeHint::with_exact).unwrap_or_default(),
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod node;
 pub mod observe;
 pub mod pipeline;
 pub mod process;
+pub mod range;
 pub mod respond;
 pub mod route;
 pub mod upload;

@@ -68,6 +68,8 @@ pub struct Limits {
     pub url: usize,
     /// Header fields of a request.
     pub header_count: usize,
+    /// Ranges of a request.
+    pub ranges: usize,
     /// Concurrent HTTP/2 streams of a connection.
     pub h2_streams: u32,
     /// Reset HTTP/2 streams that a connection may have outstanding.

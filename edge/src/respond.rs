@@ -3,13 +3,16 @@
 use crate::body::{Body, EntryBody};
 use crate::compress::{self, Eligibility, Encoder};
 use crate::headers;
+use crate::range::{self, Ranges, Wanted};
 use crate::visit::Visit;
 use cache::{Coding, Entry, Reader};
 use http::header::{
     ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE, VARY,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::Body as HttpBody;
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 /// Bodies up to this length are encoded once for everybody, when they have come, and not for each of those who wait. It is
@@ -41,8 +44,9 @@ pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry, now: SystemTime
     if is_ok && is_not_modified(&request.headers, &headers) {
         return Some(not_modified(headers, coding));
     }
-    let wanted = match wanted_range(&request.headers, entry, &headers) {
-        _ if request.method != Method::GET => Wanted::Whole,
+    let wanted = match wanted(visit, entry, &headers) {
+        // Readers that wait for their turn would hold the others back.
+        Wanted::Parts(_) if entry.complete().is_none() => Wanted::Whole,
         wanted => wanted,
     };
     if let (Wanted::Whole, Some(coding)) = (&wanted, coding) {
@@ -54,7 +58,8 @@ pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry, now: SystemTime
         headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     }
     match wanted {
-        Wanted::Part { start, length } => part(entry, headers, start, length),
+        Wanted::Part(range) => part(entry, headers, &range),
+        Wanted::Parts(ranges) => parts(entry, headers, &ranges),
         Wanted::Unsatisfiable => Some(unsatisfiable(entry)),
         Wanted::Whole => Some(answer(entry.head().status, headers, whole(entry)?)),
     }
@@ -106,19 +111,29 @@ async fn arrival(mut reader: Reader) {
     while let Some(Ok(_)) = reader.next().await {}
 }
 
-fn part(entry: &Entry, mut headers: HeaderMap, start: u64, length: u64) -> Option<Response<Body>> {
-    let total = entry.length()?;
-    let body = match entry.complete() {
-        Some(complete) => {
-            let (from, to) = (usize::try_from(start).ok()?, usize::try_from(start + length).ok()?);
-            Body::Whole(complete.slice(from..to))
-        }
-        None => Body::Entry(EntryBody::new(entry.read()?, start, Some(length))),
-    };
-    let range = format!("bytes {start}-{}/{total}", start + length - 1);
-    headers.insert(CONTENT_RANGE, HeaderValue::from_str(&range).ok()?);
-    headers.insert(CONTENT_LENGTH, length.into());
+fn part(entry: &Entry, mut headers: HeaderMap, range: &Range<u64>) -> Option<Response<Body>> {
+    headers.insert(CONTENT_RANGE, range::content_range(range, entry.length()?)?);
+    headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
+    Some(answer(StatusCode::PARTIAL_CONTENT, headers, cut(entry, range)?))
+}
+
+/// RFC 9110 §15.3.7.2: `Content-Range` and the content type of the object go into each part.
+fn parts(entry: &Entry, mut headers: HeaderMap, ranges: &[Range<u64>]) -> Option<Response<Body>> {
+    let content_type = headers.remove(CONTENT_TYPE);
+    let cut = |range: &Range<u64>| cut(entry, range);
+    let (content_type, body) = range::multipart(ranges, entry.length()?, content_type.as_ref(), cut)?;
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CONTENT_LENGTH, HttpBody::size_hint(&body).exact()?.into());
     Some(answer(StatusCode::PARTIAL_CONTENT, headers, body))
+}
+
+fn cut(entry: &Entry, range: &Range<u64>) -> Option<Body> {
+    let Some(complete) = entry.complete() else {
+        let length = Some(range.end - range.start);
+        return Some(Body::Entry(EntryBody::new(entry.read()?, range.start, length)));
+    };
+    let (from, to) = (usize::try_from(range.start).ok()?, usize::try_from(range.end).ok()?);
+    (to <= complete.len()).then(|| Body::Whole(complete.slice(from..to)))
 }
 
 /// RFC 9110 §15.5.17.
@@ -174,46 +189,17 @@ fn date(value: Option<&HeaderValue>) -> Option<SystemTime> {
     httpdate::parse_http_date(value?.to_str().ok()?).ok()
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Wanted {
-    Whole,
-    Part { start: u64, length: u64 },
-    Unsatisfiable,
-}
-
-/// RFC 9110 §14.2. Several ranges, or any that cannot be read, get the whole: never more work than one body.
-fn wanted_range(request: &HeaderMap, entry: &Entry, stored: &HeaderMap) -> Wanted {
-    let Some(range) = request.get(RANGE).and_then(|value| value.to_str().ok()) else { return Wanted::Whole };
-    let Some(total) = entry.length().filter(|_| entry.head().status == StatusCode::OK) else {
-        return Wanted::Whole;
-    };
-    if !if_range_holds(request, stored) {
+/// RFC 9110 §14.2: ranges are of a GET, of a body whose length is known, and of the version that `If-Range` names.
+fn wanted(visit: &Visit, entry: &Entry, stored: &HeaderMap) -> Wanted {
+    let request = &visit.request;
+    if request.method != Method::GET || entry.head().status != StatusCode::OK {
         return Wanted::Whole;
     }
-    single_range(range, total)
-}
-
-fn single_range(range: &str, total: u64) -> Wanted {
-    let Some((unit, set)) = range.split_once('=') else { return Wanted::Whole };
-    let Some((first, last)) = set.trim().split_once('-') else { return Wanted::Whole };
-    if !unit.trim().eq_ignore_ascii_case("bytes") || set.contains(',') {
-        return Wanted::Whole;
+    let Some(ranges) = Ranges::of(&request.headers, visit.node.limits.ranges) else { return Wanted::Whole };
+    match entry.length() {
+        Some(total) if if_range_holds(&request.headers, stored) => ranges.within(total),
+        _ => Wanted::Whole,
     }
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = |text: &str| text.parse::<u64>().unwrap_or(u64::MAX);
-    let (start, end) = match (first.trim(), last.trim()) {
-        ("", suffix) if digits(suffix) && number(suffix) == 0 => return Wanted::Unsatisfiable,
-        ("", suffix) if digits(suffix) => (total.saturating_sub(number(suffix)), total),
-        (first, "") if digits(first) => (number(first), total),
-        (first, last) if digits(first) && digits(last) && number(first) <= number(last) => {
-            (number(first), number(last).saturating_add(1).min(total))
-        }
-        _ => return Wanted::Whole,
-    };
-    if start >= total {
-        return Wanted::Unsatisfiable;
-    }
-    Wanted::Part { start, length: end - start }
 }
 
 /// RFC 9110 §13.1.5: strong comparison, or the very same date.
@@ -236,33 +222,6 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         headers
-    }
-
-    #[test]
-    fn ranges_become_parts() {
-        let part = |start, length| Wanted::Part { start, length };
-        for (range, wanted) in [
-            ("bytes=0-0", part(0, 1)),
-            ("bytes=2-", part(2, 8)),
-            ("bytes=2-4", part(2, 3)),
-            ("bytes=5-99999999999999999999999", part(5, 5)),
-            ("bytes=-3", part(7, 3)),
-            ("bytes=-30", part(0, 10)),
-            ("Bytes = 1-1", part(1, 1)),
-            ("bytes=10-", Wanted::Unsatisfiable),
-            ("bytes=99999999999999999999999-", Wanted::Unsatisfiable),
-            ("bytes=-0", Wanted::Unsatisfiable),
-            ("bytes=4-2", Wanted::Whole),
-            ("bytes=0-1,3-4", Wanted::Whole),
-            ("bytes=a-b", Wanted::Whole),
-            ("bytes=", Wanted::Whole),
-            ("bytes=-", Wanted::Whole),
-            ("items=0-1", Wanted::Whole),
-            ("bytes=+1-2", Wanted::Whole),
-        ] {
-            assert_eq!(single_range(range, 10), wanted, "{range}");
-        }
-        assert_eq!(single_range("bytes=0-", 0), Wanted::Unsatisfiable);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use edge::range::{Ranges, Wanted};
 use http::{HeaderMap, HeaderValue, Uri};
 use signing::{KeyGroup, Presented, PublicKey, SchemeName, Verdict};
 
@@ -89,6 +90,26 @@ fn the_keys_query_holds_nothing_that_was_not_asked_for() {
             let mut headers = HeaderMap::new();
             headers.insert("cookie", value);
             let _ = settings.select_cookies(&headers);
+        }
+    });
+}
+
+#[test]
+fn ranges_never_give_a_byte_twice_nor_one_that_is_not_there() {
+    fuzz(&["fuzz/corpus/range"], 20_000, |input| {
+        let text = String::from_utf8_lossy(input);
+        let Some(ranges) = Ranges::read(text.trim(), 16) else { return };
+        assert!((1..=16).contains(&ranges.spans().len()));
+        for total in [0, 1, 10, 5 << 30, u64::MAX] {
+            let parts = match ranges.within(total) {
+                Wanted::Whole | Wanted::Unsatisfiable => continue,
+                Wanted::Part(part) => vec![part],
+                Wanted::Parts(parts) => parts,
+            };
+            assert!(parts.iter().all(|part| part.start < part.end && part.end <= total), "{parts:?}");
+            let mut sorted = parts.clone();
+            sorted.sort_by_key(|part| part.start);
+            assert!(sorted.windows(2).all(|two| two[0].end <= two[1].start), "{parts:?}");
         }
     });
 }

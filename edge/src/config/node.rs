@@ -110,6 +110,9 @@ pub struct LimitSettings {
     /// The number of header fields of a request, 1 to 10000; more is answered 431.
     #[serde(deserialize_with = "header_count")]
     pub header_count: usize,
+    /// The ranges of one request, 1 to 1000; a request for more gets the whole body.
+    #[serde(deserialize_with = "range_count")]
+    pub ranges: usize,
     /// Concurrent HTTP/2 streams per connection.
     pub h2_streams: u32,
     /// HTTP/2 streams that may be reset per connection in a minute; more ends the connection.
@@ -133,6 +136,7 @@ impl Default for LimitSettings {
             head: ByteSize::kib(32),
             url: ByteSize::kib(8),
             header_count: 100,
+            ranges: 16,
             h2_streams: 100,
             h2_resets: 100,
             h2_control: 1000,
@@ -249,11 +253,20 @@ fn at_least<'de, D: Deserializer<'de>>(
 
 /// A map of header fields holds some 24000 at most.
 fn header_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    at_most(10_000, deserializer)
+}
+
+/// Each range is compared with those before it.
+fn range_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    at_most(1_000, deserializer)
+}
+
+fn at_most<'de, D: Deserializer<'de>>(most: usize, deserializer: D) -> Result<usize, D::Error> {
     let count = usize::deserialize(deserializer)?;
-    if (1..=10_000).contains(&count) {
+    if (1..=most).contains(&count) {
         return Ok(count);
     }
-    Err(serde::de::Error::custom("this must be from 1 to 10000"))
+    Err(serde::de::Error::custom(format!("this must be from 1 to {most}")))
 }
 
 /// A network, or a single address as a network of its own.
@@ -301,6 +314,7 @@ mod tests {
             ("url = \"0B\"", "at least 1B"),
             ("header-count = 0", "from 1 to 10000"),
             ("header-count = 10001", "from 1 to 10000"),
+            ("ranges = 0", "from 1 to 1000"),
         ] {
             let error = toml::from_str::<LimitSettings>(text).unwrap_err();
             assert!(error.to_string().contains(expected), "{text}: {error}");

@@ -340,6 +340,7 @@ impl From<&LimitSettings> for Limits {
             head: bytes(settings.head),
             url: bytes(settings.url),
             header_count: settings.header_count,
+            ranges: settings.ranges,
             h2_streams: settings.h2_streams,
             h2_resets: settings.h2_resets as usize,
             h2_control: settings.h2_control,
