@@ -91,8 +91,8 @@ impl SharedBody {
         Poll::Pending
     }
 
-    /// Every byte has arrived.
-    pub(crate) fn finish(&self) {
+    /// Every byte has arrived: gives the whole, if it was kept.
+    pub(crate) fn finish(&self) -> Option<Bytes> {
         let mut progress = self.lock();
         progress.end = Some(End::Whole);
         if !progress.windowed {
@@ -101,6 +101,7 @@ impl SharedBody {
             progress.chunks = Chunks::default();
         }
         wake_readers(progress);
+        self.complete().cloned()
     }
 
     /// The rest will not come. After [`Self::finish`] this changes nothing.
@@ -115,7 +116,7 @@ impl SharedBody {
     /// A reader from the first byte; `None` when the beginning is no longer held.
     pub(crate) fn read(self: &Arc<Self>) -> Option<Reader> {
         if let Some(whole) = self.complete() {
-            return Some(Reader { source: Source::Whole(Some(whole.clone())) });
+            return Some(Reader::of(whole.clone()));
         }
         let mut progress = self.lock();
         if !progress.chunks.holds_beginning() {
@@ -189,6 +190,10 @@ enum Source {
 }
 
 impl Reader {
+    pub(crate) fn of(whole: Bytes) -> Self {
+        Self { source: Source::Whole(Some(whole)) }
+    }
+
     /// The next chunk; `None` at the end, [`Truncated`] when the body broke off or this reader was too slow for the others.
     pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, Truncated>>> {
         let (body, id, cursor) = match &mut self.source {

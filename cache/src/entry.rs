@@ -1,18 +1,28 @@
 //! A stored response.
 
 use crate::body::{Reader, SharedBody};
+use crate::key::Key;
+use crate::packed::Packed;
 use crate::policy::Freshness;
+use crate::realm::Realm;
+use crate::times::{Spans, Times};
 use crate::vary::Selection;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, ETAG, LAST_MODIFIED};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use once_cell::race::OnceBox;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 use tokio::sync::OnceCell;
 
-/// What an entry costs beside its bytes: structures, map slots, reference counts. Measured, rounded up.
-const OVERHEAD: usize = 512;
+/// What an entry costs beside its bytes: itself, and the headers of its allocations. Measured, rounded up.
+const OVERHEAD: usize = 160;
+
+/// What each kept encoded body costs beside its bytes.
+const ENCODING: usize = 128;
 
 /// Header fields that the edge adds to an answer, at most (Age, Vary, Accept-Ranges, Cache-Status, Via, X-Request-Id …).
 const ROOM: usize = 8;
@@ -45,7 +55,7 @@ pub const EDGE_ONLY: [HeaderName; 6] = [
     HeaderName::from_static("cache-group-invalidation"),
 ];
 
-/// Status and headers of a response, ready to be stored: hop-by-hop fields removed.
+/// Status and header fields of a response that is to be stored: hop-by-hop fields removed.
 #[derive(Debug, Clone)]
 pub struct Head {
     /// The status.
@@ -63,15 +73,6 @@ impl Head {
         Self { status, headers, edge_only: HeaderMap::new() }.sorted()
     }
 
-    /// All fields, as the origin said them.
-    pub(crate) fn all_headers(&self) -> HeaderMap {
-        let mut all = self.headers.clone();
-        for (name, value) in &self.edge_only {
-            all.append(name.clone(), value.clone());
-        }
-        all
-    }
-
     fn sorted(mut self) -> Self {
         for name in EDGE_ONLY {
             for value in self.headers.get_all(&name) {
@@ -82,128 +83,293 @@ impl Head {
         self
     }
 
-    /// Values of their own: as they come, they are slices of a read buffer, which must not stay alive with the entry.
-    pub(crate) fn owned(mut self) -> Self {
-        for value in self.headers.values_mut().chain(self.edge_only.values_mut()) {
-            if let Ok(copy) = HeaderValue::from_bytes(value.as_bytes()) {
-                *value = copy;
-            }
+    /// All fields, as the origin said them.
+    pub(crate) fn all_headers(mut self) -> HeaderMap {
+        for (name, value) in &self.edge_only {
+            self.headers.append(name.clone(), value.clone());
         }
-        // Copies of the map have the same room: what every answer adds must not make each of them grow.
-        self.headers.reserve(ROOM);
-        self
+        self.headers
     }
 
     /// The declared length of the body in bytes.
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
-        self.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+        declared_length(self.headers.get(CONTENT_LENGTH)?)
     }
+}
 
-    /// The entity tag.
-    #[must_use]
-    pub fn etag(&self) -> Option<&HeaderValue> {
-        self.headers.get(ETAG)
-    }
-
-    /// The date of the last change.
-    #[must_use]
-    pub fn last_modified(&self) -> Option<&HeaderValue> {
-        self.headers.get(LAST_MODIFIED)
-    }
+fn declared_length(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
 }
 
 /// A stored response: one variant under one key. Its head never changes; its body may still be arriving.
+///
+/// A node holds millions of these: what is here is weighed byte by byte, and made into what answers need on each use.
 #[derive(Debug)]
 pub struct Entry {
-    head: Head,
-    freshness: Freshness,
-    selection: Selection,
-    body: Arc<SharedBody>,
-    gzip: OnceCell<Bytes>,
-    compressible: OnceLock<bool>,
+    times: Times,
+    spans: Spans,
+    check: u32,
+    realm: Realm,
+    status: StatusCode,
+    compressible: AtomicU8,
+    head: Packed,
+    content: Content,
+    encodings: OnceBox<Encodings>,
 }
 
-impl Entry {
-    pub(crate) fn new(head: Head, freshness: Freshness, selection: Selection, body: SharedBody) -> Self {
-        Self {
-            head,
-            freshness,
-            selection,
-            body: Arc::new(body),
-            gzip: OnceCell::new(),
-            compressible: OnceLock::new(),
-        }
-    }
+#[derive(Debug)]
+enum Content {
+    Whole(Bytes),
+    Filling(Box<Filling>),
+}
 
-    /// RFC 9111 §4.3.4: the same body under a head that the origin has just confirmed.
-    pub(crate) fn refreshed(&self, head: Head, freshness: Freshness) -> Self {
-        Self {
-            head,
-            freshness,
-            selection: self.selection.clone(),
-            body: Arc::clone(&self.body),
-            gzip: self.gzip.clone(),
-            compressible: OnceLock::new(),
-        }
-    }
+#[derive(Debug, Clone)]
+struct Filling {
+    body: Arc<SharedBody>,
+    /// The entry that is stored in place of this one when all has arrived.
+    settled: OnceLock<Arc<Entry>>,
+}
 
-    /// Status and headers.
-    #[must_use]
-    pub fn head(&self) -> &Head {
-        &self.head
-    }
+/// Encoded bodies kept with an entry.
+#[derive(Debug, Default, Clone)]
+struct Encodings {
+    gzip: OnceCell<Bytes>,
+}
 
-    /// How long it may be used.
-    #[must_use]
-    pub fn freshness(&self) -> &Freshness {
-        &self.freshness
-    }
-
-    /// The whole body, once it has arrived.
-    #[must_use]
-    pub fn complete(&self) -> Option<&Bytes> {
-        self.body.complete()
-    }
-
-    /// The length of the body in bytes, where it is known already.
-    #[must_use]
-    pub fn length(&self) -> Option<u64> {
-        self.complete().map(|body| body.len() as u64).or_else(|| self.head.content_length())
-    }
-
-    /// A reader from the first byte. `None` when the body turned out too large to keep and its beginning is gone.
-    #[must_use]
-    pub fn read(&self) -> Option<Reader> {
-        self.body.read()
-    }
-
-    /// The kept encoded body for a coding: filled once by whoever comes first, then free for everybody.
-    #[must_use]
-    pub fn encoded(&self, coding: Coding) -> &OnceCell<Bytes> {
+impl Encodings {
+    fn of(&self, coding: Coding) -> &OnceCell<Bytes> {
         match coding {
             Coding::Gzip => &self.gzip,
         }
     }
 
+    fn weight(&self) -> usize {
+        [&self.gzip].into_iter().filter_map(OnceCell::get).map(|body| ENCODING + body.len()).sum()
+    }
+}
+
+/// What an entry is stored under.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Address<'a> {
+    pub(crate) key: &'a Key,
+    pub(crate) realm: Realm,
+}
+
+impl Address<'_> {
+    /// The part of the key's text that the entry carries.
+    fn carried(&self) -> &str {
+        if self.realm == Realm::CARRIED { self.key.text() } else { self.key.path() }
+    }
+}
+
+impl Entry {
+    /// An entry whose body is still to come.
+    pub(crate) fn filling(
+        address: Address<'_>,
+        head: Head,
+        freshness: &Freshness,
+        selection: &Selection,
+        body: Arc<SharedBody>,
+    ) -> Self {
+        let status = head.status;
+        let packed = Packed::new(selection, address.carried(), &head.all_headers());
+        Self {
+            times: Times::new(freshness),
+            spans: Spans::new(freshness),
+            check: address.key.check(),
+            realm: address.realm,
+            status,
+            compressible: AtomicU8::new(UNJUDGED),
+            head: packed,
+            content: Content::Filling(Box::new(Filling { body, settled: OnceLock::new() })),
+            encodings: OnceBox::new(),
+        }
+    }
+
+    /// The same with its whole body: what is stored.
+    pub(crate) fn settled(&self, whole: Bytes) -> Self {
+        self.with(self.head.clone(), self.times.clone(), self.spans, Content::Whole(whole))
+    }
+
+    /// RFC 9111 §4.3.4: the same body under header fields that the origin has just confirmed.
+    pub(crate) fn refreshed(&self, headers: &HeaderMap, freshness: &Freshness) -> Self {
+        let content = match &self.content {
+            Content::Whole(whole) => Content::Whole(whole.clone()),
+            Content::Filling(filling) => Content::Filling(filling.clone()),
+        };
+        self.with(self.head.with_headers(headers), Times::new(freshness), Spans::new(freshness), content)
+    }
+
+    fn with(&self, head: Packed, times: Times, spans: Spans, content: Content) -> Self {
+        let encodings = OnceBox::new();
+        if let Some(known) = self.encodings.get() {
+            let _ = encodings.set(Box::new(known.clone()));
+        }
+        let compressible = AtomicU8::new(UNJUDGED);
+        Self {
+            times,
+            spans,
+            check: self.check,
+            realm: self.realm,
+            status: self.status,
+            compressible,
+            head,
+            content,
+            encodings,
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The header fields for viewers, with room for those that the edge adds.
+    #[must_use]
+    pub fn headers(&self) -> HeaderMap {
+        self.head.viewer_headers(ROOM)
+    }
+
+    /// The first header field of a name.
+    #[must_use]
+    pub fn header(&self, name: &HeaderName) -> Option<HeaderValue> {
+        self.head.header(name)
+    }
+
+    /// Those of [`EDGE_ONLY`].
+    #[must_use]
+    pub fn edge_only(&self) -> HeaderMap {
+        self.head.edge_only()
+    }
+
+    /// All fields, as the origin said them.
+    pub(crate) fn all_headers(&self) -> HeaderMap {
+        self.head.all_headers()
+    }
+
+    /// How long it may be used.
+    #[must_use]
+    pub fn freshness(&self) -> Freshness {
+        self.times.freshness(self.spans)
+    }
+
+    /// Ends the freshness now; what it may still be used for while it is stale counts from here.
+    pub fn expire(&self, now: SystemTime) {
+        self.times.end(now);
+    }
+
+    /// The whole body, once it has arrived.
+    #[must_use]
+    pub fn complete(&self) -> Option<Bytes> {
+        match &self.content {
+            Content::Whole(whole) => Some(whole.clone()),
+            Content::Filling(filling) => filling.body.complete().cloned(),
+        }
+    }
+
+    /// The length of the body in bytes, where it is known already.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match &self.content {
+            Content::Whole(whole) => Some(whole.len() as u64),
+            Content::Filling(filling) => match filling.body.complete() {
+                Some(whole) => Some(whole.len() as u64),
+                None => declared_length(&self.header(&CONTENT_LENGTH)?),
+            },
+        }
+    }
+
+    /// A reader from the first byte. `None` when the body turned out too large to keep and its beginning is gone.
+    #[must_use]
+    pub fn read(&self) -> Option<Reader> {
+        match &self.content {
+            Content::Whole(whole) => Some(Reader::of(whole.clone())),
+            Content::Filling(filling) => filling.body.read(),
+        }
+    }
+
+    /// The kept encoded body for a coding: filled once by whoever comes first, then free for everybody.
+    #[must_use]
+    pub fn encoded(&self, coding: Coding) -> &OnceCell<Bytes> {
+        // What is encoded when all has arrived belongs to the entry that is stored.
+        let settled = match &self.content {
+            Content::Filling(filling) => filling.settled.get(),
+            Content::Whole(_) => None,
+        };
+        let entry = settled.map_or(self, |settled| &**settled);
+        entry.encodings.get_or_init(Box::default).of(coding)
+    }
+
     /// Whether a response of this head is worth compressing: judged once by the edge, then remembered.
     #[must_use]
-    pub fn compressible(&self, judge: impl FnOnce(&Head) -> bool) -> bool {
-        *self.compressible.get_or_init(|| judge(&self.head))
+    pub fn compressible(&self, judge: impl FnOnce(StatusCode, &HeaderMap) -> bool) -> bool {
+        match self.compressible.load(Relaxed) {
+            UNJUDGED => {
+                let worth = judge(self.status, &self.head.viewer_headers(0));
+                self.compressible.store(if worth { WORTH } else { NOT_WORTH }, Relaxed);
+                worth
+            }
+            judged => judged == WORTH,
+        }
     }
 
-    pub(crate) fn selection(&self) -> &Selection {
-        &self.selection
+    /// Whether this variant answers a request with these header fields (RFC 9111 §4.1).
+    #[must_use]
+    pub fn matches(&self, request: &HeaderMap) -> bool {
+        self.head.selects_all() || self.head.selection().matches(request)
     }
 
-    pub(crate) fn body(&self) -> &Arc<SharedBody> {
-        &self.body
+    /// Whether it is stored under this key.
+    pub(crate) fn is_under(&self, key: &Key) -> bool {
+        self.check == key.check()
+    }
+
+    /// Whether it takes the place of another one under the same primary key.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        self.check == other.check && self.selection() == other.selection()
+    }
+
+    pub(crate) fn selection(&self) -> Selection {
+        self.head.selection()
+    }
+
+    pub(crate) fn realm(&self) -> Realm {
+        self.realm
+    }
+
+    /// The text of its key, without the realm unless it carries that itself.
+    pub(crate) fn path(&self) -> &str {
+        self.head.path()
+    }
+
+    /// Ends the arriving of the body: the entry to be stored, unless the body was not kept.
+    pub(crate) fn settle(&self) -> Option<Arc<Self>> {
+        let Content::Filling(filling) = &self.content else { return None };
+        let settled = Arc::new(self.settled(filling.body.finish()?));
+        Some(Arc::clone(filling.settled.get_or_init(|| settled)))
     }
 
     pub(crate) fn weight(&self) -> usize {
-        let headers = self.head.headers.iter().chain(&self.head.edge_only);
-        let headers: usize = headers.map(|(name, value)| 64 + name.as_str().len() + value.len()).sum();
-        let body = self.complete().map_or(0, Bytes::len) + self.gzip.get().map_or(0, Bytes::len);
-        OVERHEAD + headers + self.selection.weight() + body
+        let body = match &self.content {
+            Content::Whole(whole) => whole.len(),
+            Content::Filling(_) => 0,
+        };
+        OVERHEAD + self.head.len() + body + self.encodings.get().map_or(0, Encodings::weight)
+    }
+}
+
+const UNJUDGED: u8 = 0;
+const WORTH: u8 = 1;
+const NOT_WORTH: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_entry_takes_few_bytes() {
+        assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::body::{SharedBody, Truncated};
 use crate::entry::{Entry, Head};
+use crate::key::Key;
 use crate::policy::{Freshness, Skip};
 use crate::store::Inner;
 use crate::vary::Selection;
@@ -19,8 +20,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Fill {
     pub(crate) state: watch::Sender<State>,
-    /// The key that it fills, without what tells variants apart.
-    pub(crate) key: Arc<str>,
+    /// The place of the primary key that it fills.
+    pub(crate) place: u64,
     /// The key was invalidated after this fill began: what it brings is not published.
     pub(crate) overtaken: AtomicBool,
 }
@@ -49,8 +50,8 @@ pub struct Refusal {
 }
 
 impl Fill {
-    pub(crate) fn new(key: Arc<str>) -> Self {
-        Self { state: watch::Sender::new(State::Waiting), key, overtaken: AtomicBool::new(false) }
+    pub(crate) fn new(place: u64) -> Self {
+        Self { state: watch::Sender::new(State::Waiting), place, overtaken: AtomicBool::new(false) }
     }
 
     /// Whether it has been arriving for longer than it is fresh: only those who waited for its head may share it.
@@ -90,14 +91,6 @@ impl Follower {
     }
 }
 
-impl Entry {
-    /// Whether this variant answers a request with these headers (RFC 9111 §4.1).
-    #[must_use]
-    pub fn matches(&self, request: &HeaderMap) -> bool {
-        self.selection().matches(request)
-    }
-}
-
 /// A place in the store's list of fills. Leaving it frees the followers.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -123,7 +116,7 @@ impl Drop for Place {
 #[derive(Debug)]
 pub struct Permit {
     pub(crate) store: Arc<Inner>,
-    pub(crate) key: Arc<str>,
+    pub(crate) key: Key,
     /// `None` for a request that goes alone: it may store, but nobody follows it.
     pub(crate) place: Option<Place>,
     pub(crate) stale: Option<Arc<Entry>>,
@@ -162,10 +155,12 @@ impl Permit {
     #[must_use]
     pub fn store(self, request: &HeaderMap, head: Head, freshness: Freshness) -> Writer {
         let selection = Selection::of(request, &head.headers);
-        let head = head.owned();
-        let entry = Arc::new(Entry::new(head, freshness, selection, SharedBody::default()));
+        let address = self.store.address(&self.key);
+        let body = Arc::<SharedBody>::default();
+        let entry = Entry::filling(address, head, &freshness, &selection, Arc::clone(&body));
+        let entry = Arc::new(entry);
         self.tell(State::Filling(Arc::clone(&entry)));
-        Writer { permit: self, entry, reserved: 0, windowed: false, finished: false }
+        Writer { permit: self, entry, body, reserved: 0, windowed: false, finished: false }
     }
 
     /// RFC 9111 §4.3.4: the origin confirmed the stale copy with a 304. `None` when there was none to confirm. What the new
@@ -177,11 +172,10 @@ impl Permit {
         freshness: impl FnOnce(&HeaderMap) -> Option<Freshness>,
     ) -> Option<Arc<Entry>> {
         let stale = self.stale.as_ref()?;
-        let mut headers = stale.head().all_headers();
+        let mut headers = stale.all_headers();
         update_headers(&mut headers, confirmed);
         let renewed = freshness(&headers);
-        let head = Head::new(stale.head().status, headers).owned();
-        let entry = Arc::new(stale.refreshed(head, renewed.unwrap_or(*stale.freshness())));
+        let entry = Arc::new(stale.refreshed(&headers, &renewed.unwrap_or(stale.freshness())));
         if renewed.is_some() {
             self.store.publish(&self.key, &entry, self.fill());
             self.tell(State::Filling(Arc::clone(&entry)));
@@ -234,6 +228,7 @@ fn update_headers(stored: &mut HeaderMap, confirmed: &HeaderMap) {
 pub struct Writer {
     permit: Permit,
     entry: Arc<Entry>,
+    body: Arc<SharedBody>,
     reserved: u64,
     windowed: bool,
     finished: bool,
@@ -254,17 +249,16 @@ impl Writer {
         if !self.windowed && !self.keep(chunk.len() as u64) {
             self.become_window();
         }
-        std::future::poll_fn(|context| self.entry.body().poll_writable(context)).await?;
-        self.entry.body().push(chunk);
+        std::future::poll_fn(|context| self.body.poll_writable(context)).await?;
+        self.body.push(chunk);
         Ok(())
     }
 
     /// All bytes have come: the entry is published.
     pub fn finish(mut self) {
         self.finished = true;
-        self.entry.body().finish();
-        if !self.windowed {
-            self.permit.store.publish(&self.permit.key, &self.entry, self.permit.fill());
+        if let Some(settled) = self.entry.settle() {
+            self.permit.store.publish(&self.permit.key, &settled, self.permit.fill());
         }
     }
 
@@ -281,7 +275,7 @@ impl Writer {
         self.windowed = true;
         self.permit.place = None;
         self.release();
-        self.entry.body().make_window();
+        self.body.make_window();
     }
 
     fn release(&mut self) {
@@ -292,7 +286,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.finished {
-            self.entry.body().fail();
+            self.body.fail();
         }
         self.release();
     }

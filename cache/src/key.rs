@@ -5,6 +5,8 @@ use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
 use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 /// Where a request goes, as the key sees it. Two requests that differ in any part never share an answer.
 #[derive(Debug, Clone, Copy)]
@@ -21,23 +23,95 @@ pub struct KeyParts<'a> {
     pub path_and_query: &'a str,
 }
 
-/// Writes the key of a request into `key`, replacing what was there. A line break separates parts: no part can hold one.
-pub fn write_key(key: &mut String, parts: &KeyParts<'_>, request: &HeaderMap, settings: &KeySettings) {
-    key.clear();
-    for part in [parts.site, parts.group, parts.scheme, parts.authority, parts.path_and_query] {
-        key.push_str(part);
-        key.push('\n');
+/// What an answer is stored under: its text, and where that goes in the store.
+///
+/// The text has three parts. The *realm* is site, group, scheme and authority; with path and query it is the *primary* key, which
+/// purges name; the rest are the request fields that a policy keys by, which tell variants apart as `Vary` does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    text: String,
+    realm_end: usize,
+    primary_end: usize,
+    /// Hash of the primary key: all its variants are stored in one place.
+    place: u64,
+    /// Hash of the whole text by another function: with `place`, 96 bits that nobody outside can compute stand for the text.
+    check: u32,
+}
+
+/// Two keyed hash functions, drawn when the program starts: nobody outside can make keys that collide.
+static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+
+impl Key {
+    /// The key of a request.
+    #[must_use]
+    pub fn of(parts: &KeyParts<'_>, request: &HeaderMap, settings: &KeySettings) -> Self {
+        let mut text = String::with_capacity(160);
+        for part in [parts.site, parts.group, parts.scheme, parts.authority] {
+            text.push_str(part);
+            text.push(SEPARATOR);
+        }
+        let realm_end = text.len();
+        text.push_str(parts.path_and_query);
+        let primary_end = text.len();
+        write_keyed_fields(&mut text, request, settings);
+        Self::hashed(text, realm_end, primary_end)
     }
+
+    /// The key of a part of what is stored under this one, such as a slice. It is not a variant: it has a place of its own.
+    #[must_use]
+    pub fn part(&self, name: &str) -> Self {
+        let text = format!("{}{SEPARATOR}{name}", self.text);
+        let primary_end = text.len();
+        Self::hashed(text, self.realm_end, primary_end)
+    }
+
+    fn hashed(text: String, realm_end: usize, primary_end: usize) -> Self {
+        let [place, check] = &*HASHERS;
+        let (place, check) = (place.hash_one(&text[..primary_end]), check.hash_one(&text) as u32);
+        Self { text, realm_end, primary_end, place, check }
+    }
+
+    /// All of it. A line break separates parts: no part can hold one.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Site, group, scheme and authority, each with a line break behind it.
+    #[must_use]
+    pub fn realm(&self) -> &str {
+        &self.text[..self.realm_end]
+    }
+
+    /// Path and query, and the keyed fields.
+    pub(crate) fn path(&self) -> &str {
+        &self.text[self.realm_end..]
+    }
+
+    /// Where all variants of the primary key are stored.
+    pub(crate) fn place(&self) -> u64 {
+        self.place
+    }
+
+    pub(crate) fn check(&self) -> u32 {
+        self.check
+    }
+}
+
+const SEPARATOR: char = '\n';
+
+fn write_keyed_fields(text: &mut String, request: &HeaderMap, settings: &KeySettings) {
     for name in &settings.headers {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        text.push(SEPARATOR);
         for value in request.get_all(&header) {
             // Debug form: invisible bytes stay distinct and a value cannot look like another part.
-            let _ = write!(key, "{header}:{value:?}");
+            let _ = write!(text, "{header}:{value:?}");
         }
-        key.push('\n');
     }
     if !settings.cookies.is_empty() {
-        key.push_str(&settings.select_cookies(request).unwrap_or_default());
+        text.push(SEPARATOR);
+        text.push_str(&settings.select_cookies(request).unwrap_or_default());
     }
 }
 
@@ -82,14 +156,12 @@ impl KeySettings {
 mod tests {
     use super::*;
 
-    fn key_of(parts: &KeyParts<'_>, headers: &[(&'static str, &str)], settings: &KeySettings) -> String {
+    fn key_of(parts: &KeyParts<'_>, headers: &[(&'static str, &str)], settings: &KeySettings) -> Key {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(*name, value.parse().unwrap());
         }
-        let mut key = String::from("left over");
-        write_key(&mut key, parts, &map, settings);
-        key
+        Key::of(parts, &map, settings)
     }
 
     const PARTS: KeyParts<'_> = KeyParts {
@@ -114,6 +186,19 @@ mod tests {
             assert_ne!(key_of(&PARTS, &[], &settings), key_of(other, &[], &settings), "{other:?}");
         }
         assert_eq!(key_of(&PARTS, &[("x", "1")], &settings), key_of(&PARTS, &[], &settings));
+    }
+
+    #[test]
+    fn variants_share_a_place_and_parts_have_their_own() {
+        let settings = KeySettings { headers: vec!["X-Device".to_owned()], ..KeySettings::default() };
+        let (phone, desk) =
+            (key_of(&PARTS, &[("x-device", "phone")], &settings), key_of(&PARTS, &[], &settings));
+        assert_eq!((phone.place(), phone.realm()), (desk.place(), "www\nmain\nhttps\nwww.example.com\n"));
+        assert_ne!(phone.check(), desk.check());
+        let part = desk.part("0");
+        assert_ne!((part.place(), part.check()), (desk.place(), desk.check()));
+        assert_eq!(part.realm(), desk.realm());
+        assert_ne!(part, desk.part("1"));
     }
 
     #[test]

@@ -10,15 +10,19 @@ pub mod control;
 mod entry;
 mod fill;
 mod key;
+mod object;
+mod packed;
 pub mod policy;
+mod realm;
 mod settings;
 mod store;
+mod times;
 mod vary;
 
 pub use body::{Reader, Truncated};
 pub use entry::{Coding, EDGE_ONLY, Entry, Head};
 pub use fill::{Follower, Outcome, Permit, Refusal, Writer};
-pub use key::{KeyParts, write_key};
+pub use key::{Key, KeyParts};
 pub use policy::{Freshness, Policy, Skip, Storing};
 pub use settings::{
     CachePolicySettings, CompressSettings, KeySettings, QuerySelection, StaleSettings, TtlSettings,

@@ -1,16 +1,17 @@
 //! Where entries live: the only Moka of the node, and the list of fills in flight.
 
-use crate::entry::Entry;
+use crate::entry::{Address, Entry};
 use crate::fill::{Fill, Follower, Permit, Place, State};
+use crate::key::Key;
+use crate::object::Object;
+use crate::realm::Realms;
 use http::HeaderMap;
 use moka::ops::compute::Op;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-
-/// Variants under one key; the oldest leaves.
-const MAX_VARIANTS: usize = 64;
 
 /// The share of the budget that bodies in flight may take: one part in eight.
 const IN_FLIGHT_SHARE: u64 = 8;
@@ -34,18 +35,31 @@ pub struct Store {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    objects: moka::sync::Cache<Arc<str>, Arc<Object>>,
+    objects: moka::sync::Cache<u64, Object, BuildHasherDefault<Hashed>>,
+    realms: Realms,
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
     in_flight: AtomicU64,
     pub(crate) limits: Limits,
 }
 
-/// What is known under one key.
-#[derive(Debug, Default, Clone)]
-struct Object {
-    variants: Vec<Arc<Entry>>,
-    /// An answer could not be shared: until then nobody waits for anybody. Stored variants stay good.
-    uncacheable_until: Option<SystemTime>,
+/// Keys of the table are hashes already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
 }
 
 /// What the store knows about a request.
@@ -81,17 +95,16 @@ impl Store {
         let kept = limits.memory - limits.memory / IN_FLIGHT_SHARE;
         let objects = moka::sync::Cache::builder()
             .max_capacity(kept)
-            .weigher(|key: &Arc<str>, object: &Arc<Object>| {
-                u32::try_from(key.len() + object.weight()).unwrap_or(u32::MAX)
-            })
-            .build();
-        let inner = Inner { objects, fills: Mutex::default(), in_flight: AtomicU64::new(0), limits };
+            .weigher(|_, object: &Object| u32::try_from(object.weight()).unwrap_or(u32::MAX))
+            .build_with_hasher(BuildHasherDefault::default());
+        let (realms, fills) = (Realms::default(), Mutex::default());
+        let inner = Inner { objects, realms, fills, in_flight: AtomicU64::new(0), limits };
         Self { inner: Arc::new(inner) }
     }
 
     /// Looks a request up; where nothing usable is stored, assigns it its part in fetching.
     #[must_use]
-    pub fn begin(&self, key: &str, request: &HeaderMap, now: SystemTime) -> Lookup {
+    pub fn begin(&self, key: &Key, request: &HeaderMap, now: SystemTime) -> Lookup {
         let inner = &self.inner;
         if let Found::Fresh(entry) = inner.find(key, request, now) {
             return Lookup::Fresh(entry);
@@ -100,7 +113,7 @@ impl Store {
         // Again, under the lock: a fill is published before it leaves the list, so nothing falls between the two.
         let stale = match inner.find(key, request, now) {
             Found::Fresh(entry) => return Lookup::Fresh(entry),
-            Found::Uncacheable(stale) => return Lookup::Alone(inner.permit(key.into(), None, stale)),
+            Found::Uncacheable(stale) => return Lookup::Alone(inner.permit(key.clone(), None, stale)),
             Found::Stale(entry) => Some(entry),
             Found::Nothing => None,
         };
@@ -112,7 +125,7 @@ impl Store {
             },
             Joined::Leading(fill_key, fill) => {
                 let place = Place { store: Arc::clone(inner), fill_key, fill };
-                let permit = inner.permit(key.into(), Some(place), stale);
+                let permit = inner.permit(key.clone(), Some(place), stale);
                 match usable {
                     Some(entry) => Lookup::Stale(entry, Some(permit)),
                     None => Lookup::Lead(permit),
@@ -123,28 +136,35 @@ impl Store {
 
     /// A permit for a request that goes alone whatever is stored.
     #[must_use]
-    pub fn alone(&self, key: &str) -> Permit {
-        self.inner.permit(key.into(), None, None)
+    pub fn alone(&self, key: &Key) -> Permit {
+        self.inner.permit(key.clone(), None, None)
     }
 
     /// Forgets everything under a key, what is arriving included: it was asked for before.
-    pub fn invalidate(&self, key: &str) {
+    pub fn invalidate(&self, key: &Key) {
         let mut fills = self.inner.fills();
         fills.retain(|_, fill| {
-            let overtaken = &*fill.key == key;
+            let overtaken = fill.place == key.place();
             fill.overtaken.fetch_or(overtaken, Relaxed);
             !overtaken
         });
-        self.inner.objects.invalidate(key);
+        self.inner.objects.invalidate(&key.place());
     }
 
     /// Weighs a key again after one of its entries got an encoded body.
-    pub fn reweigh(&self, key: &str) {
+    pub fn reweigh(&self, key: &Key) {
         // In one step: what was invalidated meanwhile must not come back.
-        self.inner.objects.entry(key.into()).and_compute_with(|known| match known {
+        self.inner.objects.entry(key.place()).and_compute_with(|known| match known {
             Some(known) => Op::Put(known.into_value()),
             None => Op::Nop,
         });
+    }
+
+    /// The text of the key that an entry is stored under, as [`Key::text`] gives it.
+    #[must_use]
+    pub fn text_of(&self, entry: &Entry) -> String {
+        let realm = self.inner.realms.name(entry.realm());
+        format!("{}{}", realm.as_deref().unwrap_or_default(), entry.path())
     }
 
     /// Figures of this moment.
@@ -172,10 +192,10 @@ enum Joined {
 }
 
 impl Inner {
-    fn find(&self, key: &str, request: &HeaderMap, now: SystemTime) -> Found {
-        let Some(object) = self.objects.get(key) else { return Found::Nothing };
-        let variant = object.variants.iter().find(|entry| entry.matches(request)).map(Arc::clone);
-        let is_marked = object.uncacheable_until.is_some_and(|until| now < until);
+    fn find(&self, key: &Key, request: &HeaderMap, now: SystemTime) -> Found {
+        let Some(object) = self.objects.get(&key.place()) else { return Found::Nothing };
+        let variant = object.variant(key, request).map(Arc::clone);
+        let is_marked = object.is_marked(key, now);
         match variant {
             Some(entry) if entry.freshness().remaining(now).is_some() => Found::Fresh(entry),
             variant if is_marked => Found::Uncacheable(variant),
@@ -188,16 +208,16 @@ impl Inner {
     fn join(
         &self,
         fills: &mut HashMap<Arc<str>, Arc<Fill>>,
-        key: &str,
+        key: &Key,
         request: &HeaderMap,
         now: SystemTime,
     ) -> Joined {
-        let mut fill_key = format!("{key}{}", self.variant_suffix(key, request));
+        let mut fill_key = format!("{}{}", key.text(), self.variant_suffix(key, request));
         if let Some(fill) = fills.get(fill_key.as_str()) {
             match &*fill.state.borrow() {
                 // Its head is known and it is another variant: lead one's own.
                 State::Filling(entry) if !entry.matches(request) => {
-                    fill_key = format!("{key}{}", entry.selection().suffix(request));
+                    fill_key = format!("{}{}", key.text(), entry.selection().suffix(request));
                 }
                 _ => {}
             }
@@ -207,50 +227,46 @@ impl Inner {
             _ => {}
         }
         let fill_key: Arc<str> = fill_key.into();
-        let fill = Arc::new(Fill::new(key.into()));
+        let fill = Arc::new(Fill::new(key.place()));
         fills.insert(Arc::clone(&fill_key), Arc::clone(&fill));
         Joined::Leading(fill_key, fill)
     }
 
-    fn variant_suffix(&self, key: &str, request: &HeaderMap) -> String {
-        let known = self.objects.get(key);
-        let latest = known.as_ref().and_then(|object| object.variants.last());
+    fn variant_suffix(&self, key: &Key, request: &HeaderMap) -> String {
+        let known = self.objects.get(&key.place());
+        let latest = known.as_ref().and_then(|object| object.latest(key));
         latest.map(|entry| entry.selection().suffix(request)).unwrap_or_default()
     }
 
-    fn permit(self: &Arc<Self>, key: Arc<str>, place: Option<Place>, stale: Option<Arc<Entry>>) -> Permit {
+    fn permit(self: &Arc<Self>, key: Key, place: Option<Place>, stale: Option<Arc<Entry>>) -> Permit {
         Permit { store: Arc::clone(self), key, place, stale }
     }
 
     /// Puts a complete entry under its key, in the place of the variant that it replaces, unless the fill that brought it
     /// was overtaken by an invalidation.
-    pub(crate) fn publish(&self, key: &Arc<str>, entry: &Arc<Entry>, fill: Option<&Fill>) {
+    pub(crate) fn publish(&self, key: &Key, entry: &Arc<Entry>, fill: Option<&Fill>) {
         let _fills = self.fills();
         if fill.is_some_and(|fill| fill.overtaken.load(Relaxed)) {
             return;
         }
-        self.change(key, |object| {
-            object.uncacheable_until = None;
-            object.variants.retain(|other| other.selection() != entry.selection());
-            if object.variants.len() >= MAX_VARIANTS {
-                object.variants.remove(0);
-            }
-            object.variants.push(Arc::clone(entry));
-        });
+        self.change(key, |known| Object::with(known, Arc::clone(entry), key));
     }
 
     /// Remembers that an answer under this key could not be shared.
-    pub(crate) fn mark_uncacheable(&self, key: &Arc<str>, until: SystemTime) {
-        self.change(key, |object| object.uncacheable_until = Some(until));
+    pub(crate) fn mark_uncacheable(&self, key: &Key, until: SystemTime) {
+        self.change(key, |known| Object::marked(known, key, until));
+    }
+
+    /// Where entries under this key say that they are stored.
+    pub(crate) fn address<'a>(&self, key: &'a Key) -> Address<'a> {
+        Address { key, realm: self.realms.number(key.realm()) }
     }
 
     /// Replaces what is known under a key in one step.
-    fn change(&self, key: &Arc<str>, change: impl FnOnce(&mut Object)) {
-        self.objects.entry(Arc::clone(key)).and_upsert_with(|known| {
-            let mut object = known.map(|known| (**known.value()).clone()).unwrap_or_default();
-            change(&mut object);
-            Arc::new(object)
-        });
+    fn change(&self, key: &Key, change: impl FnOnce(Option<&Object>) -> Object) {
+        self.objects
+            .entry(key.place())
+            .and_upsert_with(|known| change(known.as_ref().map(moka::Entry::value)));
     }
 
     pub(crate) fn leave(&self, fill_key: &Arc<str>, fill: &Arc<Fill>) {
@@ -273,12 +289,6 @@ impl Inner {
 
     fn fills(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Fill>>> {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Object {
-    fn weight(&self) -> usize {
-        128 + self.variants.iter().map(|entry| entry.weight()).sum::<usize>()
     }
 }
 

@@ -1,14 +1,23 @@
 //! Lookups, collapsing and the budget.
 
 use super::*;
-use crate::entry::Head;
+use crate::entry::{Coding, Head};
 use crate::fill::{Outcome, Refusal, Writer};
+use crate::key::KeyParts;
+use crate::object::MAX_VARIANTS;
 use crate::policy::{Freshness, Skip};
+use crate::settings::KeySettings;
 use bytes::Bytes;
 use http::StatusCode;
+use std::sync::LazyLock;
 use std::time::UNIX_EPOCH;
 
-const KEY: &str = "key";
+static KEY: LazyLock<Key> = LazyLock::new(|| key("/"));
+
+fn key(path_and_query: &str) -> Key {
+    let parts = KeyParts { site: "www", group: "main", scheme: "http", authority: "a", path_and_query };
+    Key::of(&parts, &HeaderMap::new(), &KeySettings::default())
+}
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_700_000_000 + seconds)
@@ -41,7 +50,7 @@ fn fresh_for(seconds: u64) -> Freshness {
 }
 
 fn lead(store: &Store, request: &HeaderMap, now: SystemTime) -> Permit {
-    match store.begin(KEY, request, now) {
+    match store.begin(&KEY, request, now) {
         Lookup::Lead(permit) => permit,
         other => panic!("expected to lead: {other:?}"),
     }
@@ -58,7 +67,7 @@ async fn stored(store: &Store, request: &HeaderMap, response: &[(&'static str, &
 }
 
 fn fresh(store: &Store, request: &HeaderMap, now: SystemTime) -> Option<Arc<Entry>> {
-    match store.begin(KEY, request, now) {
+    match store.begin(&KEY, request, now) {
         Lookup::Fresh(entry) => Some(entry),
         _ => None,
     }
@@ -68,9 +77,9 @@ fn fresh(store: &Store, request: &HeaderMap, now: SystemTime) -> Option<Arc<Entr
 async fn the_first_leads_the_others_follow_and_read_while_it_arrives() {
     let (store, plain) = (store(), HeaderMap::new());
     let permit = lead(&store, &plain, at(0));
-    let Lookup::Follow(early) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(early) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
     let mut writer = permit.store(&plain, head(&[]), fresh_for(10));
-    let Lookup::Follow(late) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(late) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
     writer.push(Bytes::from_static(b"one")).await.unwrap();
     for follower in [early, late] {
         let Outcome::Entry(entry) = follower.wait().await else { panic!("must get the entry") };
@@ -87,7 +96,7 @@ async fn the_first_leads_the_others_follow_and_read_while_it_arrives() {
 async fn a_dropped_permit_frees_the_waiters_and_another_leads() {
     let (store, plain) = (store(), HeaderMap::new());
     let permit = lead(&store, &plain, at(0));
-    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
     drop(permit);
     assert!(matches!(follower.wait().await, Outcome::Abandoned));
     drop(lead(&store, &plain, at(0)));
@@ -97,7 +106,7 @@ async fn a_dropped_permit_frees_the_waiters_and_another_leads() {
 async fn a_refusal_is_shared() {
     let (store, plain) = (store(), HeaderMap::new());
     let permit = lead(&store, &plain, at(0));
-    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
     let refusal = Refusal { status: StatusCode::BAD_GATEWAY, token: "connection_refused" };
     permit.refuse(refusal);
     let Outcome::Refused(shared) = follower.wait().await else { panic!("must be refused") };
@@ -108,8 +117,8 @@ async fn a_refusal_is_shared() {
 async fn uncacheable_answers_let_the_others_go_in_parallel_for_a_while() {
     let (store, plain) = (store(), HeaderMap::new());
     lead(&store, &plain, at(0)).decline(Skip::Private, at(0));
-    assert!(matches!(store.begin(KEY, &plain, at(1)), Lookup::Alone(_)));
-    let Lookup::Alone(permit) = store.begin(KEY, &plain, at(119)) else { panic!("must go alone") };
+    assert!(matches!(store.begin(&KEY, &plain, at(1)), Lookup::Alone(_)));
+    let Lookup::Alone(permit) = store.begin(&KEY, &plain, at(119)) else { panic!("must go alone") };
     fill(permit.store(&plain, head(&[]), fresh_for(1000)), "cacheable after all").await;
     assert!(fresh(&store, &plain, at(120)).is_some());
 }
@@ -119,10 +128,10 @@ async fn followers_of_an_answer_for_the_leader_alone_go_their_own_ways() {
     let (store, plain) = (store(), HeaderMap::new());
     for skip in [Skip::Private, Skip::Status] {
         let permit = lead(&store, &plain, at(0));
-        let Lookup::Follow(follower) = store.begin(KEY, &plain, at(0)) else { panic!("must follow") };
+        let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
         permit.decline(skip, at(0));
         assert!(matches!(follower.wait().await, Outcome::Alone), "{skip:?}");
-        store.invalidate(KEY);
+        store.invalidate(&KEY);
     }
 }
 
@@ -130,7 +139,7 @@ async fn followers_of_an_answer_for_the_leader_alone_go_their_own_ways() {
 async fn an_error_of_the_moment_or_a_lone_answer_marks_nothing() {
     let (store, plain) = (store(), HeaderMap::new());
     lead(&store, &plain, at(0)).decline(Skip::Status, at(0));
-    store.alone(KEY).decline(Skip::Encoded, at(0));
+    store.alone(&KEY).decline(Skip::Encoded, at(0));
     drop(lead(&store, &plain, at(0)));
 }
 
@@ -141,8 +150,8 @@ async fn a_mark_leaves_stored_variants_alone() {
     stored(&store, &de, &[("vary", "accept-language")]).await;
     lead(&store, &ko, at(1)).decline(Skip::Private, at(1));
     assert!(fresh(&store, &de, at(2)).is_some());
-    assert!(matches!(store.begin(KEY, &ko, at(2)), Lookup::Alone(_)));
-    let Lookup::Alone(permit) = store.begin(KEY, &de, at(15)) else { panic!("must go alone") };
+    assert!(matches!(store.begin(&KEY, &ko, at(2)), Lookup::Alone(_)));
+    let Lookup::Alone(permit) = store.begin(&KEY, &de, at(15)) else { panic!("must go alone") };
     assert!(permit.reuse_stale(at(15)).is_some());
 }
 
@@ -151,12 +160,12 @@ async fn a_304_that_must_not_be_shared_answers_its_leader_alone() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[("etag", "\"a\"")]).await;
     let permit = lead(&store, &plain, at(20));
-    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(20)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(20)) else { panic!("must follow") };
     let own = permit.refresh(&headers(&[("set-cookie", "a=b")]), |_| None).unwrap();
-    assert!(own.head().headers.contains_key("set-cookie"));
+    assert!(own.headers().contains_key("set-cookie"));
     assert!(matches!(follower.wait().await, Outcome::Alone));
     let stale = lead(&store, &plain, at(20));
-    assert!(!stale.stale().unwrap().head().headers.contains_key("set-cookie"));
+    assert!(!stale.stale().unwrap().headers().contains_key("set-cookie"));
 }
 
 #[tokio::test]
@@ -171,17 +180,17 @@ async fn a_refreshed_entry_forgets_the_age_of_the_earlier_answer() {
             Some(fresh_for(10))
         })
         .unwrap();
-    assert!(!entry.head().headers.contains_key("cdn-cache-control"), "for the edge alone");
+    assert!(!entry.headers().contains_key("cdn-cache-control"), "for the edge alone");
 }
 
 #[tokio::test]
 async fn a_fill_that_outlasts_its_freshness_gets_no_new_followers() {
     let (store, plain) = (store(), HeaderMap::new());
     let writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
-    assert!(matches!(store.begin(KEY, &plain, at(9)), Lookup::Follow(_)));
+    assert!(matches!(store.begin(&KEY, &plain, at(9)), Lookup::Follow(_)));
     let second = lead(&store, &plain, at(11));
     drop(writer);
-    assert!(matches!(store.begin(KEY, &plain, at(11)), Lookup::Follow(_)), "the second fill goes on");
+    assert!(matches!(store.begin(&KEY, &plain, at(11)), Lookup::Follow(_)), "the second fill goes on");
     drop(second);
 }
 
@@ -189,15 +198,15 @@ async fn a_fill_that_outlasts_its_freshness_gets_no_new_followers() {
 async fn what_was_asked_for_before_an_invalidation_is_not_published() {
     let (store, plain) = (store(), HeaderMap::new());
     let writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
-    store.invalidate(KEY);
+    store.invalidate(&KEY);
     let after = lead(&store, &plain, at(0));
     fill(writer, "before").await;
     assert!(fresh(&store, &plain, at(1)).is_none());
     fill(after.store(&plain, head(&[]), fresh_for(10)), "after").await;
-    store.reweigh(KEY);
+    store.reweigh(&KEY);
     assert_eq!(fresh(&store, &plain, at(1)).unwrap().complete().unwrap(), "after");
-    store.invalidate(KEY);
-    store.reweigh(KEY);
+    store.invalidate(&KEY);
+    store.reweigh(&KEY);
     assert!(fresh(&store, &plain, at(1)).is_none());
 }
 
@@ -220,8 +229,8 @@ async fn variants_live_side_by_side() {
     let (de, ko) = (headers(&[("accept-language", "de")]), headers(&[("accept-language", "ko")]));
     stored(&store, &de, &[("vary", "accept-language"), ("x", "de")]).await;
     stored(&store, &ko, &[("vary", "accept-language"), ("x", "ko")]).await;
-    assert_eq!(fresh(&store, &de, at(1)).unwrap().head().headers["x"], "de");
-    assert_eq!(fresh(&store, &ko, at(1)).unwrap().head().headers["x"], "ko");
+    assert_eq!(fresh(&store, &de, at(1)).unwrap().headers()["x"], "de");
+    assert_eq!(fresh(&store, &ko, at(1)).unwrap().headers()["x"], "ko");
 }
 
 #[tokio::test]
@@ -231,7 +240,7 @@ async fn variants_in_flight_do_not_wait_for_one_another() {
     let vary = head(&[("vary", "accept-language")]);
     let writer = lead(&store, &de, at(0)).store(&de, vary, fresh_for(10));
     let second = lead(&store, &ko, at(0));
-    assert!(matches!(store.begin(KEY, &ko, at(0)), Lookup::Follow(_)));
+    assert!(matches!(store.begin(&KEY, &ko, at(0)), Lookup::Follow(_)));
     drop((writer, second));
 }
 
@@ -248,10 +257,33 @@ async fn variants_of_one_key_are_bounded() {
 }
 
 #[tokio::test]
+async fn an_entry_knows_its_key_and_ends_when_told() {
+    let (store, plain) = (store(), HeaderMap::new());
+    stored(&store, &plain, &[]).await;
+    let entry = fresh(&store, &plain, at(1)).unwrap();
+    assert_eq!(store.text_of(&entry), KEY.text());
+    entry.expire(at(1));
+    assert!(fresh(&store, &plain, at(1)).is_none());
+    assert!(matches!(store.begin(&KEY, &plain, at(5)), Lookup::Stale(_, Some(_))), "its windows begin here");
+}
+
+#[tokio::test]
+async fn what_is_encoded_while_it_settles_belongs_to_the_stored_entry() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let mut writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
+    let filling = Arc::clone(writer.entry());
+    writer.push(Bytes::from_static(b"body")).await.unwrap();
+    writer.finish();
+    filling.encoded(Coding::Gzip).set(Bytes::from_static(b"encoded")).unwrap();
+    let stored = fresh(&store, &plain, at(1)).unwrap();
+    assert_eq!(stored.encoded(Coding::Gzip).get().unwrap(), "encoded");
+}
+
+#[tokio::test]
 async fn what_is_invalidated_is_fetched_again() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[]).await;
-    store.invalidate(KEY);
+    store.invalidate(&KEY);
     drop(lead(&store, &plain, at(1)));
 }
 
@@ -259,15 +291,15 @@ async fn what_is_invalidated_is_fetched_again() {
 async fn stale_is_served_while_one_revalidates() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[("etag", "\"a\"")]).await;
-    let Lookup::Stale(_, Some(permit)) = store.begin(KEY, &plain, at(12)) else { panic!("must revalidate") };
-    assert!(matches!(store.begin(KEY, &plain, at(12)), Lookup::Stale(_, None)));
+    let Lookup::Stale(_, Some(permit)) = store.begin(&KEY, &plain, at(12)) else { panic!("must revalidate") };
+    assert!(matches!(store.begin(&KEY, &plain, at(12)), Lookup::Stale(_, None)));
     let renewed = Freshness { stored_at: at(12), ..fresh_for(10) };
     let confirmed = headers(&[("x-new", "1"), ("content-length", "0")]);
     permit.refresh(&confirmed, |_| Some(renewed)).unwrap();
     let entry = fresh(&store, &plain, at(13)).unwrap();
     assert_eq!(entry.complete().unwrap(), "body");
-    assert_eq!(entry.head().headers["x-new"], "1");
-    assert!(!entry.head().headers.contains_key("content-length"));
+    assert_eq!(entry.headers()["x-new"], "1");
+    assert!(!entry.headers().contains_key("content-length"));
 }
 
 #[tokio::test]
@@ -275,7 +307,7 @@ async fn past_the_window_stale_waits_but_stands_in_for_errors() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[]).await;
     let permit = lead(&store, &plain, at(20));
-    let Lookup::Follow(follower) = store.begin(KEY, &plain, at(20)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(20)) else { panic!("must follow") };
     assert!(permit.reuse_stale(at(20)).is_some());
     assert!(permit.reuse_stale(at(71)).is_none());
     drop(permit);
@@ -312,7 +344,7 @@ async fn bodies_in_flight_stay_within_their_share() {
     let mut writers = Vec::new();
     for number in 0..10 {
         let request = HeaderMap::new();
-        let Lookup::Lead(permit) = store.begin(&format!("k{number}"), &request, at(0)) else {
+        let Lookup::Lead(permit) = store.begin(&key(&format!("/{number}")), &request, at(0)) else {
             panic!("must lead")
         };
         let mut writer = permit.store(&request, head(&[]), fresh_for(10));
@@ -331,7 +363,7 @@ async fn stored_bytes_stay_within_the_budget() {
         Store::new(Limits { memory: 400_000, max_object: 90_000, uncacheable: Duration::from_secs(120) });
     for number in 0..100 {
         let request = HeaderMap::new();
-        let Lookup::Lead(permit) = store.begin(&format!("k{number}"), &request, at(0)) else {
+        let Lookup::Lead(permit) = store.begin(&key(&format!("/{number}")), &request, at(0)) else {
             panic!("must lead")
         };
         let mut writer = permit.store(&request, head(&[]), fresh_for(10));

@@ -1,6 +1,7 @@
 //! Selecting among the variants of one key (RFC 9111 §4.1).
 
 use crate::control::split_list;
+use crate::packed::{Cursor, write_number, write_slice};
 use http::header::{ACCEPT_ENCODING, VARY};
 use http::{HeaderMap, HeaderName};
 
@@ -44,9 +45,31 @@ impl Selection {
         suffix
     }
 
-    pub(crate) fn weight(&self) -> usize {
-        let value = |value: &Value| value.as_ref().map_or(0, |value| value.len());
-        self.0.iter().map(|(name, text)| 64 + name.as_str().len() + value(text)).sum()
+    /// Appends the stored form: a count, then each name with its value, behind a byte that says whether there is one.
+    pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
+        write_number(bytes, self.0.len());
+        for (name, value) in &self.0 {
+            write_slice(bytes, name.as_str().as_bytes());
+            bytes.push(u8::from(value.is_some()));
+            if let Some(value) = value {
+                write_slice(bytes, value);
+            }
+        }
+    }
+
+    /// Reads the stored form.
+    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Option<Self> {
+        let count = cursor.number()?;
+        let mut members = Vec::new();
+        for _ in 0..count {
+            let name = HeaderName::from_bytes(cursor.slice()?).ok()?;
+            let value = match cursor.byte()? {
+                0 => None,
+                _ => Some(cursor.slice()?.into()),
+            };
+            members.push((name, value));
+        }
+        Some(Self(members.into()))
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::body::BodyError;
 use bytes::{BufMut, Bytes, BytesMut};
 use cache::control::{Directives, split_list};
-use cache::{Coding, CompressSettings, Entry, Head, Reader, Store};
+use cache::{Coding, CompressSettings, Entry, Key, Reader, Store};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
@@ -46,11 +46,11 @@ pub fn eligibility(entry: &Entry, settings: &CompressSettings) -> Eligibility {
 }
 
 /// What CloudFront compresses by status and type, unless the origin did it already or forbids it.
-fn is_compressible(head: &Head) -> bool {
-    matches!(head.status, StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
-        && !head.headers.contains_key(CONTENT_ENCODING)
-        && has_compressible_type(&head.headers)
-        && !Directives::of_response(&head.headers).no_transform
+fn is_compressible(status: StatusCode, headers: &HeaderMap) -> bool {
+    matches!(status, StatusCode::OK | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+        && !headers.contains_key(CONTENT_ENCODING)
+        && has_compressible_type(headers)
+        && !Directives::of_response(headers).no_transform
 }
 
 /// The coding that this viewer gets (RFC 9110 §12.5.3): the first configured one that it accepts.
@@ -149,7 +149,7 @@ const COMPRESSIBLE: &[&str] = &[
 /// When the encoder fails, which it only does when memory runs out; the caller sends the body as it is.
 pub async fn kept(
     store: &Store,
-    key: &str,
+    key: Option<&Key>,
     entry: &Entry,
     whole: &Bytes,
     coding: Coding,
@@ -159,7 +159,9 @@ pub async fn kept(
         return Ok(encoded.clone());
     }
     let encoded = slot.get_or_try_init(|| encode(whole.clone())).await?.clone();
-    store.reweigh(key);
+    if let Some(key) = key {
+        store.reweigh(key);
+    }
     Ok(encoded)
 }
 

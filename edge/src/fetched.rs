@@ -6,7 +6,7 @@ use crate::headers;
 use crate::observe::{CacheStatus, Record};
 use crate::respond;
 use crate::visit::Visit;
-use cache::{Entry, Reader};
+use cache::{Entry, Key, Reader};
 use http::header::{AGE, RANGE};
 use http::{Method, Response, StatusCode};
 use origin_shield::Attempt;
@@ -62,7 +62,7 @@ impl Fetched {
     pub async fn respond(
         self,
         visit: &Visit,
-        key: &str,
+        key: Option<&Key>,
         record: &mut Record,
     ) -> Result<Response<Body>, Fault> {
         record.cache = self.cache.or(record.cache);

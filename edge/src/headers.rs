@@ -4,8 +4,8 @@ use crate::visit::Visit;
 use cache::Entry;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, COOKIE, ETAG, FORWARDED, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
+    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -166,11 +166,11 @@ pub fn ask_for_everybody(headers: &mut HeaderMap) {
 
 /// RFC 9111 §4.3.1: asks whether the stale copy is still right.
 pub fn ask_whether_changed(headers: &mut HeaderMap, stale: &Entry) {
-    if let Some(etag) = stale.head().etag() {
-        headers.insert(IF_NONE_MATCH, etag.clone());
+    if let Some(etag) = stale.header(&ETAG) {
+        headers.insert(IF_NONE_MATCH, etag);
     }
-    if let Some(date) = stale.head().last_modified() {
-        headers.insert(IF_MODIFIED_SINCE, date.clone());
+    if let Some(date) = stale.header(&LAST_MODIFIED) {
+        headers.insert(IF_MODIFIED_SINCE, date);
     }
 }
 

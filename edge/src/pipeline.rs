@@ -13,7 +13,7 @@ use crate::observe::{CacheStatus, Record};
 use crate::respond;
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
-use cache::{Head, Lookup, Outcome, Permit, Skip, Storing, Writer, policy};
+use cache::{Head, Key, Lookup, Outcome, Permit, Skip, Storing, Writer, policy};
 use http::header::{ACCEPT, CONTENT_ENCODING};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -89,7 +89,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
     let is_looked_up = matches!(visit.request.method, Method::GET | Method::HEAD);
     let key = match visit.key() {
         Some(key) if is_looked_up => key,
-        key => return Box::pin(pass(visit, key.as_deref(), upload, record)).await,
+        key => return Box::pin(pass(visit, key.as_ref(), upload, record)).await,
     };
     for _ in 0..ROUNDS {
         let now = visit.later();
@@ -114,7 +114,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
                 if fetched.is_more_than_asked(visit) {
                     break;
                 }
-                return Box::pin(fetched.respond(visit, &key, record)).await;
+                return Box::pin(fetched.respond(visit, Some(&key), record)).await;
             }
             Lookup::Follow(follower) => {
                 record.cache = Some(CacheStatus::Collapsed);
@@ -127,7 +127,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
             }
             Lookup::Alone(permit) => return Box::pin(alone(visit, &key, permit, record)).await,
         };
-        match respond::from_entry(visit, &key, &entry, now).await {
+        match respond::from_entry(visit, Some(&key), &entry, now).await {
             Some(response) => return Ok(response),
             None => break,
         }
@@ -138,13 +138,13 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
 /// Through to the origin, never from the store. What changes something there makes the stored copy stale (RFC 9111 §4.4).
 async fn pass(
     visit: &Visit,
-    key: Option<&str>,
+    key: Option<&Key>,
     upload: Incoming,
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Bypass);
     let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
-    let response = fetch(visit.clone(), upload, None).await?.respond(visit, "", record).await?;
+    let response = fetch(visit.clone(), upload, None).await?.respond(visit, None, record).await?;
     let has_changed = response.status().is_success() || response.status().is_redirection();
     if let Some(key) = key.filter(|_| has_changed && !visit.request.method.is_safe()) {
         visit.node.store.invalidate(key);
@@ -155,12 +155,12 @@ async fn pass(
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
 async fn alone(
     visit: &Visit,
-    key: &str,
+    key: &Key,
     permit: Permit,
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Miss);
-    fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?.respond(visit, key, record).await
+    fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?.respond(visit, Some(key), record).await
 }
 
 /// The origin's side: asks, lets hooks have their say, stores. Holds the permit, and settles it whatever happens.
@@ -221,7 +221,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
         policy::storing(&Method::GET, &visit.request.headers, status, headers, policy, now)
     };
     if let (StatusCode::NOT_MODIFIED, Some(stale)) = (head.status, permit.stale().cloned()) {
-        let renew = |headers: &_| judge(headers, stale.head().status).freshness();
+        let renew = |headers: &_| judge(headers, stale.status()).freshness();
         let entry = permit.refresh(&head.headers, renew).unwrap_or(stale);
         return Fetched {
             cache: Some(CacheStatus::Revalidated),

@@ -5,7 +5,7 @@ use crate::compress::{self, Eligibility, Encoder};
 use crate::headers;
 use crate::range::{self, Ranges, Wanted};
 use crate::visit::Visit;
-use cache::{Coding, Entry, Reader};
+use cache::{Coding, Entry, Key, Reader};
 use http::header::{
     ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
     IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, VARY,
@@ -32,10 +32,15 @@ const DIGESTS: [HeaderName; 4] = [
 
 /// The answer from an entry, with the body that a GET would get: HEAD loses it at the end. `None` when the entry turned out
 /// too large to keep and its beginning is gone already.
-pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry, now: SystemTime) -> Option<Response<Body>> {
+pub async fn from_entry(
+    visit: &Visit,
+    key: Option<&Key>,
+    entry: &Entry,
+    now: SystemTime,
+) -> Option<Response<Body>> {
     let request = &visit.request;
     let eligibility = compress::eligibility(entry, &visit.route.compress);
-    let is_ok = entry.head().status == StatusCode::OK;
+    let is_ok = entry.status() == StatusCode::OK;
     let mut headers = stored_headers(entry, now, eligibility);
     let coding = match eligibility {
         Eligibility::Yes => compress::negotiate(&request.headers, &visit.route.compress),
@@ -52,7 +57,7 @@ pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry, now: SystemTime
     if let (Wanted::Whole, Some(coding)) = (&wanted, coding) {
         encode_head(&mut headers, coding);
         let body = Box::pin(encoded(visit, key, entry, coding)).await?;
-        return Some(answer(entry.head().status, headers, body));
+        return Some(answer(entry.status(), headers, body));
     }
     if is_ok && entry.length().is_some() {
         headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
@@ -61,12 +66,12 @@ pub async fn from_entry(visit: &Visit, key: &str, entry: &Entry, now: SystemTime
         Wanted::Part(range) => part(entry, headers, &range),
         Wanted::Parts(ranges) => parts(entry, headers, &ranges),
         Wanted::Unsatisfiable => Some(unsatisfiable(entry)),
-        Wanted::Whole => Some(answer(entry.head().status, headers, whole(entry)?)),
+        Wanted::Whole => Some(answer(entry.status(), headers, whole(entry)?)),
     }
 }
 
 fn stored_headers(entry: &Entry, now: SystemTime, eligibility: Eligibility) -> HeaderMap {
-    let mut headers = entry.head().headers.clone();
+    let mut headers = entry.headers();
     headers.insert(AGE, HeaderValue::from(entry.freshness().age(now).as_secs()));
     if eligibility != Eligibility::No {
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -87,12 +92,12 @@ fn encode_head(headers: &mut HeaderMap, coding: Coding) {
 
 fn whole(entry: &Entry) -> Option<Body> {
     match entry.complete() {
-        Some(complete) => Some(Body::Whole(complete.clone())),
+        Some(complete) => Some(Body::Whole(complete)),
         None => Some(Body::Entry(EntryBody::new(entry.read()?, 0, entry.length()))),
     }
 }
 
-async fn encoded(visit: &Visit, key: &str, entry: &Entry, coding: Coding) -> Option<Body> {
+async fn encoded(visit: &Visit, key: Option<&Key>, entry: &Entry, coding: Coding) -> Option<Body> {
     let is_small = entry.length().is_some_and(|length| length <= AWAITED);
     if entry.complete().is_none() && is_small {
         // Late or broken off, it is encoded as it comes.
@@ -100,7 +105,7 @@ async fn encoded(visit: &Visit, key: &str, entry: &Entry, coding: Coding) -> Opt
     }
     match entry.complete() {
         Some(complete) => {
-            let kept = compress::kept(&visit.node.store, key, entry, complete, coding).await;
+            let kept = compress::kept(&visit.node.store, key, entry, &complete, coding).await;
             kept.ok().map(Body::Whole)
         }
         None => Some(Body::Encoded(Box::new(Encoder::new(entry.read()?)))),
@@ -192,7 +197,7 @@ fn date(value: Option<&HeaderValue>) -> Option<SystemTime> {
 /// RFC 9110 §14.2: ranges are of a GET, of a body whose length is known, and of the version that `If-Range` names.
 fn wanted(visit: &Visit, entry: &Entry, stored: &HeaderMap) -> Wanted {
     let request = &visit.request;
-    if request.method != Method::GET || entry.head().status != StatusCode::OK {
+    if request.method != Method::GET || entry.status() != StatusCode::OK {
         return Wanted::Whole;
     }
     let Some(ranges) = Ranges::of(&request.headers, visit.node.limits.ranges) else { return Wanted::Whole };

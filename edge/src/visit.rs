@@ -5,7 +5,7 @@ use crate::headers::{self, X_FORWARDED_FOR, X_REQUEST_ID};
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::route::{Path, Route, Site};
-use cache::{KeyParts, Permit};
+use cache::{Key, KeyParts, Permit};
 use geo::Place;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::request::Parts;
@@ -182,7 +182,7 @@ impl Visit {
 
     /// The cache key of a GET for the same; `None` on routes that store nothing.
     #[must_use]
-    pub fn key(&self) -> Option<String> {
+    pub fn key(&self) -> Option<Key> {
         let policy = self.route.policy.as_ref()?;
         let parts = KeyParts {
             site: &self.site.name,
@@ -191,9 +191,7 @@ impl Visit {
             authority: &self.authority,
             path_and_query: &self.keyed_path_and_query(policy.key()),
         };
-        let mut key = String::with_capacity(160);
-        cache::write_key(&mut key, &parts, &self.request.headers, policy.key());
-        Some(key)
+        Some(Key::of(&parts, &self.request.headers, policy.key()))
     }
 
     /// Path and query as the key has them.
