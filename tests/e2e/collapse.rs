@@ -1,8 +1,11 @@
 //! Many viewers who want the same cold object at once.
 
-use tests::{Answer, Gate, RawConnection};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::{SITE, origin_and_node};
+use tests::{Answer, Gate, Node, Origin, RawConnection, Viewer};
+
+use crate::{SITE, origin_and_node, site};
 
 const CROWD: usize = 500;
 
@@ -58,4 +61,63 @@ async fn viewers_of_something_that_may_not_be_shared_each_get_their_own() {
         viewer.await.unwrap();
     }
     assert_eq!(origin.requests_for("/mine").len(), 5);
+}
+
+/// Asks in a task of its own.
+fn ask(viewer: Viewer, url: &str) -> tokio::task::JoinHandle<tests::Reply> {
+    let url = url.to_owned();
+    tokio::spawn(async move { viewer.get(&url).await })
+}
+
+#[tokio::test]
+async fn who_has_waited_long_enough_for_another_goes_alone() {
+    let origin = Origin::start().await;
+    let limits = "[node]\nlimits = { collapse-wait = \"300ms\" }";
+    let node = Node::start(&site(&origin).replace("[node]", limits)).await;
+    let (gate, asked) = (Gate::closed(), AtomicUsize::new(0));
+    let held = gate.clone();
+    origin.on("/slow", move |_| match asked.fetch_add(1, Ordering::SeqCst) {
+        0 => Answer::cacheable("first").behind(&held),
+        _ => Answer::cacheable("second"),
+    });
+    let url = format!("{SITE}/slow");
+    let leader = ask(node.viewer(), &url);
+    origin.until("the first request to reach the origin", |requests| !requests.is_empty()).await;
+
+    let begun = Instant::now();
+    let impatient = node.viewer().get(&url).await;
+
+    assert_eq!(impatient.text(), "second");
+    assert!(begun.elapsed() >= Duration::from_millis(300), "it did not wait: {:?}", begun.elapsed());
+    assert!(node.viewer().get(&url).await.is_hit(), "what it got is for everybody");
+    gate.open();
+    assert_eq!(leader.await.unwrap().text(), "first");
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_shared_releases_those_who_wait_all_at_once() {
+    const WAITING: usize = 5;
+    let (origin, node) = origin_and_node().await;
+    let (first, others, asked) = (Gate::closed(), Gate::closed(), AtomicUsize::new(0));
+    let held = (first.clone(), others.clone());
+    origin.on("/mine", move |_| {
+        let gate = if asked.fetch_add(1, Ordering::SeqCst) == 0 { &held.0 } else { &held.1 };
+        Answer::ok("x").header("cache-control", "private").behind(gate)
+    });
+    let url = format!("{SITE}/mine");
+    let mut crowd = vec![ask(node.viewer(), &url)];
+    origin.until("the first request to reach the origin", |requests| !requests.is_empty()).await;
+    crowd.extend((0..WAITING).map(|_| ask(node.viewer(), &url)));
+
+    first.open();
+    // None of them is answered before all have asked: one that waited for another would wait for ever.
+    origin.until("all to ask", |requests| requests.len() == 1 + WAITING).await;
+    // The key is remembered: who comes later waits for nobody either.
+    crowd.push(ask(node.viewer(), &url));
+    origin.until("one more to ask", |requests| requests.len() == 2 + WAITING).await;
+    others.open();
+
+    for viewer in crowd {
+        assert_eq!(viewer.await.unwrap().status, 200);
+    }
 }

@@ -1,8 +1,5 @@
 //! While an object is still arriving: others share it, and nobody is harmed by whoever leaves.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use tests::{Answer, Origin, Tap};
 
 use crate::{SITE, origin_and_node};
@@ -69,53 +66,4 @@ async fn an_only_viewer_going_away_leaves_no_broken_entry() {
     tap.end();
 
     assert_eq!(node.viewer().get(&url).await.text(), "first second");
-}
-
-#[tokio::test]
-async fn a_body_that_ends_early_is_cut_for_the_viewer_and_never_kept() {
-    let (origin, node) = origin_and_node().await;
-    let attempts = Arc::new(AtomicUsize::new(0));
-    let (cut, whole) = (Tap::new(), Tap::new());
-    cut.send("hal");
-    whole.send("half and half");
-    whole.end();
-    let broken = cut.clone();
-    origin.on("/chunked", move |_| {
-        let tap = if attempts.fetch_add(1, Ordering::SeqCst) == 0 { &broken } else { &whole };
-        Answer::streamed(tap).header("cache-control", "max-age=3600")
-    });
-    let url = format!("{SITE}/chunked");
-
-    let mut unlucky = node.viewer().open_get(&url).await;
-    assert_eq!(unlucky.read(3).await, b"hal");
-    cut.cut();
-
-    assert!(unlucky.finish().await.is_err(), "the viewer took half a body for a whole one");
-    let next = node.viewer().get(&url).await;
-    assert_eq!((next.status, next.text().as_str()), (200, "half and half"));
-    assert!(!next.is_hit(), "{}", next.header("cache-status"));
-}
-
-#[tokio::test]
-async fn a_body_shorter_than_its_length_is_cut_for_the_viewer_and_never_kept() {
-    let (origin, node) = origin_and_node().await;
-    let attempts = Arc::new(AtomicUsize::new(0));
-    let cut = Tap::new();
-    cut.send("hal");
-    let broken = cut.clone();
-    origin.on("/length", move |_| {
-        if attempts.fetch_add(1, Ordering::SeqCst) > 0 {
-            return Answer::cacheable("half and half");
-        }
-        Answer::streamed(&broken).header("content-length", "13").header("cache-control", "max-age=3600")
-    });
-    let url = format!("{SITE}/length");
-
-    let mut unlucky = node.viewer().open_get(&url).await;
-    assert_eq!(unlucky.read(3).await, b"hal");
-    cut.cut();
-
-    assert!(unlucky.finish().await.is_err(), "the viewer took half a body for a whole one");
-    let next = node.viewer().get(&url).await;
-    assert_eq!((next.status, next.text().as_str()), (200, "half and half"));
 }

@@ -37,6 +37,7 @@ mod signed;
 mod slow;
 mod thumbnail;
 mod tls;
+mod truncated;
 mod vary;
 mod verbs;
 

@@ -1,16 +1,20 @@
-//! A scripted origin: real sockets, HTTP/1.1 by hand so that it may also misbehave, and a record of all it was asked.
+//! A scripted origin: real sockets, HTTP/1.1 by hand so that it may also misbehave, or HTTP/2 over TLS, and a record of all
+//! it was asked.
 
 mod answer;
+mod http2;
 mod wire;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::pki::Authority;
 use crate::within;
 use answer::{After, Asked};
 pub use answer::{Answer, Gate, Tap};
@@ -24,6 +28,8 @@ type Route = Arc<dyn Fn(&Received) -> Answer + Send + Sync>;
 pub struct Origin {
     address: SocketAddr,
     script: Arc<Script>,
+    /// What it speaks TLS with; it speaks HTTP/2 then.
+    tls: Option<Arc<ServerConfig>>,
     accepting: Option<JoinHandle<()>>,
 }
 
@@ -43,8 +49,17 @@ impl std::fmt::Debug for Script {
 }
 
 impl Origin {
-    /// Listens on a free port.
+    /// Listens on a free port and speaks HTTP/1.1.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// Listens on a free port and speaks HTTP/2 over TLS, with a certificate for `127.0.0.1` by this authority.
+    pub async fn start_http2(authority: &Authority) -> Self {
+        Self::start_with(Some(http2::tls(&authority.issue(&["127.0.0.1"])))).await
+    }
+
+    async fn start_with(tls: Option<Arc<ServerConfig>>) -> Self {
         let script = Arc::new(Script {
             routes: Mutex::default(),
             requests: Mutex::default(),
@@ -53,7 +68,7 @@ impl Origin {
             changed: watch::Sender::new(()),
         });
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut origin = Self { address, script, accepting: None };
+        let mut origin = Self { address, script, tls, accepting: None };
         origin.restart().await;
         origin
     }
@@ -73,7 +88,8 @@ impl Origin {
     /// Its address as a config names it.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     /// Stops listening and cuts every connection: from here on its port refuses.
@@ -88,7 +104,7 @@ impl Origin {
     pub async fn restart(&mut self) {
         let listener = TcpListener::bind(self.address).await.expect("cannot listen");
         self.address = listener.local_addr().expect("a listener has an address");
-        self.accepting = Some(tokio::spawn(accept(listener, Arc::clone(&self.script))));
+        self.accepting = Some(tokio::spawn(accept(listener, Arc::clone(&self.script), self.tls.clone())));
     }
 
     /// Every request so far, in order of arrival.
@@ -136,12 +152,15 @@ impl Drop for Origin {
 }
 
 /// Serves until aborted; the connections die with it.
-async fn accept(listener: TcpListener, script: Arc<Script>) {
+async fn accept(listener: TcpListener, script: Arc<Script>, tls: Option<Arc<ServerConfig>>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         script.connections.fetch_add(1, Ordering::SeqCst);
         let script = Arc::clone(&script);
-        connections.spawn(async move { script.serve(stream).await });
+        match tls.clone() {
+            None => connections.spawn(async move { script.serve(stream).await }),
+            Some(tls) => connections.spawn(http2::serve(script, stream, tls)),
+        };
         while connections.try_join_next().is_some() {}
     }
 }
@@ -151,8 +170,7 @@ impl Script {
         let _ = stream.set_nodelay(true);
         let mut wire = Wire::new(stream, &self.bytes);
         while let Some(request) = wire.read_head().await {
-            self.requests.lock().unwrap().push(request.clone());
-            self.changed.send_replace(());
+            self.record(request.clone());
             wire.read_body(&request, || {
                 self.changed.send_replace(());
             })
@@ -163,6 +181,11 @@ impl Script {
                 Ok(After::Close) | Err(_) => return,
             }
         }
+    }
+
+    fn record(&self, request: Received) {
+        self.requests.lock().unwrap().push(request);
+        self.changed.send_replace(());
     }
 
     fn answer(&self, request: &Received) -> Answer {

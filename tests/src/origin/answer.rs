@@ -1,5 +1,7 @@
 //! What an origin answers, well-formed or not.
 
+mod http2;
+
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -210,7 +212,7 @@ impl Tap {
         self.push(Piece::End);
     }
 
-    /// Ends the connection in the middle of the body.
+    /// Ends the connection in the middle of the body; over HTTP/2, resets the stream.
     pub fn cut(&self) {
         self.push(Piece::Cut);
     }

@@ -39,6 +39,19 @@ impl Received {
         self.body.lock().unwrap().clone()
     }
 
+    /// The head of a request that came in frames.
+    pub(super) fn framed(request: &http::request::Parts) -> Self {
+        let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        Self {
+            method: request.method.to_string(),
+            target: request.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned(),
+            headers: request.headers.iter().map(field).collect(),
+            body: Arc::default(),
+        }
+    }
+
     fn parse(head: &str) -> Option<Self> {
         let mut lines = head.split("\r\n");
         let mut request_line = lines.next()?.split(' ');
