@@ -91,17 +91,22 @@ impl SharedBody {
         Poll::Pending
     }
 
-    /// Every byte has arrived: gives the whole, if it was kept.
-    pub(crate) fn finish(&self) -> Option<Bytes> {
+    /// What has arrived as one piece; `None` when it was not kept. A copy of its own: chunks are slices of larger read buffers,
+    /// which must not stay alive with the entry.
+    pub(crate) fn joined(&self) -> Option<Vec<u8>> {
+        let progress = self.lock();
+        (!progress.windowed).then(|| progress.chunks.joined())
+    }
+
+    /// Every byte has arrived; here they are in one piece, if they were kept.
+    pub(crate) fn finish(&self, whole: Option<Bytes>) {
         let mut progress = self.lock();
         progress.end = Some(End::Whole);
-        if !progress.windowed {
-            // A copy of its own: chunks are slices of larger read buffers, which must not stay alive with the entry.
-            let _ = self.complete.set(progress.chunks.joined());
+        if let Some(whole) = whole {
+            let _ = self.complete.set(whole);
             progress.chunks = Chunks::default();
         }
         wake_readers(progress);
-        self.complete().cloned()
     }
 
     /// The rest will not come. After [`Self::finish`] this changes nothing.

@@ -28,7 +28,7 @@ async fn readers_see_the_start_however_late_they_come() {
     let late = body.read().unwrap();
     let waiting = tokio::spawn(rest(late));
     body.push(bytes("two"));
-    body.finish();
+    body.finish(body.joined().map(Bytes::from));
     assert_eq!(waiting.await.unwrap().unwrap(), b"one two");
     assert_eq!(rest(early).await.unwrap(), b"two");
     assert_eq!(body.complete().unwrap(), "one two");
@@ -50,7 +50,7 @@ async fn a_broken_body_is_never_complete() {
 async fn failing_after_the_end_changes_nothing() {
     let body = Arc::new(SharedBody::default());
     body.push(bytes("all"));
-    body.finish();
+    body.finish(body.joined().map(Bytes::from));
     body.fail();
     assert_eq!(rest(body.read().unwrap()).await.unwrap(), b"all");
 }
@@ -74,7 +74,7 @@ async fn a_window_waits_for_its_slowest_reader_and_lets_go() {
     assert_eq!(writable, Poll::Ready(Ok(())));
     assert!(body.read().is_none(), "the beginning is gone");
     body.push(chunk.clone());
-    body.finish();
+    body.finish(body.joined().map(Bytes::from));
     assert!(body.complete().is_none());
     assert_eq!(rest(slow).await.unwrap().len(), WINDOW as usize);
     assert_eq!(rest(fast).await.unwrap().len(), WINDOW as usize / 2);
@@ -123,7 +123,7 @@ async fn pieces_of_all_sizes_reach_keen_and_late_readers_whole() {
         }
     }
     let late = body.read().unwrap();
-    body.finish();
+    body.finish(body.joined().map(Bytes::from));
     drain(&mut lazy, &mut lazily).await;
     assert!(keenly == whole && lazily == whole && rest(late).await.unwrap() == whole);
     assert!(body.complete().unwrap() == &whole);
@@ -168,7 +168,7 @@ async fn write(body: Arc<SharedBody>) -> Result<(), Truncated> {
         poll_fn(|context| body.poll_writable(context)).await?;
         body.push(Bytes::from(vec![7; PIECE]));
     }
-    body.finish();
+    body.finish(body.joined().map(Bytes::from));
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use tokio::sync::OnceCell;
 
 /// What an entry costs beside its bytes: itself, and the headers of its allocations. Measured, rounded up.
-const OVERHEAD: usize = 160;
+const OVERHEAD: usize = 128;
 
 /// What each kept encoded body costs beside its bytes.
 const ENCODING: usize = 128;
@@ -118,17 +118,38 @@ pub struct Entry {
     encodings: OnceBox<Encodings>,
 }
 
+/// Two words: what is stored is whole.
 #[derive(Debug)]
 enum Content {
-    Whole(Bytes),
-    Filling(Box<Filling>),
+    Whole(Box<[u8]>),
+    Elsewhere(Box<Elsewhere>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
+enum Elsewhere {
+    /// With the entry that was confirmed, which is [`Content::Whole`].
+    With(Arc<Entry>),
+    /// Still arriving.
+    Filling(Filling),
+}
+
+#[derive(Debug)]
 struct Filling {
     body: Arc<SharedBody>,
     /// The entry that is stored in place of this one when all has arrived.
     settled: OnceLock<Arc<Entry>>,
+}
+
+/// Bytes of an entry, which lives as long as they are used.
+struct Held(Arc<Entry>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        match &self.0.content {
+            Content::Whole(whole) => whole,
+            Content::Elsewhere(_) => &[],
+        }
+    }
 }
 
 /// Encoded bodies kept with an entry.
@@ -165,7 +186,7 @@ impl Address<'_> {
 
 impl Entry {
     /// An entry whose body is still to come.
-    pub(crate) fn filling(
+    pub(crate) fn begun(
         address: Address<'_>,
         head: Head,
         freshness: &Freshness,
@@ -182,23 +203,20 @@ impl Entry {
             status,
             compressible: AtomicU8::new(UNJUDGED),
             head: packed,
-            content: Content::Filling(Box::new(Filling { body, settled: OnceLock::new() })),
+            content: Content::Elsewhere(Box::new(Elsewhere::Filling(Filling {
+                body,
+                settled: OnceLock::new(),
+            }))),
             encodings: OnceBox::new(),
         }
     }
 
-    /// The same with its whole body: what is stored.
-    pub(crate) fn settled(&self, whole: Bytes) -> Self {
-        self.with(self.head.clone(), self.times.clone(), self.spans, Content::Whole(whole))
-    }
-
-    /// RFC 9111 §4.3.4: the same body under header fields that the origin has just confirmed.
-    pub(crate) fn refreshed(&self, headers: &HeaderMap, freshness: &Freshness) -> Self {
-        let content = match &self.content {
-            Content::Whole(whole) => Content::Whole(whole.clone()),
-            Content::Filling(filling) => Content::Filling(filling.clone()),
-        };
-        self.with(self.head.with_headers(headers), Times::new(freshness), Spans::new(freshness), content)
+    /// RFC 9111 §4.3.4: the same body under header fields that the origin has just confirmed. `None` for what is still arriving.
+    pub(crate) fn refreshed(self: &Arc<Self>, headers: &HeaderMap, freshness: &Freshness) -> Option<Self> {
+        let whole = Arc::clone(self.whole()?);
+        let content = Content::Elsewhere(Box::new(Elsewhere::With(whole)));
+        let (times, spans) = (Times::new(freshness), Spans::new(freshness));
+        Some(self.with(self.head.with_headers(headers), times, spans, content))
     }
 
     fn with(&self, head: Packed, times: Times, spans: Spans, content: Content) -> Self {
@@ -262,31 +280,60 @@ impl Entry {
 
     /// The whole body, once it has arrived.
     #[must_use]
-    pub fn complete(&self) -> Option<Bytes> {
+    pub fn complete(self: &Arc<Self>) -> Option<Bytes> {
+        match self.filling() {
+            Some(filling) => filling.body.complete().cloned(),
+            None => self.whole().map(|entry| Bytes::from_owner(Held(Arc::clone(entry)))),
+        }
+    }
+
+    /// The entry that holds the whole body of this one.
+    fn whole(self: &Arc<Self>) -> Option<&Arc<Self>> {
+        let Content::Elsewhere(elsewhere) = &self.content else { return Some(self) };
+        match &**elsewhere {
+            Elsewhere::With(entry) => Some(entry),
+            Elsewhere::Filling(filling) => filling.settled.get(),
+        }
+    }
+
+    fn filling(&self) -> Option<&Filling> {
+        let Content::Elsewhere(elsewhere) = &self.content else { return None };
+        match &**elsewhere {
+            Elsewhere::With(_) => None,
+            Elsewhere::Filling(filling) => Some(filling),
+        }
+    }
+
+    fn whole_length(&self) -> Option<usize> {
+        let Content::Elsewhere(elsewhere) = &self.content else { return Some(self.held()) };
+        match &**elsewhere {
+            Elsewhere::With(entry) => Some(entry.held()),
+            Elsewhere::Filling(filling) => filling.body.complete().map(Bytes::len),
+        }
+    }
+
+    fn held(&self) -> usize {
         match &self.content {
-            Content::Whole(whole) => Some(whole.clone()),
-            Content::Filling(filling) => filling.body.complete().cloned(),
+            Content::Whole(whole) => whole.len(),
+            Content::Elsewhere(_) => 0,
         }
     }
 
     /// The length of the body in bytes, where it is known already.
     #[must_use]
     pub fn length(&self) -> Option<u64> {
-        match &self.content {
-            Content::Whole(whole) => Some(whole.len() as u64),
-            Content::Filling(filling) => match filling.body.complete() {
-                Some(whole) => Some(whole.len() as u64),
-                None => declared_length(&self.header(&CONTENT_LENGTH)?),
-            },
+        match self.whole_length() {
+            Some(length) => Some(length as u64),
+            None => declared_length(&self.header(&CONTENT_LENGTH)?),
         }
     }
 
     /// A reader from the first byte. `None` when the body turned out too large to keep and its beginning is gone.
     #[must_use]
-    pub fn read(&self) -> Option<Reader> {
-        match &self.content {
-            Content::Whole(whole) => Some(Reader::of(whole.clone())),
-            Content::Filling(filling) => filling.body.read(),
+    pub fn read(self: &Arc<Self>) -> Option<Reader> {
+        match self.filling() {
+            Some(filling) => filling.body.read(),
+            None => self.complete().map(Reader::of),
         }
     }
 
@@ -294,10 +341,7 @@ impl Entry {
     #[must_use]
     pub fn encoded(&self, coding: Coding) -> &OnceCell<Bytes> {
         // What is encoded when all has arrived belongs to the entry that is stored.
-        let settled = match &self.content {
-            Content::Filling(filling) => filling.settled.get(),
-            Content::Whole(_) => None,
-        };
+        let settled = self.filling().and_then(|filling| filling.settled.get());
         let entry = settled.map_or(self, |settled| &**settled);
         entry.encodings.get_or_init(Box::default).of(coding)
     }
@@ -346,16 +390,20 @@ impl Entry {
 
     /// Ends the arriving of the body: the entry to be stored, unless the body was not kept.
     pub(crate) fn settle(&self) -> Option<Arc<Self>> {
-        let Content::Filling(filling) = &self.content else { return None };
-        let settled = Arc::new(self.settled(filling.body.finish()?));
-        Some(Arc::clone(filling.settled.get_or_init(|| settled)))
+        let filling = self.filling()?;
+        let Some(whole) = filling.body.joined() else {
+            filling.body.finish(None);
+            return None;
+        };
+        let settled =
+            self.with(self.head.clone(), self.times.clone(), self.spans, Content::Whole(whole.into()));
+        let settled = Arc::clone(filling.settled.get_or_init(|| Arc::new(settled)));
+        filling.body.finish(settled.complete());
+        Some(settled)
     }
 
     pub(crate) fn weight(&self) -> usize {
-        let body = match &self.content {
-            Content::Whole(whole) => whole.len(),
-            Content::Filling(_) => 0,
-        };
+        let body = self.whole_length().unwrap_or_default();
         OVERHEAD + self.head.len() + body + self.encodings.get().map_or(0, Encodings::weight)
     }
 }
@@ -370,6 +418,6 @@ mod tests {
 
     #[test]
     fn a_stored_entry_takes_few_bytes() {
-        assert!(size_of::<Entry>() <= 96, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
     }
 }

@@ -157,7 +157,7 @@ impl Permit {
         let selection = Selection::of(request, &head.headers);
         let address = self.store.address(&self.key);
         let body = Arc::<SharedBody>::default();
-        let entry = Entry::filling(address, head, &freshness, &selection, Arc::clone(&body));
+        let entry = Entry::begun(address, head, &freshness, &selection, Arc::clone(&body));
         let entry = Arc::new(entry);
         self.tell(State::Filling(Arc::clone(&entry)));
         Writer { permit: self, entry, body, reserved: 0, windowed: false, finished: false }
@@ -175,7 +175,7 @@ impl Permit {
         let mut headers = stale.all_headers();
         update_headers(&mut headers, confirmed);
         let renewed = freshness(&headers);
-        let entry = Arc::new(stale.refreshed(&headers, &renewed.unwrap_or(stale.freshness())));
+        let entry = Arc::new(stale.refreshed(&headers, &renewed.unwrap_or(stale.freshness()))?);
         if renewed.is_some() {
             self.store.publish(&self.key, &entry, self.fill());
             self.tell(State::Filling(Arc::clone(&entry)));

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 pub(crate) const MAX_VARIANTS: usize = 64;
 
 /// What Moka needs beside an object: its own nodes, counters and table slots. Measured with a million objects, rounded up.
-const SLOT: usize = 300;
+const SLOT: usize = 280;
 
 /// What a list of variants and marks costs, and each of them.
 const LIST: usize = 96;

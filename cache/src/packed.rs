@@ -1,7 +1,8 @@
 //! The head of a stored response in few bytes: what a million small objects cost is mostly their heads.
 //!
-//! One allocation holds what selects the response, the path it is stored under and its header fields: well-known names as one
-//! byte, dates as four, everything else as it was said.
+//! One allocation holds what selects the response, the path it is stored under and its header fields. A field begins with one
+//! byte for a well-known name and the form of its value: dates take four bytes, numbers what they need, all else is as it was
+//! said.
 
 use crate::entry::EDGE_ONLY;
 use crate::vary::Selection;
@@ -51,14 +52,17 @@ static KNOWN: [HeaderName; 38] = [
     HeaderName::from_static("cross-origin-resource-policy"),
 ];
 
-/// The byte of the first of [`KNOWN`]. Those of [`EDGE_ONLY`] have the bytes before.
+/// The code of the first of [`KNOWN`]. Those of [`EDGE_ONLY`] have the codes before.
 const FIRST_KNOWN: u8 = 16;
 
-/// Stands before a name that has no byte.
-const OTHER: u8 = 255;
+/// Says that the name follows. Codes of names take the lower six bits of a byte.
+const OTHER: u8 = 63;
 
+/// Forms of values, in the upper two bits.
 const TEXT: u8 = 0;
-const DATE: u8 = 1;
+const DATE: u8 = 1 << 6;
+const NUMBER: u8 = 2 << 6;
+const FORM: u8 = 3 << 6;
 
 /// A head in its stored form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,23 +75,12 @@ impl Packed {
         write_slice(&mut bytes, path.as_bytes());
         write_number(&mut bytes, headers.len());
         for (name, value) in headers {
-            match byte_of(name) {
-                Some(byte) => bytes.push(byte),
-                None => {
-                    bytes.push(OTHER);
-                    write_slice(&mut bytes, name.as_str().as_bytes());
-                }
+            let (code, value) = (code_of(name), Value::of(value));
+            bytes.push(code | value.form());
+            if code == OTHER {
+                write_slice(&mut bytes, name.as_str().as_bytes());
             }
-            match whole_date(value) {
-                Some(seconds) => {
-                    bytes.push(DATE);
-                    bytes.extend_from_slice(&seconds.to_le_bytes());
-                }
-                None => {
-                    bytes.push(TEXT);
-                    write_slice(&mut bytes, value.as_bytes());
-                }
-            }
+            value.write(&mut bytes);
         }
         Self(bytes.into())
     }
@@ -157,7 +150,7 @@ impl Packed {
             let _ = Selection::read(&mut cursor);
         }
         let _ = cursor.slice();
-        // A field takes two bytes at least: a count beyond that is not true.
+        // A field takes two bytes at least: a larger count is not true.
         let count = cursor.number().unwrap_or_default().min(cursor.0.len() / 2);
         (count, Fields(cursor))
     }
@@ -170,21 +163,23 @@ impl<'a> Iterator for Fields<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let cursor = &mut self.0;
-        let name = match cursor.byte()? {
+        let first = cursor.byte()?;
+        let name = match first & !FORM {
             OTHER => Name::Other(cursor.slice()?),
-            byte => Name::Known(byte),
+            code => Name::Known(code),
         };
-        let value = match cursor.byte()? {
+        let value = match first & FORM {
             DATE => Value::Date(u32::from_le_bytes(cursor.take(4)?.try_into().ok()?)),
+            NUMBER => Value::Number(cursor.number()?),
             _ => Value::Text(cursor.slice()?),
         };
         Some((name, value))
     }
 }
 
-fn byte_of(name: &HeaderName) -> Option<u8> {
+fn code_of(name: &HeaderName) -> u8 {
     let index = |names: &[HeaderName]| names.iter().position(|known| known == name).map(|index| index as u8);
-    index(&EDGE_ONLY).or_else(|| index(&KNOWN).map(|index| FIRST_KNOWN + index))
+    index(&EDGE_ONLY).or_else(|| Some(FIRST_KNOWN + index(&KNOWN)?)).unwrap_or(OTHER)
 }
 
 enum Name<'a> {
@@ -193,7 +188,7 @@ enum Name<'a> {
 }
 
 fn is_edge_only(name: &Name<'_>) -> bool {
-    matches!(name, Name::Known(byte) if *byte < FIRST_KNOWN)
+    matches!(name, Name::Known(code) if *code < FIRST_KNOWN)
 }
 
 impl Name<'_> {
@@ -206,8 +201,8 @@ impl Name<'_> {
 
     fn read(&self) -> Option<HeaderName> {
         match self {
-            Self::Known(byte) if *byte < FIRST_KNOWN => EDGE_ONLY.get(usize::from(*byte)).cloned(),
-            Self::Known(byte) => KNOWN.get(usize::from(byte - FIRST_KNOWN)).cloned(),
+            Self::Known(code) if *code < FIRST_KNOWN => EDGE_ONLY.get(usize::from(*code)).cloned(),
+            Self::Known(code) => KNOWN.get(usize::from(code - FIRST_KNOWN)).cloned(),
             Self::Other(text) => HeaderName::from_bytes(text).ok(),
         }
     }
@@ -215,16 +210,52 @@ impl Name<'_> {
 
 enum Value<'a> {
     Date(u32),
+    Number(usize),
     Text(&'a [u8]),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
+    /// The smallest form from which the very same bytes come back.
+    fn of(value: &'a HeaderValue) -> Self {
+        if let Some(seconds) = whole_date(value) {
+            return Self::Date(seconds);
+        }
+        match whole_number(value) {
+            Some(number) => Self::Number(number),
+            None => Self::Text(value.as_bytes()),
+        }
+    }
+
+    fn form(&self) -> u8 {
+        match self {
+            Self::Date(_) => DATE,
+            Self::Number(_) => NUMBER,
+            Self::Text(_) => TEXT,
+        }
+    }
+
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Date(seconds) => bytes.extend_from_slice(&seconds.to_le_bytes()),
+            Self::Number(number) => write_number(bytes, *number),
+            Self::Text(text) => write_slice(bytes, text),
+        }
+    }
+
     fn read(&self) -> Option<HeaderValue> {
         match self {
             Self::Text(text) => HeaderValue::from_bytes(text).ok(),
+            Self::Number(number) => Some(HeaderValue::from(*number)),
             Self::Date(seconds) => HeaderValue::try_from(date_text(*seconds)).ok(),
         }
     }
+}
+
+/// A value that is a decimal number of at most nine digits, without leading zeros, and nothing else.
+fn whole_number(value: &HeaderValue) -> Option<usize> {
+    let text = value.to_str().ok().filter(|text| (1..=9).contains(&text.len()))?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    is_plain.then(|| text.parse().ok())?
 }
 
 /// The seconds since 1970 of a value that is a date in the preferred form (RFC 9110 §5.6.7) and nothing else.
@@ -313,6 +344,11 @@ mod tests {
             ("x-own", "one"),
             ("x-own", "two"),
             ("x-empty", ""),
+            ("content-length", "1024"),
+            ("age", "0"),
+            ("x-number", "007"),
+            ("x-number", "9999999999"),
+            ("x-number", "+1"),
             ("surrogate-key", "a b"),
             ("vary", "accept-language"),
         ]);

@@ -13,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Body as HttpBody;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Bodies up to this length are encoded once for everybody, when they have come, and not for each of those who wait. It is
@@ -35,7 +36,7 @@ const DIGESTS: [HeaderName; 4] = [
 pub async fn from_entry(
     visit: &Visit,
     key: Option<&Key>,
-    entry: &Entry,
+    entry: &Arc<Entry>,
     now: SystemTime,
 ) -> Option<Response<Body>> {
     let request = &visit.request;
@@ -90,14 +91,14 @@ fn encode_head(headers: &mut HeaderMap, coding: Coding) {
     headers::weaken_etag(headers);
 }
 
-fn whole(entry: &Entry) -> Option<Body> {
+fn whole(entry: &Arc<Entry>) -> Option<Body> {
     match entry.complete() {
         Some(complete) => Some(Body::Whole(complete)),
         None => Some(Body::Entry(EntryBody::new(entry.read()?, 0, entry.length()))),
     }
 }
 
-async fn encoded(visit: &Visit, key: Option<&Key>, entry: &Entry, coding: Coding) -> Option<Body> {
+async fn encoded(visit: &Visit, key: Option<&Key>, entry: &Arc<Entry>, coding: Coding) -> Option<Body> {
     let is_small = entry.length().is_some_and(|length| length <= AWAITED);
     if entry.complete().is_none() && is_small {
         // Late or broken off, it is encoded as it comes.
@@ -116,14 +117,14 @@ async fn arrival(mut reader: Reader) {
     while let Some(Ok(_)) = reader.next().await {}
 }
 
-fn part(entry: &Entry, mut headers: HeaderMap, range: &Range<u64>) -> Option<Response<Body>> {
+fn part(entry: &Arc<Entry>, mut headers: HeaderMap, range: &Range<u64>) -> Option<Response<Body>> {
     headers.insert(CONTENT_RANGE, range::content_range(range, entry.length()?)?);
     headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
     Some(answer(StatusCode::PARTIAL_CONTENT, headers, cut(entry, range)?))
 }
 
 /// RFC 9110 §15.3.7.2: `Content-Range` and the content type of the object go into each part.
-fn parts(entry: &Entry, mut headers: HeaderMap, ranges: &[Range<u64>]) -> Option<Response<Body>> {
+fn parts(entry: &Arc<Entry>, mut headers: HeaderMap, ranges: &[Range<u64>]) -> Option<Response<Body>> {
     let content_type = headers.remove(CONTENT_TYPE);
     let cut = |range: &Range<u64>| cut(entry, range);
     let (content_type, body) = range::multipart(ranges, entry.length()?, content_type.as_ref(), cut)?;
@@ -132,7 +133,7 @@ fn parts(entry: &Entry, mut headers: HeaderMap, ranges: &[Range<u64>]) -> Option
     Some(answer(StatusCode::PARTIAL_CONTENT, headers, body))
 }
 
-fn cut(entry: &Entry, range: &Range<u64>) -> Option<Body> {
+fn cut(entry: &Arc<Entry>, range: &Range<u64>) -> Option<Body> {
     let Some(complete) = entry.complete() else {
         let length = Some(range.end - range.start);
         return Some(Body::Entry(EntryBody::new(entry.read()?, range.start, length)));

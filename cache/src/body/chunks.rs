@@ -106,10 +106,10 @@ impl Chunks {
     }
 
     /// All that is held, in one piece of its own.
-    pub(super) fn joined(&self) -> Bytes {
+    pub(super) fn joined(&self) -> Vec<u8> {
         let mut whole = Vec::with_capacity((self.arrived - self.start) as usize);
         self.shared.iter().for_each(|chunk| whole.extend_from_slice(chunk));
         whole.extend_from_slice(&self.tail);
-        Bytes::from(whole)
+        whole
     }
 }
