@@ -7,6 +7,7 @@
 
 mod body;
 pub mod control;
+pub mod disk;
 mod entry;
 mod fill;
 mod key;

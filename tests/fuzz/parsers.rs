@@ -128,3 +128,29 @@ fn a_geo_database_that_is_damaged_places_nobody_wrongly_large_or_endlessly() {
         }
     });
 }
+
+#[test]
+fn what_the_disk_tier_reads_is_what_was_written() {
+    use cache::disk::format::{HEADER, decode, encode};
+    let read = Cell::new(0);
+    let attempt = |bytes: Vec<u8>| {
+        let bytes = bytes::Bytes::from(bytes);
+        let Ok((sequence, item)) = decode(&bytes) else { return };
+        let mut again = Vec::new();
+        encode(&mut again, sequence, &item).unwrap();
+        assert!(bytes.starts_with(&again), "{item:?}");
+        read.set(read.get() + 1);
+    };
+    fuzz(&["fuzz/corpus/disk-item"], 20_000, |input| {
+        attempt(input.to_vec());
+        // With checksums that fit, so that what lies behind them is reached too.
+        let mut mended = input.to_vec();
+        if let Some((header, payload)) = mended.split_at_mut_checked(HEADER) {
+            header[40..48].copy_from_slice(&cache::disk::name_of(payload).to_le_bytes());
+            let checksum = cache::disk::name_of(&header[..48]);
+            header[48..].copy_from_slice(&checksum.to_le_bytes());
+        }
+        attempt(mended);
+    });
+    assert!(read.get() > 1_000, "only {} inputs were read", read.get());
+}
