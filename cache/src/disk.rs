@@ -22,7 +22,7 @@ pub use settings::DiskSettings;
 
 use bytes::Bytes;
 use folder::Folder;
-use format::Item;
+use format::{Item, Place};
 use index::Location;
 use queue::Queue;
 use segment::Segment;
@@ -30,16 +30,23 @@ use state::State;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
 use tokio::sync::Semaphore;
 use writer::{Limits, Writer};
 
-/// How many reads may wait for the disk at once; more wait for these.
-const READS: usize = 64;
+/// How many bytes may be on their way from the disk at once, in units of 4 KiB: 64 MiB. More wait for these.
+const READING: u32 = 16 * 1024;
+
+/// The least that a read counts, in the same units: 256 may wait for the disk at once.
+const LEAST_READ: u32 = 64;
 
 /// Is told when something goes wrong: what was being done, and what the operating system said. It may be told often.
 pub type Complain = Box<dyn Fn(&str, &io::Error) + Send + Sync>;
+
+/// Says of a key whether it is in use, so that it is kept when its time has come.
+pub type Wanted = Box<dyn Fn(&[u8]) -> bool + Send + Sync>;
 
 /// The second tier of a node.
 #[derive(Debug)]
@@ -54,8 +61,8 @@ pub struct Disk {
 pub struct Found {
     /// What was stored.
     pub record: Record,
-    /// It was purged softly: it is to be validated before it is used, whatever it says of itself.
-    pub is_stale: bool,
+    /// It was purged softly then: it has not been fresh since, whatever it says of itself.
+    pub stale_since: Option<SystemTime>,
 }
 
 /// Figures for metrics and the admin page.
@@ -90,6 +97,7 @@ struct Shared {
     state: Mutex<State>,
     counters: Counters,
     complain: Complain,
+    wanted: OnceLock<Wanted>,
 }
 
 #[derive(Debug, Default)]
@@ -118,11 +126,12 @@ impl Disk {
         let recovered = State::recover(&folder).map_err(failed)?;
         let (limits, queue) = (Limits::new(size), Queue::new(settings.queue.as_u64(), recovered.sequence));
         let (state, counters) = (Mutex::new(recovered.state), Counters::default());
-        let shared = Arc::new(Shared { folder, limits, queue, state, counters, complain });
+        let shared =
+            Arc::new(Shared { folder, limits, queue, state, counters, complain, wanted: OnceLock::new() });
         let writer = Writer::new(Arc::clone(&shared), recovered.segment + 1);
         let thread =
             thread::Builder::new().name("disk".to_owned()).spawn(move || writer.run()).map_err(failed)?;
-        Ok(Self { shared, reads: Semaphore::new(READS), writer: Mutex::new(Some(thread)) })
+        Ok(Self { shared, reads: Semaphore::new(READING as usize), writer: Mutex::new(Some(thread)) })
     }
 
     /// Keeps a record, in the place of the one with the same key and variant. Never waits; says whether it will be written. What
@@ -133,9 +142,7 @@ impl Disk {
         let is_taken = is_small && self.shared.queue.put(record);
         if !is_taken {
             self.shared.counters.dropped.fetch_add(1, Relaxed);
-            if self.shared.state().index.has(name_of(&key)) {
-                self.remove(&key);
-            }
+            self.forget(&key, Strength::Gone);
         }
         is_taken
     }
@@ -146,11 +153,22 @@ impl Disk {
         self.shared.state().marks.add(sequence, mark);
     }
 
-    /// Forgets all variants under a key.
-    pub fn remove(&self, key: &[u8]) {
+    /// Purges all variants under a key. Costs nothing where there are none.
+    pub fn forget(&self, key: &[u8], strength: Strength) {
         let name = name_of(key);
-        self.mark(&Mark { reach: Reach::Label(name), strength: Strength::Gone });
-        self.shared.state().index.remove_all(name);
+        // In this order: what leaves the queue is listed before.
+        if self.shared.queue.holds(name) || self.shared.state().index.has(name) {
+            self.mark(&Mark { reach: Reach::Label(name), strength });
+            if strength == Strength::Gone {
+                self.shared.state().index.remove_all(name);
+            }
+        }
+    }
+
+    /// From now on, what is `wanted` is kept when its time has come, as is what was read.
+    pub fn keep(&self, wanted: Wanted) {
+        // Whoever came first stays.
+        let _ = self.shared.wanted.set(wanted);
     }
 
     /// Waits until everything put and marked so far is written, and the marks are on the disk itself. False when the disk
@@ -161,21 +179,24 @@ impl Disk {
 
     /// The record that was written last under a key, whatever its variant.
     pub async fn newest(&self, key: &[u8]) -> Option<Found> {
-        let name = name_of(key);
-        let found = self.shared.state().newest(name);
-        self.load(key, found).await
+        self.load(key, State::newest).await
     }
 
     /// One variant of what is stored under a key.
     pub async fn variant(&self, key: &[u8], variant: u32) -> Option<Found> {
-        let name = name_of(key);
-        let found = self.shared.state().variant(name, variant);
-        self.load(key, found).await
+        self.load(key, |state, name| state.variant(name, variant)).await
     }
 
-    async fn load(&self, key: &[u8], found: Option<state::Located>) -> Option<Found> {
-        let counters = &self.shared.counters;
-        let found = match found {
+    async fn load(
+        &self,
+        key: &[u8],
+        find: impl FnOnce(&mut State, u64) -> Option<state::Located>,
+    ) -> Option<Found> {
+        let (counters, name) = (&self.shared.counters, name_of(key));
+        // While another is waiting to take its place, what is on disk is not what was put last.
+        let located =
+            (!self.shared.queue.holds(name)).then(|| find(&mut self.shared.state(), name)).flatten();
+        let found = match located {
             Some(state::Located { variant, location, segment }) => {
                 let bytes = self.read(location, segment).await;
                 bytes.and_then(|bytes| self.shared.judge(key, variant, location, &bytes))
@@ -191,7 +212,8 @@ impl Disk {
         if let Some(bytes) = segment.read_cached(location.offset, location.length()) {
             return Some(bytes);
         }
-        let _turn = self.reads.acquire().await.ok()?;
+        let units = (location.length() / 4096 + 1).clamp(LEAST_READ, READING);
+        let _turn = self.reads.acquire_many(units).await.ok()?;
         let read = tokio::task::spawn_blocking(move || segment.read(location.offset, location.length()));
         // An error here means that the process is ending.
         match read.await.ok()? {
@@ -252,6 +274,11 @@ impl Shared {
         (self.complain)(what, error);
     }
 
+    fn is_wanted(&self, segment: &Segment, place: &Place) -> bool {
+        let Some(wanted) = self.wanted.get() else { return false };
+        segment.key(place.offset).is_some_and(|key| wanted(&key))
+    }
+
     /// Serves nothing that is not exactly what was put under this key and is still in force.
     fn judge(&self, key: &[u8], variant: u32, location: Location, bytes: &Bytes) -> Option<Found> {
         let name = name_of(key);
@@ -266,8 +293,8 @@ impl Shared {
         }
         let mut state = self.state();
         match state.marks.verdict(sequence, &record) {
-            None => Some(Found { record, is_stale: false }),
-            Some(Strength::Stale) => Some(Found { record, is_stale: true }),
+            None => Some(Found { record, stale_since: None }),
+            Some(Strength::Stale(since)) => Some(Found { record, stale_since: Some(since) }),
             Some(Strength::Gone) => {
                 state.index.remove(name, variant, location);
                 None

@@ -9,6 +9,8 @@
 //! ```
 
 use bytes::Bytes;
+use std::ops::Range;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use twox_hash::XxHash3_64;
 
 /// The length of a header in bytes.
@@ -45,10 +47,10 @@ pub struct Record {
 }
 
 /// What happens to the records that a mark covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strength {
-    /// They are no longer fresh.
-    Stale,
+    /// They are no longer fresh, from this moment on, in whole seconds.
+    Stale(SystemTime),
     /// They are gone.
     Gone,
 }
@@ -78,7 +80,7 @@ pub struct Place {
     pub name: u64,
     /// In the order of writing, over all segments.
     pub sequence: u64,
-    /// Among the records under one key.
+    /// Among the records under one key; of a mark, since when.
     pub variant: u32,
     /// From the segment's first byte, in bytes.
     pub offset: u32,
@@ -125,7 +127,7 @@ pub(super) struct Header {
     pub(super) sequence: u64,
     pub(super) name: u64,
     pub(super) variant: u32,
-    strength: Strength,
+    strength: u8,
     labels: u16,
     key: u32,
     meta: u32,
@@ -153,20 +155,26 @@ impl Header {
         let length =
             HEADER as u64 + 8 * u64::from(labels) + u64::from(key) + u64::from(meta) + u64::from(body);
         let length = u32::try_from(length).map_err(|_| Damaged)?;
-        let (kind, strength) = (Kind::decode(kind)?, Strength::decode(strength)?);
+        let kind = Kind::decode(kind)?;
         let header =
             Self { kind, sequence, name, variant, strength, labels, key, meta, body, checksum, length };
         if header.is_plausible() { Ok(header) } else { Err(Damaged) }
+    }
+
+    /// Where the key is, from the first byte of the header.
+    pub(super) fn key_range(&self) -> Range<u32> {
+        let start = HEADER as u32 + 8 * u32::from(self.labels);
+        start..start + self.key
     }
 
     /// Whether what this kind does not have is empty, as it was written.
     fn is_plausible(&self) -> bool {
         let Self { name, variant, strength, labels, key, meta, body, .. } = *self;
         match self.kind {
-            Kind::Record => strength == Strength::Gone,
-            Kind::Label => self.length as usize == HEADER && variant == 0,
-            Kind::Prefix => (name, variant, labels, meta, body) == (0, 0, 0, 0, 0),
-            Kind::Index => (name, variant, labels, key, meta, strength) == (0, 0, 0, 0, 0, Strength::Gone),
+            Kind::Record => strength == 0,
+            Kind::Label => self.length as usize == HEADER,
+            Kind::Prefix => (name, labels, meta, body) == (0, 0, 0, 0),
+            Kind::Index => (name, variant, labels, key, meta, strength) == (0, 0, 0, 0, 0, 0),
         }
     }
 }
@@ -181,17 +189,24 @@ impl Kind {
 }
 
 impl Strength {
-    fn encode(self) -> u8 {
+    const STALE: u8 = 1;
+    const GONE: u8 = 2;
+
+    /// Which of the two, and since when, in seconds since 1970.
+    fn encode(self) -> (u8, u32) {
         match self {
-            Self::Stale => 1,
-            Self::Gone => 2,
+            Self::Stale(since) => {
+                let since = since.duration_since(UNIX_EPOCH).unwrap_or_default();
+                (Self::STALE, u32::try_from(since.as_secs()).unwrap_or(u32::MAX))
+            }
+            Self::Gone => (Self::GONE, 0),
         }
     }
 
-    fn decode(byte: u8) -> Result<Self, Damaged> {
-        match byte {
-            1 => Ok(Self::Stale),
-            2 => Ok(Self::Gone),
+    fn decode(which: u8, since: u32) -> Result<Self, Damaged> {
+        match (which, since) {
+            (Self::STALE, since) => Ok(Self::Stale(UNIX_EPOCH + Duration::from_secs(since.into()))),
+            (Self::GONE, 0) => Ok(Self::Gone),
             _ => Err(Damaged),
         }
     }
@@ -220,11 +235,16 @@ impl Mark {
 /// is larger than the format can say.
 pub fn encode(bytes: &mut Vec<u8>, sequence: u64, item: &Item) -> Option<Place> {
     let start = bytes.len();
-    let (kind, strength, name, variant) = match item {
-        Item::Record(record) => (Kind::Record, Strength::Gone, name_of(&record.key), record.variant),
-        Item::Mark(Mark { reach: Reach::Label(label), strength }) => (Kind::Label, *strength, *label, 0),
-        Item::Mark(Mark { reach: Reach::Prefix(_), strength }) => (Kind::Prefix, *strength, 0, 0),
-        Item::Index(_) => (Kind::Index, Strength::Gone, 0, 0),
+    let (kind, name) = match item {
+        Item::Record(record) => (Kind::Record, name_of(&record.key)),
+        Item::Mark(Mark { reach: Reach::Label(label), .. }) => (Kind::Label, *label),
+        Item::Mark(Mark { reach: Reach::Prefix(_), .. }) => (Kind::Prefix, 0),
+        Item::Index(_) => (Kind::Index, 0),
+    };
+    let (strength, variant) = match item {
+        Item::Record(record) => (0, record.variant),
+        Item::Mark(mark) => mark.strength.encode(),
+        Item::Index(_) => (0, 0),
     };
     let places: Vec<u8>;
     let (labels, key, meta, body): (&[u64], &[u8], &[u8], &[u8]) = match item {
@@ -242,7 +262,7 @@ pub fn encode(bytes: &mut Vec<u8>, sequence: u64, item: &Item) -> Option<Place> 
 
     bytes.reserve(length as usize);
     bytes.extend(MAGIC);
-    bytes.extend([kind as u8, strength.encode()]);
+    bytes.extend([kind as u8, strength]);
     bytes.extend(count.to_le_bytes());
     bytes.extend(sequence.to_le_bytes());
     bytes.extend(name.to_le_bytes());
@@ -282,15 +302,15 @@ pub fn decode(bytes: &Bytes) -> Result<(u64, Item), Damaged> {
         part
     };
     let (key, meta, body) = (part(header.key), part(header.meta), part(header.body));
-    let strength = header.strength;
+    let strength = || Strength::decode(header.strength, header.variant);
     let item = match header.kind {
         Kind::Record if name_of(&key) != header.name => return Err(Damaged),
         Kind::Record => {
             let labels = labels.chunks_exact(8).map(|label| Fields(label).u64()).collect::<Result<_, _>>()?;
             Item::Record(Record { key, variant: header.variant, labels, meta, body })
         }
-        Kind::Label => Item::Mark(Mark { reach: Reach::Label(header.name), strength }),
-        Kind::Prefix => Item::Mark(Mark { reach: Reach::Prefix(key), strength }),
+        Kind::Label => Item::Mark(Mark { reach: Reach::Label(header.name), strength: strength()? }),
+        Kind::Prefix => Item::Mark(Mark { reach: Reach::Prefix(key), strength: strength()? }),
         Kind::Index if body.len() % PLACE != 0 => return Err(Damaged),
         Kind::Index => Item::Index(body.chunks_exact(PLACE).map(Place::decode).collect::<Result<_, _>>()?),
     };

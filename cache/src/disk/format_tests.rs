@@ -14,6 +14,10 @@ fn mark(reach: Reach, strength: Strength) -> Item {
     Item::Mark(Mark { reach, strength })
 }
 
+fn stale(second: u64) -> Strength {
+    Strength::Stale(UNIX_EPOCH + Duration::from_secs(second))
+}
+
 fn items() -> Vec<Item> {
     let empty =
         Record { key: Bytes::new(), variant: 0, labels: Vec::new(), meta: Bytes::new(), body: Bytes::new() };
@@ -21,9 +25,9 @@ fn items() -> Vec<Item> {
     vec![
         record(),
         Item::Record(empty),
-        mark(Reach::Label(42), Strength::Stale),
+        mark(Reach::Label(42), stale(1_700_000_000)),
         mark(Reach::Prefix(Bytes::from_static(b"www\n")), Strength::Gone),
-        mark(Reach::Prefix(Bytes::new()), Strength::Stale),
+        mark(Reach::Prefix(Bytes::new()), stale(0)),
         Item::Index(Vec::new()),
         Item::Index(vec![place, Place { kind: Kind::Record, offset: u32::MAX, ..place }]),
     ]

@@ -1,7 +1,7 @@
 //! What waits to be written. Whoever puts something in never waits: when there is too much, it is not kept.
 
-use super::format::{Mark, Record};
-use std::collections::VecDeque;
+use super::format::{Mark, Record, name_of};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -32,8 +32,17 @@ struct Jobs {
     waiting: VecDeque<Job>,
     /// Of records that are not written yet, those that the writer has at hand included.
     bytes: u64,
+    /// The same records by name, and how many there are of each.
+    names: HashMap<u64, u32>,
     sequence: u64,
     is_closed: bool,
+}
+
+/// A record that the writer has written, or given up.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) name: u64,
+    pub(super) length: u64,
 }
 
 impl Queue {
@@ -50,6 +59,7 @@ impl Queue {
             return false;
         }
         jobs.bytes = bytes;
+        *jobs.names.entry(name_of(&record.key)).or_default() += 1;
         let sequence = jobs.next_sequence();
         jobs.waiting.push_back(Job::Put(sequence, record));
         self.arrived.notify_one();
@@ -97,9 +107,23 @@ impl Queue {
         Some(std::mem::take(&mut jobs.waiting))
     }
 
-    /// The writer has done with a record of so many bytes.
-    pub(super) fn done(&self, bytes: u64) {
-        self.lock().bytes -= bytes;
+    /// The writer has done with some records.
+    pub(super) fn done(&self, records: impl Iterator<Item = Done>) {
+        let mut jobs = self.lock();
+        for Done { name, length } in records {
+            jobs.bytes -= length;
+            if let Some(count) = jobs.names.get_mut(&name) {
+                *count -= 1;
+                if *count == 0 {
+                    jobs.names.remove(&name);
+                }
+            }
+        }
+    }
+
+    /// Whether a record of this name waits.
+    pub(super) fn holds(&self, name: u64) -> bool {
+        self.lock().names.contains_key(&name)
     }
 
     /// Bytes of records that wait.

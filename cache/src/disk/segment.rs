@@ -54,7 +54,14 @@ impl Segment {
         Ok(bytes.into())
     }
 
-    /// The same, from the page cache alone: `None` where somebody would have to wait for the disk.
+    /// The key of the record at an offset.
+    pub(super) fn key(&self, offset: u32) -> Option<Bytes> {
+        let header = Header::decode(&self.read(offset, HEADER as u32).ok()?).ok()?;
+        let key = header.key_range();
+        self.read(offset.checked_add(key.start)?, key.end - key.start).ok()
+    }
+
+    /// What is at a place, from the page cache alone: `None` where somebody would have to wait for the disk.
     #[cfg(target_os = "linux")]
     pub(super) fn read_cached(&self, offset: u32, length: u32) -> Option<Bytes> {
         let mut bytes = vec![0; length as usize];

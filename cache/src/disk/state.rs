@@ -66,18 +66,12 @@ impl State {
         }
     }
 
-    /// Makes what was not read since it was written unfindable, and returns the rest.
-    pub(super) fn unlist_unread(&mut self, segment: u32, places: &[Place]) -> Vec<Place> {
-        let mut was_read = Vec::new();
-        for place in places.iter().filter(|place| place.kind == Kind::Record) {
-            let location = Location::new(segment, place);
-            match self.index.current(place.name, place.variant, location) {
-                Some(current) if current.was_read() => was_read.push(*place),
-                Some(_) => self.index.remove(place.name, place.variant, location),
-                None => {}
-            }
-        }
-        was_read
+    /// Which of these places are those of records that can be found.
+    pub(super) fn listed(&self, segment: u32, places: &[Place]) -> Vec<(Place, Location)> {
+        let records = places.iter().filter(|place| place.kind == Kind::Record);
+        let current =
+            |place: &Place| self.index.current(place.name, place.variant, Location::new(segment, place));
+        records.filter_map(|place| Some((*place, current(place)?))).collect()
     }
 
     /// Forgets what was to be replaced by records that could not be written. Returns the marks that keep it away for good.

@@ -66,7 +66,7 @@ async fn what_is_put_is_found_now_and_after_a_restart() {
 
     let disk = open(folder.path());
     let found = disk.newest(b"/a").await.unwrap();
-    assert_eq!((found.record, found.is_stale), (record("/a", 0, "one"), false));
+    assert_eq!((found.record, found.stale_since), (record("/a", 0, "one"), None));
     assert!(disk.put(record("/a", 0, "two")));
     assert!(disk.settled().await);
     assert_eq!(body(&disk, "/a").await.unwrap(), "two");
@@ -93,11 +93,12 @@ async fn variants_are_found_apart() {
 
 #[tokio::test]
 async fn a_purge_covers_what_came_before_it_also_after_a_restart() {
+    let since = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
     for (mark, gone, stale) in [
         (label(name_of(b"/a/1"), Strength::Gone), vec!["/a/1"], vec![]),
         (label(2, Strength::Gone), vec!["/b/2"], vec![]),
         (label(name_of(b"site"), Strength::Gone), vec!["/a/1", "/b/2", "/b/3"], vec![]),
-        (label(name_of(b"site"), Strength::Stale), vec![], vec!["/a/1", "/b/2", "/b/3"]),
+        (label(name_of(b"site"), Strength::Stale(since)), vec![], vec!["/a/1", "/b/2", "/b/3"]),
         (Mark { reach: Reach::Prefix("/b/".into()), strength: Strength::Gone }, vec!["/b/2", "/b/3"], vec![]),
     ] {
         let folder = folder();
@@ -115,9 +116,10 @@ async fn a_purge_covers_what_came_before_it_also_after_a_restart() {
             for key in keys {
                 let found = disk.newest(key.as_bytes()).await;
                 assert_eq!(found.is_none(), gone.contains(&key), "{mark:?} {key}");
-                assert!(found.is_none_or(|found| found.is_stale == stale.contains(&key)), "{mark:?} {key}");
+                let expected = stale.contains(&key).then_some(since);
+                assert!(found.is_none_or(|found| found.stale_since == expected), "{mark:?} {key}");
             }
-            assert!(!disk.newest(b"/a/4").await.unwrap().is_stale);
+            assert_eq!(disk.newest(b"/a/4").await.unwrap().stale_since, None);
         }
     }
 }
@@ -128,7 +130,7 @@ async fn what_is_removed_can_be_put_again() {
     let disk = open(folder.path());
     disk.put(record("/a", 0, "one"));
     disk.put(record("/a", 1, "other"));
-    disk.remove(b"/a");
+    disk.forget(b"/a", Strength::Gone);
     disk.put(record("/a", 0, "two"));
     disk.settled().await;
     drop(disk);
@@ -226,7 +228,7 @@ async fn a_purge_that_a_bad_disk_lost_takes_everything_before_it_along() {
     disk.settled().await;
     drop(disk);
     let disk = open(folder.path());
-    disk.remove(b"/a");
+    disk.forget(b"/a", Strength::Gone);
     disk.settled().await;
     drop(disk);
     let disk = open(folder.path());
@@ -267,15 +269,17 @@ fn on_disk(folder: &Path) -> u64 {
 }
 
 #[tokio::test]
-async fn what_is_read_stays_when_the_oldest_leave() {
+async fn what_is_read_or_wanted_stays_when_the_oldest_leave() {
     let folder = folder();
     let disk = open(folder.path());
     disk.put(record("/read", 0, "read"));
     disk.put(record("/purged", 0, "purged"));
     disk.put(record("/unread", 0, "unread"));
+    disk.put(record("/wanted", 0, "wanted"));
+    disk.keep(Box::new(|key| key == b"/wanted" || key == b"/purged"));
     disk.settled().await;
     assert!(body(&disk, "/purged").await.is_some());
-    disk.remove(b"/purged");
+    disk.forget(b"/purged", Strength::Gone);
     for number in 0..2_000 {
         assert!(body(&disk, "/read").await.is_some(), "after {number}");
         disk.put(record(&format!("/{number}"), 0, vec![b'x'; 4_000]));
@@ -287,6 +291,7 @@ async fn what_is_read_stays_when_the_oldest_leave() {
     drop(disk);
     let disk = open(folder.path());
     assert_eq!(body(&disk, "/read").await.unwrap(), "read");
+    assert_eq!(body(&disk, "/wanted").await.unwrap(), "wanted");
     assert!(body(&disk, "/unread").await.is_none());
     assert!(body(&disk, "/purged").await.is_none());
 }
@@ -380,7 +385,7 @@ async fn what_the_disk_refuses_is_told_and_the_rest_goes_on() {
     // A segment cannot begin where something else has its name.
     fs::create_dir(folder.path().join("0000000001.segment")).unwrap();
     disk.put(record("/a", 0, "lost"));
-    disk.remove(b"/b");
+    disk.mark(&label(name_of(b"/b"), Strength::Gone));
     assert!(!disk.settled().await);
     assert!(told.try_recv().unwrap().starts_with("write: "));
     assert!(disk.statistics().errors > 0);
@@ -410,7 +415,7 @@ async fn it_does_what_a_map_does() {
                     model.insert((number, variant), body);
                 }
                 6 => {
-                    disk.remove(key.as_bytes());
+                    disk.forget(key.as_bytes(), Strength::Gone);
                     model.retain(|(other, _), _| *other != number);
                 }
                 7 => {

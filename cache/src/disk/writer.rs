@@ -1,9 +1,8 @@
 //! The one thread that writes: appends in batches, completes segments, and makes room by forgetting the oldest.
 
 use super::Shared;
-use super::format::{self, Item, Kind, Mark, Place};
-use super::index::Location;
-use super::queue::Job;
+use super::format::{self, Item, Kind, Mark, Place, name_of};
+use super::queue::{Done, Job};
 use super::segment::{Segment, index_length};
 use bytes::Bytes;
 use std::io;
@@ -23,6 +22,8 @@ pub(super) struct Writer {
     active: Option<Active>,
     /// Marks that are not on disk yet. They are never given up: what was purged must not come back.
     due: Vec<(u64, Mark)>,
+    /// Records that are in the batch, or given up: they wait until they can be found.
+    done: Vec<Done>,
     /// Marks were written, but the disk itself was not waited for.
     is_unsynced: bool,
 }
@@ -46,7 +47,7 @@ impl Active {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, next_number: u32) -> Self {
-        Self { shared, next_number, active: None, due: Vec::new(), is_unsynced: false }
+        Self { shared, next_number, active: None, due: Vec::new(), done: Vec::new(), is_unsynced: false }
     }
 
     /// Writes what comes until the queue is closed.
@@ -56,9 +57,9 @@ impl Writer {
             for job in jobs {
                 match job {
                     Job::Put(sequence, record) => {
-                        let length = record.length();
-                        let outcome = self.append(sequence, &Item::Record(record), length);
-                        self.shared.queue.done(length);
+                        let done = Done { name: name_of(&record.key), length: record.length() };
+                        let outcome = self.append(sequence, &Item::Record(record), done.length);
+                        self.done.push(done);
                         self.note(outcome);
                     }
                     Job::Mark(sequence, mark) => self.due.push((sequence, mark)),
@@ -173,6 +174,12 @@ impl Writer {
 
     /// Writes the batch. From then on its records are found.
     fn flush(&mut self) -> io::Result<()> {
+        let written = self.write_batch();
+        self.shared.queue.done(self.done.drain(..));
+        written
+    }
+
+    fn write_batch(&mut self) -> io::Result<()> {
         let Some(active) = self.active.as_mut().filter(|active| !active.batch.is_empty()) else {
             return Ok(());
         };
@@ -209,7 +216,7 @@ impl Writer {
         (Some(*number) != active).then(|| Arc::clone(segment))
     }
 
-    /// Forgets a segment. What was read since it was written is written again.
+    /// Forgets a segment. What was read since it was written, and what is wanted, is written again.
     fn evict(&mut self, segment: &Segment) {
         match segment.places() {
             Ok(places) => {
@@ -225,10 +232,11 @@ impl Writer {
     }
 
     fn let_go(&mut self, segment: &Segment, places: &[Place]) {
-        let was_read = self.shared.state().unlist_unread(segment.number, places);
-        for place in was_read {
-            if self.write_again(segment, &place).is_none() {
-                let location = Location::new(segment.number, &place);
+        let listed = self.shared.state().listed(segment.number, places);
+        for (place, location) in listed {
+            let is_kept = (location.was_read() || self.shared.is_wanted(segment, &place))
+                && self.write_again(segment, &place).is_some();
+            if !is_kept {
                 self.shared.state().index.remove(place.name, place.variant, location);
             }
         }
