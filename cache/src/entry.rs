@@ -1,6 +1,7 @@
 //! A stored response.
 
 use crate::body::{Reader, SharedBody};
+use crate::coding::Coding;
 use crate::key::Key;
 use crate::packed::Packed;
 use crate::policy::Freshness;
@@ -11,8 +12,6 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use once_cell::race::OnceBox;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -22,28 +21,10 @@ use tokio::sync::OnceCell;
 const OVERHEAD: usize = 128;
 
 /// What each kept encoded body costs beside its bytes.
-const ENCODING: usize = 128;
+const ENCODING: usize = 64;
 
 /// Header fields that the edge adds to an answer, at most (Age, Vary, Accept-Ranges, Cache-Status, Via, X-Request-Id …).
 const ROOM: usize = 8;
-
-/// A content coding (RFC 9110 §8.4.1) that the edge makes itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Coding {
-    /// RFC 1952.
-    Gzip,
-}
-
-impl Coding {
-    /// As in `Content-Encoding`.
-    #[must_use]
-    pub fn token(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-        }
-    }
-}
 
 /// Fields that speak to the edge alone: RFC 9213 §2, and what purge tags are known by. Stored, never sent on.
 pub const EDGE_ONLY: [HeaderName; 6] = [
@@ -152,21 +133,18 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Encoded bodies kept with an entry.
+/// Encoded bodies kept with an entry, in the order of [`Coding::ALL`].
 #[derive(Debug, Default, Clone)]
-struct Encodings {
-    gzip: OnceCell<Bytes>,
-}
+struct Encodings([OnceCell<Bytes>; Coding::ALL.len()]);
 
 impl Encodings {
     fn of(&self, coding: Coding) -> &OnceCell<Bytes> {
-        match coding {
-            Coding::Gzip => &self.gzip,
-        }
+        &self.0[coding as usize]
     }
 
     fn weight(&self) -> usize {
-        [&self.gzip].into_iter().filter_map(OnceCell::get).map(|body| ENCODING + body.len()).sum()
+        let kept = self.0.iter().filter_map(OnceCell::get);
+        size_of::<Self>() + kept.map(|body| ENCODING + body.len()).sum::<usize>()
     }
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod coding;
 pub mod control;
 pub mod disk;
 mod entry;
@@ -21,7 +22,8 @@ mod times;
 mod vary;
 
 pub use body::{Reader, Truncated};
-pub use entry::{Coding, EDGE_ONLY, Entry, Head};
+pub use coding::Coding;
+pub use entry::{EDGE_ONLY, Entry, Head};
 pub use fill::{Follower, Outcome, Permit, Refusal, Writer};
 pub use key::{Key, KeyParts};
 pub use policy::{Freshness, Policy, Skip, Storing};

@@ -1,6 +1,6 @@
 //! `[cache-policy.NAME]`: what a policy adds to the origin's own headers.
 
-use crate::entry::Coding;
+use crate::coding::Coding;
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::de::{self, SeqAccess, Visitor};
@@ -141,11 +141,13 @@ pub struct StaleSettings {
     pub if_error: Duration,
 }
 
-/// Compression towards the viewer, after CloudFront's rules.
+/// Content codings: which bodies the edge encodes for viewers, after CloudFront's rules, and what it does about those that
+/// origins have encoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct CompressSettings {
-    /// Content codings in order of preference. An empty list turns compression off.
+    /// Content codings ("gzip", "br", "zstd") that the edge makes, in order of preference where a viewer has none. An empty list
+    /// turns compression off.
     pub formats: Vec<Coding>,
     /// Smaller bodies are sent as they are.
     #[schemars(with = "String")]
@@ -153,11 +155,27 @@ pub struct CompressSettings {
     /// Larger bodies are sent as they are.
     #[schemars(with = "String")]
     pub max: ByteSize,
+    /// Content codings that origins are asked for, in order of preference. What an origin has encoded is kept as it is, and decoded
+    /// for viewers who cannot read it. Routes with an origin-response hook ask for none: hooks get plain bodies.
+    pub from_origin: Vec<Coding>,
+    /// How large an origin's encoded body may become when it is decoded; more is answered 502.
+    #[schemars(with = "String")]
+    pub decoded_max: ByteSize,
+    /// How many bytes a byte of an origin's encoded body may become, from the second MiB on; more is answered 502. Text hardly
+    /// reaches 100, what is made to exhaust its reader 1,000 and more.
+    pub decoded_ratio: u32,
 }
 
 impl Default for CompressSettings {
     /// CloudFront's bounds: 1,000 to 10,000,000 bytes.
     fn default() -> Self {
-        Self { formats: vec![Coding::Gzip], min: ByteSize::b(1_000), max: ByteSize::b(10_000_000) }
+        Self {
+            formats: vec![Coding::Gzip],
+            min: ByteSize::b(1_000),
+            max: ByteSize::b(10_000_000),
+            from_origin: Vec::new(),
+            decoded_max: ByteSize::mib(64),
+            decoded_ratio: 200,
+        }
     }
 }

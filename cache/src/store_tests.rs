@@ -1,7 +1,8 @@
 //! Lookups, collapsing and the budget.
 
 use super::*;
-use crate::entry::{Coding, Head};
+use crate::coding::Coding;
+use crate::entry::Head;
 use crate::fill::{Outcome, Refusal, Writer};
 use crate::key::KeyParts;
 use crate::object::MAX_VARIANTS;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cache::Reader;
-use compress::Encoder;
+use compress::Flow;
 use hooks::HookBody;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -28,8 +28,8 @@ pub enum Body {
     Origin(OriginBody),
     /// What an origin-response hook made of it.
     Hook(Box<HookBody<Body>>),
-    /// Compressed as it flows.
-    Encoded(Box<Encoder>),
+    /// Encoded or decoded as it flows.
+    Coded(Box<Flow>),
     /// Several, one after the other.
     Chain(Box<Chain>),
 }
@@ -130,7 +130,7 @@ impl HttpBody for Body {
             Self::Entry(entry) => entry.poll(context).map_ok(Frame::data),
             Self::Origin(origin) => Pin::new(origin).poll_frame(context).map_err(Into::into),
             Self::Hook(hook) => Pin::new(&mut **hook).poll_frame(context),
-            Self::Encoded(encoder) => encoder.poll(context).map_ok(Frame::data),
+            Self::Coded(flow) => flow.poll(context).map_ok(Frame::data),
             Self::Chain(chain) => chain.poll(context),
         }
     }
@@ -141,7 +141,7 @@ impl HttpBody for Body {
             Self::Entry(entry) => entry.take == Some(0),
             Self::Origin(origin) => origin.is_end_stream(),
             Self::Hook(hook) => hook.is_end_stream(),
-            Self::Encoded(_) => false,
+            Self::Coded(_) => false,
             Self::Chain(chain) => chain.bodies.is_empty(),
         }
     }
@@ -152,7 +152,7 @@ impl HttpBody for Body {
             Self::Entry(entry) => entry.take.map(SizeHint::with_exact).unwrap_or_default(),
             Self::Origin(origin) => origin.size_hint(),
             Self::Hook(hook) => hook.size_hint(),
-            Self::Encoded(_) => SizeHint::default(),
+            Self::Coded(_) => SizeHint::default(),
             Self::Chain(chain) => chain.length().map(SizeHint::with_exact).unwrap_or_default(),
         }
     }

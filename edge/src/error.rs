@@ -1,6 +1,7 @@
 //! The one table: what went wrong → status, reason token, whose fault it is.
 
 use crate::body::Body;
+use crate::compress;
 use crate::config::Methods;
 use crate::headers::PROXY_STATUS;
 use crate::route::PathFault;
@@ -57,6 +58,12 @@ pub enum Fault {
     /// A hook named an origin that the config does not have.
     #[error("a hook chose an unknown origin")]
     UnknownOrigin(String),
+    /// What the origin has encoded, and this viewer cannot read, cannot be decoded either.
+    #[error(transparent)]
+    Unreadable(compress::Unreadable),
+    /// As many bodies are decoded for viewers as `limits.codings` allows.
+    #[error("too many answers are being decoded at the moment")]
+    DecodersBusy,
     /// A task of the node is gone: a bug of ours.
     #[error("the node failed")]
     Internal(String),
@@ -100,6 +107,13 @@ impl Fault {
             Self::Shared(refusal) => (refusal.status, refusal.token, refusal.token),
             Self::Hook(error) => (hook_status(error), error.token(), "proxy_internal_response"),
             Self::UnknownOrigin(_) => (StatusCode::BAD_GATEWAY, "hook-origin", "destination_not_found"),
+            // RFC 9209 §2.3.25
+            Self::Unreadable(unreadable) => {
+                (StatusCode::BAD_GATEWAY, unreadable.token(), "http_response_content_coding")
+            }
+            Self::DecodersBusy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "decoders-busy", "proxy_internal_response")
+            }
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "proxy_internal_error"),
         };
         Row { status, token, error_type }
@@ -189,6 +203,22 @@ impl Fault {
             row.token
         );
         ("text/html; charset=utf-8", page)
+    }
+}
+
+impl From<compress::Unreadable> for Fault {
+    fn from(unreadable: compress::Unreadable) -> Self {
+        Self::Unreadable(unreadable)
+    }
+}
+
+impl From<compress::Uncoded> for Fault {
+    fn from(uncoded: compress::Uncoded) -> Self {
+        match uncoded {
+            compress::Uncoded::Unreadable(unreadable) => Self::Unreadable(unreadable),
+            compress::Uncoded::Busy => Self::DecodersBusy,
+            compress::Uncoded::Failed(error) => Self::Internal(error.to_string()),
+        }
     }
 }
 

@@ -58,7 +58,8 @@ impl Fetched {
     /// The answer for this viewer; what is known goes into its record.
     ///
     /// # Errors
-    /// [`Fault::Internal`] when an entry's beginning is gone, which the reader held until then prevents.
+    /// [`Fault::Internal`] when an entry's beginning is gone, which the reader held until then prevents, and those of
+    /// [`respond::from_entry`].
     pub async fn respond(
         self,
         visit: &Visit,
@@ -79,7 +80,7 @@ impl Fetched {
                     *past = freshness.age(visit.later()).saturating_sub(freshness.lifetime);
                 }
                 let mut response =
-                    respond::from_entry(visit, key, &entry, visit.later()).await.ok_or_else(|| {
+                    respond::from_entry(visit, key, &entry, visit.later()).await?.ok_or_else(|| {
                         Fault::Internal("the entry was let go before its first reader".to_owned())
                     })?;
                 // RFC 9111 §5.1: Age says that the answer was not made for this request.

@@ -1,11 +1,11 @@
 //! What crosses the edge in header fields, in both directions.
 
 use crate::visit::Visit;
-use cache::Entry;
+use cache::{Coding, Entry};
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, COOKIE, ETAG, FORWARDED, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA,
+    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
 };
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -155,12 +155,19 @@ pub fn keep_keyed(headers: &mut HeaderMap, key: &cache::KeySettings) {
     }
 }
 
-/// Leaves only what a shared answer may depend on: the edge asks for the whole, in one coding, unconditionally.
-pub fn ask_for_everybody(headers: &mut HeaderMap) {
+/// Leaves only what a shared answer may depend on: the edge asks for the whole, unconditionally, and for the codings that it
+/// would ask for on behalf of anybody.
+pub fn ask_for_everybody(headers: &mut HeaderMap, codings: &[Coding]) {
     for name in
         [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, ACCEPT_ENCODING]
     {
         headers.remove(name);
+    }
+    let tokens: Vec<&str> = codings.iter().map(|coding| coding.token()).collect();
+    if !tokens.is_empty()
+        && let Ok(value) = HeaderValue::from_str(&tokens.join(", "))
+    {
+        headers.insert(ACCEPT_ENCODING, value);
     }
 }
 
@@ -248,7 +255,16 @@ pub fn has_looped(headers: &HeaderMap, node: &str) -> bool {
         .any(|member| member.split(';').next().unwrap_or_default().trim() == node)
 }
 
-/// The entity tag of a body that the edge has encoded: no longer byte for byte the origin's, so weak (RFC 9110 §8.8.1).
+/// Says that others may get another content coding, unless the origin has said so already.
+pub fn vary_by_coding(headers: &mut HeaderMap) {
+    let lines = headers.get_all(VARY).iter().filter_map(|line| line.to_str().ok());
+    let mut names = lines.flat_map(|line| line.split(','));
+    if !names.any(|name| name.trim().eq_ignore_ascii_case(ACCEPT_ENCODING.as_str())) {
+        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+}
+
+/// The entity tag of a body that the edge has encoded or decoded: no longer byte for byte the origin's, so weak (RFC 9110 §8.8.1).
 pub fn weaken_etag(headers: &mut HeaderMap) {
     let Some(etag) = headers.get(ETAG) else { return };
     if etag.as_bytes().starts_with(b"W/") {
@@ -328,6 +344,29 @@ mod tests {
         weaken_etag(&mut map);
         weaken_etag(&mut map);
         assert_eq!(map[ETAG], "W/\"a\"");
+    }
+
+    #[test]
+    fn answers_vary_by_coding_once() {
+        for (said, lines) in [
+            (&[][..], 1),
+            (&[("vary", "accept-encoding")], 1),
+            (&[("vary", "Accept, Accept-Encoding")], 1),
+            (&[("vary", "Accept")], 2),
+        ] {
+            let mut map = headers(said);
+            vary_by_coding(&mut map);
+            assert_eq!(map.get_all(VARY).iter().count(), lines, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn everybody_asks_for_the_same_codings() {
+        let mut map = headers(&[("accept-encoding", "deflate"), ("range", "bytes=0-1"), ("accept", "*/*")]);
+        ask_for_everybody(&mut map, &[Coding::Br, Coding::Gzip]);
+        assert_eq!(map, headers(&[("accept-encoding", "br, gzip"), ("accept", "*/*")]));
+        ask_for_everybody(&mut map, &[]);
+        assert_eq!(map, headers(&[("accept", "*/*")]));
     }
 
     #[test]

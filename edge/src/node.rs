@@ -2,6 +2,7 @@
 
 mod build;
 
+use crate::compress::Coders;
 use crate::config::Config;
 use crate::observe::Observer;
 use crate::route::Sites;
@@ -36,6 +37,8 @@ pub struct Node {
     pub locator: Arc<Locator>,
     /// Stored responses; survives a reload.
     pub store: Store,
+    /// What encodes and decodes for viewers.
+    pub coders: Coders,
     /// Log and metrics; survive a reload.
     pub observer: Arc<Observer>,
     /// What a viewer may ask for.

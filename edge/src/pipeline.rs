@@ -3,6 +3,7 @@
 //! Rooms decide, this file acts. The order of the steps is a contract with operators and hook authors.
 
 use crate::body::Body;
+use crate::compress;
 use crate::error::Fault;
 use crate::events::{self, OriginRequest};
 use crate::fetched::{Answer, Fetched};
@@ -14,7 +15,7 @@ use crate::respond;
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
 use cache::{Head, Key, Lookup, Outcome, Permit, Skip, Storing, Writer, policy};
-use http::header::{ACCEPT, CONTENT_ENCODING};
+use http::header::ACCEPT;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -127,7 +128,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
             }
             Lookup::Alone(permit) => return Box::pin(alone(visit, &key, permit, record)).await,
         };
-        match respond::from_entry(visit, Some(&key), &entry, now).await {
+        match respond::from_entry(visit, Some(&key), &entry, now).await? {
             Some(response) => return Ok(response),
             None => break,
         }
@@ -236,7 +237,9 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
     let freshness = match judge(&head.headers, head.status) {
         Storing::Store(_) if !permit.accepts(body.length(&head.headers)) => Err(Skip::Size),
         // Asked for in one viewer's own codings.
-        Storing::Store(_) if permit.is_alone() && head.headers.contains_key(CONTENT_ENCODING) => {
+        Storing::Store(_)
+            if permit.is_alone() && compress::is_for_one_viewer(&head.headers, &visit.route.compress) =>
+        {
             Err(Skip::Encoded)
         }
         Storing::Store(freshness) => Ok(freshness),

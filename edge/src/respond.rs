@@ -1,120 +1,66 @@
 //! From a stored entry to the answer that this viewer asked for: 304, 206, 416, HEAD, a content coding, or all of it.
 
+mod coded;
+
 use crate::body::{Body, EntryBody};
-use crate::compress::{self, Eligibility, Encoder};
+use crate::compress::{self, Form};
+use crate::error::Fault;
 use crate::headers;
 use crate::range::{self, Ranges, Wanted};
 use crate::visit::Visit;
-use cache::{Coding, Entry, Key, Reader};
+use cache::{Entry, Key};
 use http::header::{
-    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, VARY,
+    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Body as HttpBody;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-
-/// Bodies up to this length are encoded once for everybody, when they have come, and not for each of those who wait. It is
-/// how far a body that is not kept may run ahead of its slowest reader: whoever waits here cannot hold such a body up.
-const AWAITED: u64 = 256 * 1024;
-
-/// How long a viewer waits for that.
-const AWAITED_FOR: Duration = Duration::from_secs(1);
-
-/// Digests of the origin's bytes: RFC 9530 §2 and §3, RFC 3230, RFC 2616 §14.15.
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-md5"),
-];
+use std::time::SystemTime;
 
 /// The answer from an entry, with the body that a GET would get: HEAD loses it at the end. `None` when the entry turned out
 /// too large to keep and its beginning is gone already.
+///
+/// # Errors
+/// Those of an origin's coding that this viewer cannot read: [`Fault::Unreadable`] and [`Fault::DecodersBusy`].
 pub async fn from_entry(
     visit: &Visit,
     key: Option<&Key>,
     entry: &Arc<Entry>,
     now: SystemTime,
-) -> Option<Response<Body>> {
-    let request = &visit.request;
-    let eligibility = compress::eligibility(entry, &visit.route.compress);
+) -> Result<Option<Response<Body>>, Fault> {
+    let request = &visit.request.headers;
     let is_ok = entry.status() == StatusCode::OK;
-    let mut headers = stored_headers(entry, now, eligibility);
-    let coding = match eligibility {
-        Eligibility::Yes => compress::negotiate(&request.headers, &visit.route.compress),
-        Eligibility::No | Eligibility::Undecided => None,
-    };
-    if is_ok && is_not_modified(&request.headers, &headers) {
-        return Some(not_modified(headers, coding));
+    let mut headers = entry.headers();
+    headers.insert(AGE, HeaderValue::from(entry.freshness().age(now).as_secs()));
+    let choice = compress::choose(request, entry, &headers, &visit.route.compress);
+    if choice.varies {
+        headers::vary_by_coding(&mut headers);
+    }
+    if is_ok && is_not_modified(request, &headers) {
+        return Ok(Some(not_modified(headers, choice.form)));
     }
     let wanted = match wanted(visit, entry, &headers) {
+        // RFC 9110 §14.2: ranges are of the stored body, whose strong entity tag ties parts together. Who would get it encoded
+        // gets parts of it plain; who would get it decoded gets the whole, since nobody knows where its parts begin.
+        _ if choice.form.decode.is_some() => Wanted::Whole,
         // Readers that wait for their turn would hold the others back.
         Wanted::Parts(_) if entry.complete().is_none() => Wanted::Whole,
         wanted => wanted,
     };
-    if let (Wanted::Whole, Some(coding)) = (&wanted, coding) {
-        encode_head(&mut headers, coding);
-        let body = Box::pin(encoded(visit, key, entry, coding)).await?;
-        return Some(answer(entry.status(), headers, body));
+    if wanted == Wanted::Whole && choice.form != Form::STORED {
+        return Box::pin(coded::respond(visit, key, entry, choice.form, headers)).await;
     }
     if is_ok && entry.length().is_some() {
         headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     }
-    match wanted {
+    Ok(match wanted {
         Wanted::Part(range) => part(entry, headers, &range),
         Wanted::Parts(ranges) => parts(entry, headers, &ranges),
         Wanted::Unsatisfiable => Some(unsatisfiable(entry)),
-        Wanted::Whole => Some(answer(entry.status(), headers, whole(entry)?)),
-    }
-}
-
-fn stored_headers(entry: &Entry, now: SystemTime, eligibility: Eligibility) -> HeaderMap {
-    let mut headers = entry.headers();
-    headers.insert(AGE, HeaderValue::from(entry.freshness().age(now).as_secs()));
-    if eligibility != Eligibility::No {
-        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
-    headers
-}
-
-/// The head of an encoded body: what describes the bytes as the origin sent them no longer holds.
-fn encode_head(headers: &mut HeaderMap, coding: Coding) {
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(ACCEPT_RANGES);
-    for name in &DIGESTS {
-        headers.remove(name);
-    }
-    headers.insert(CONTENT_ENCODING, HeaderValue::from_static(coding.token()));
-    headers::weaken_etag(headers);
-}
-
-fn whole(entry: &Arc<Entry>) -> Option<Body> {
-    match entry.complete() {
-        Some(complete) => Some(Body::Whole(complete)),
-        None => Some(Body::Entry(EntryBody::new(entry.read()?, 0, entry.length()))),
-    }
-}
-
-async fn encoded(visit: &Visit, key: Option<&Key>, entry: &Arc<Entry>, coding: Coding) -> Option<Body> {
-    let is_small = entry.length().is_some_and(|length| length <= AWAITED);
-    if entry.complete().is_none() && is_small {
-        // Late or broken off, it is encoded as it comes.
-        let _ = tokio::time::timeout(AWAITED_FOR, arrival(entry.read()?)).await;
-    }
-    match entry.complete() {
-        Some(complete) => {
-            let kept = compress::kept(&visit.node.store, key, entry, &complete, coding).await;
-            kept.ok().map(Body::Whole)
-        }
-        None => Some(Body::Encoded(Box::new(Encoder::new(entry.read()?)))),
-    }
-}
-
-async fn arrival(mut reader: Reader) {
-    while let Some(Ok(_)) = reader.next().await {}
+        Wanted::Whole => coded::whole(entry).map(|body| answer(entry.status(), headers, body)),
+    })
 }
 
 fn part(entry: &Arc<Entry>, mut headers: HeaderMap, range: &Range<u64>) -> Option<Response<Body>> {
@@ -153,10 +99,8 @@ fn unsatisfiable(entry: &Entry) -> Response<Body> {
 }
 
 /// RFC 9110 §15.4.5: what the 200 would say, and nothing about a body that it does not have.
-fn not_modified(mut headers: HeaderMap, coding: Option<Coding>) -> Response<Body> {
-    if let Some(coding) = coding {
-        encode_head(&mut headers, coding);
-    }
+fn not_modified(mut headers: HeaderMap, form: Form) -> Response<Body> {
+    coded::describe(&mut headers, form);
     for name in [CONTENT_LENGTH, CONTENT_TYPE, CONTENT_ENCODING] {
         headers.remove(name);
     }

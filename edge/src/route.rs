@@ -1,9 +1,9 @@
 //! Host and path → site and route. The first match wins; nothing later changes it.
 
 use crate::config::{HeaderEdits, Methods, PathPattern};
-use cache::{CompressSettings, Policy};
+use cache::{Coding, CompressSettings, Policy};
 use geo::RouteGeo;
-use hooks::Hook;
+use hooks::{Event, Hook};
 use http::HeaderMap;
 use origin_shield::Group;
 use signing::KeyGroup;
@@ -45,6 +45,15 @@ pub struct Route {
     pub headers: HeaderEdits,
     /// Where viewers may come from.
     pub geo: Option<RouteGeo>,
+}
+
+impl Route {
+    /// What the origin is asked to encode in. Hooks get plain bodies: they are about what is in them.
+    #[must_use]
+    pub fn codings_from_origin(&self) -> &[Coding] {
+        let is_read = self.hooks.iter().any(|hook| hook.listens(Event::OriginResponse));
+        if is_read { &[] } else { &self.compress.from_origin }
+    }
 }
 
 /// All sites of a node, by host.

@@ -223,7 +223,7 @@ impl Visit {
             request.method = http::Method::GET;
             request.headers.remove(CONTENT_LENGTH);
             if !permit.is_alone() {
-                headers::ask_for_everybody(&mut request.headers);
+                headers::ask_for_everybody(&mut request.headers, self.route.codings_from_origin());
             }
             if policy.forwards_only_the_key() {
                 headers::keep_keyed(&mut request.headers, policy.key());

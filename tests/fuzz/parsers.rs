@@ -6,6 +6,10 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use bytesize::ByteSize;
+use cache::{Coding, CompressSettings};
+use edge::compress::{self, Bounds, Decoder, Step};
 use edge::range::{Ranges, Wanted};
 use http::{HeaderMap, HeaderValue, Uri};
 use signing::{KeyGroup, Presented, PublicKey, SchemeName, Verdict};
@@ -70,6 +74,56 @@ fn cache_control_never_keeps_what_any_line_forbids() {
         }
         assert!(cache::control::Directives::of_response(&headers).no_store);
     });
+}
+
+#[test]
+fn no_coding_is_sent_that_the_viewer_does_not_name() {
+    let formats = [Coding::Zstd, Coding::Br, Coding::Gzip];
+    fuzz(&["fuzz/corpus/accept-encoding"], 20_000, |input| {
+        let mut headers = HeaderMap::new();
+        for line in input.split(|byte| *byte == b'\n') {
+            if let Ok(value) = HeaderValue::from_bytes(line) {
+                headers.append("accept-encoding", value);
+            }
+        }
+        let Some(chosen) = compress::negotiate(&headers, &formats) else { return };
+        assert!(compress::accepts(&headers, chosen), "{chosen:?}");
+        let said = String::from_utf8_lossy(input).to_ascii_lowercase();
+        assert!(said.contains(chosen.token()) || said.contains('*'), "{chosen:?}");
+    });
+}
+
+#[test]
+fn no_encoded_body_becomes_larger_than_it_may() {
+    let settings = CompressSettings { decoded_max: ByteSize::mib(3), ..CompressSettings::default() };
+    let (most, ratio) = (settings.decoded_max.as_u64(), u64::from(settings.decoded_ratio));
+    let whole = Cell::new(0);
+    fuzz(&["fuzz/corpus/encoded"], 5_000, |input| {
+        for coding in Coding::ALL {
+            let mut decoder = Decoder::new(coding, Bounds::of(&settings)).unwrap();
+            let mut pieces = input.chunks(1 + input.len() / 3);
+            let end = loop {
+                match decoder.step() {
+                    Ok(Step::Made(piece)) => assert!(!piece.is_empty() && piece.len() <= 64 * 1024),
+                    Ok(Step::Hungry) => match pieces.next() {
+                        Some(piece) => decoder.feed(Bytes::copy_from_slice(piece)),
+                        None => decoder.end(),
+                    },
+                    end => break end,
+                }
+            };
+            let made = decoder.made();
+            if end == Ok(Step::Done) {
+                whole.set(whole.get() + u32::from(made > 0));
+                assert!(
+                    made <= most && made <= (1 << 20).max(input.len() as u64 * ratio),
+                    "{coding:?} {made}"
+                );
+            }
+            assert!(made <= most + 64 * 1024, "{coding:?} {made}");
+        }
+    });
+    assert!(whole.get() >= 3, "not even the corpus decodes");
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
     for (name, policy) in &config.cache_policy {
         sizes.push((vec!["cache-policy", name, "compress", "min"], policy.compress.min));
         sizes.push((vec!["cache-policy", name, "compress", "max"], policy.compress.max));
+        sizes.push((vec!["cache-policy", name, "compress", "decoded-max"], policy.compress.decoded_max));
     }
     for (name, hook) in &config.hook {
         sizes.push((vec!["hook", name, "limits", "memory"], hook.limits.memory));

@@ -119,6 +119,9 @@ pub struct LimitSettings {
     pub h2_resets: u32,
     /// HTTP/2 SETTINGS, PING and PRIORITY frames that a connection may send in a minute; more ends it.
     pub h2_control: u32,
+    /// Bodies that are encoded or decoded for single viewers at the same time, each in up to a few MiB of memory. Beyond it viewers get
+    /// bodies as they are stored, or 503 where they could not read them.
+    pub codings: usize,
     /// The largest body that is stored; larger ones stream through.
     #[schemars(with = "String")]
     pub max_object: ByteSize,
@@ -140,6 +143,7 @@ impl Default for LimitSettings {
             h2_streams: 100,
             h2_resets: 100,
             h2_control: 1000,
+            codings: 128,
             max_object: ByteSize::mib(64),
         }
     }

@@ -1,6 +1,7 @@
 //! Config → node: all or nothing.
 
 use super::{Limits, Node};
+use crate::compress::Coders;
 use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
 use crate::observe::Observer;
 use crate::route::{Route, Site, Sites};
@@ -87,6 +88,7 @@ impl Node {
                 None => Locator::empty(),
             }),
             store: previous.map_or_else(|| new_store(config), |previous| previous.store.clone()),
+            coders: Coders::new(config.node.limits.codings),
             observer: match previous {
                 Some(previous) => Arc::clone(&previous.observer),
                 None => Arc::new(Observer::new(config.node.log)),
