@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::objects::Kind;
+use crate::processor::Used;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,14 +37,19 @@ pub(crate) struct Sample {
     pub(crate) answers: u64,
     /// The time measured.
     pub(crate) elapsed: Duration,
-    /// Processor time of the program under test.
-    pub(crate) processor: Duration,
+    /// What the program under test had of the processors.
+    pub(crate) used: Used,
 }
 
 impl Sample {
     /// Microseconds of processor time an answer.
     pub(crate) fn cost(&self) -> f64 {
-        self.processor.as_secs_f64() * 1e6 / self.answers as f64
+        self.used.ran.as_secs_f64() * 1e6 / self.answers as f64
+    }
+
+    /// The share of the time in which somebody else was on the processor that the program wanted.
+    pub(crate) fn disturbance(&self) -> f64 {
+        self.used.waited.as_secs_f64() / self.elapsed.as_secs_f64()
     }
 
     /// Answers a second.
@@ -57,7 +63,7 @@ pub(crate) fn measure(
     target: SocketAddr,
     kind: Kind,
     plan: &Plan,
-    used: impl Fn() -> Result<Duration, Failure>,
+    used: impl Fn() -> Result<Used, Failure>,
 ) -> Result<Sample, Failure> {
     let crew = Arc::new(Crew::default());
     let threads: Vec<_> = (0..plan.threads)
@@ -71,7 +77,7 @@ pub(crate) fn measure(
         let (before, began, already) = (used()?, Instant::now(), crew.answers.load(Relaxed));
         sleep(plan.measured).await;
         let (answers, elapsed) = (crew.answers.load(Relaxed) - already, began.elapsed());
-        Ok(Sample { answers, elapsed, processor: used()?.saturating_sub(before) })
+        Ok(Sample { answers, elapsed, used: used()?.since(before) })
     });
     crew.over.store(true, Relaxed);
     for thread in threads {
@@ -188,8 +194,10 @@ mod tests {
     #[test]
     fn a_sample_costs_time_over_answers() {
         let second = Duration::from_secs(1);
-        let sample = Sample { answers: 50_000, elapsed: second * 2, processor: second };
+        let sample =
+            Sample { answers: 50_000, elapsed: second * 2, used: Used { ran: second, waited: second / 10 } };
         assert!((sample.cost() - 20.0).abs() < 1e-9);
         assert!((sample.rate() - 25_000.0).abs() < 1e-9);
+        assert!((sample.disturbance() - 0.05).abs() < 1e-9);
     }
 }

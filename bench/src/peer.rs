@@ -3,7 +3,7 @@
 use crate::bare::Model;
 use crate::failure::Failure;
 use crate::load::runtime;
-use crate::processor;
+use crate::processor::{self, Used};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -77,7 +77,7 @@ impl Peer {
              [site.\"bench.test\"]\norigin = \"http://{origin}\"\n"
         );
         let file = write(&folder, "selvedge.toml", &config)?;
-        let mut command = pinned(program, cores);
+        let mut command = bound(program, cores);
         command.arg("run").arg("--config").arg(file);
         Self::start("selvedge", command, address, folder)
     }
@@ -86,7 +86,7 @@ impl Peer {
     pub(crate) fn nginx(setup: Nginx, origin: SocketAddr, cores: Cores) -> Result<Self, Failure> {
         let (folder, address) = (folder()?, free_address()?);
         let file = write(&folder, "nginx.conf", &nginx_config(setup, folder.path(), address, origin))?;
-        let mut command = pinned(Path::new("nginx"), cores);
+        let mut command = bound(Path::new("nginx"), cores);
         command.arg("-p").arg(folder.path()).arg("-c").arg(file);
         Self::start(setup.name(), command, address, folder)
     }
@@ -104,7 +104,7 @@ impl Peer {
             Model::PerCore => "per-core",
             Model::WorkStealing => "work-stealing",
         };
-        let mut command = pinned(&this_program()?, cores);
+        let mut command = bound(&this_program()?, cores);
         command.args(["bare", "--model", model, "--address", &address.to_string()]);
         command.args(["--threads", &threads.to_string(), "--objects", &objects.to_string()]);
         Self::start(name, command, address, folder)
@@ -130,8 +130,8 @@ impl Peer {
         }
     }
 
-    /// Processor time used so far, by all its processes and threads.
-    pub(crate) fn used(&self) -> Result<Duration, Failure> {
+    /// What all its processes and threads have had of the processors so far.
+    pub(crate) fn used(&self) -> Result<Used, Failure> {
         processor::used(self.process.id())
     }
 }
@@ -183,15 +183,15 @@ http {{
     )
 }
 
-fn pinned(program: &Path, cores: Cores) -> Command {
-    match cores {
-        Cores::All => Command::new(program),
-        Cores::One(core) => {
-            let mut command = Command::new("taskset");
-            command.args(["-c", &core.to_string()]).arg(program);
-            command
-        }
+/// A command that keeps to its cores, and that the kernel ends when this program ends, however that happens.
+fn bound(program: &Path, cores: Cores) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM"]);
+    if let Cores::One(core) = cores {
+        command.args(["taskset", "-c", &core.to_string()]);
     }
+    command.arg(program);
+    command
 }
 
 /// A folder that a worker of another user can read: nginx changes its user where it may.

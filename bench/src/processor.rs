@@ -6,10 +6,26 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+/// What a process has had of the processors since it began.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Used {
+    /// On a processor.
+    pub(crate) ran: Duration,
+    /// Ready to run while somebody else was on the processor.
+    pub(crate) waited: Duration,
+}
+
+impl Used {
+    /// What came since an earlier moment.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { ran: self.ran.saturating_sub(before.ran), waited: self.waited.saturating_sub(before.waited) }
+    }
+}
+
 /// What a process, its threads and its children have used so far, in user and kernel space. The scheduler counts in
 /// nanoseconds; work that the kernel does for the network on behalf of a process counts for that process.
-pub(crate) fn used(process: u32) -> Result<Duration, Failure> {
-    let mut nanoseconds = 0;
+pub(crate) fn used(process: u32) -> Result<Used, Failure> {
+    let (mut ran, mut waited) = (0, 0);
     let mut processes = vec![process.to_string()];
     while let Some(process) = processes.pop() {
         let tasks = PathBuf::from(format!("/proc/{process}/task"));
@@ -17,16 +33,14 @@ pub(crate) fn used(process: u32) -> Result<Duration, Failure> {
         // A thread may end between the list and its file; then it was not one that serves.
         for task in entries.flatten().map(|entry| entry.path()) {
             let Ok(statistics) = fs::read_to_string(task.join("schedstat")) else { continue };
-            nanoseconds += first_number(&statistics);
+            let mut numbers = statistics.split_whitespace().map_while(|number| number.parse::<u64>().ok());
+            ran += numbers.next().unwrap_or_default();
+            waited += numbers.next().unwrap_or_default();
             let children = fs::read_to_string(task.join("children")).unwrap_or_default();
             processes.extend(children.split_whitespace().map(str::to_owned));
         }
     }
-    Ok(Duration::from_nanos(nanoseconds))
-}
-
-fn first_number(text: &str) -> u64 {
-    text.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+    Ok(Used { ran: Duration::from_nanos(ran), waited: Duration::from_nanos(waited) })
 }
 
 /// Keeps this process, and whatever threads and children it starts from now on, on one core.
@@ -58,6 +72,6 @@ mod tests {
         let before = used(std::process::id()).unwrap();
         let sum = (0..20_000_000_u64).fold(0, |sum, number| std::hint::black_box(sum ^ number));
         std::hint::black_box(sum);
-        assert!(used(std::process::id()).unwrap() > before);
+        assert!(used(std::process::id()).unwrap().since(before).ran > Duration::ZERO);
     }
 }

@@ -130,13 +130,14 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::processor::Used;
     use std::time::Duration;
 
     fn samples(costs: &[u64]) -> Vec<Sample> {
         let sample = |cost: &u64| Sample {
             answers: 1000,
             elapsed: Duration::from_secs(1),
-            processor: Duration::from_micros(cost * 1000),
+            used: Used { ran: Duration::from_micros(cost * 1000), waited: Duration::ZERO },
         };
         costs.iter().map(sample).collect()
     }
