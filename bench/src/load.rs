@@ -1,5 +1,6 @@
 //! The load: keep-alive connections, one request at a time on each, every answer checked.
 
+use crate::answer::{Connection, Expected};
 use crate::failure::Failure;
 use crate::objects::Kind;
 use crate::processor::Used;
@@ -8,12 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
-
-/// More than any head that a program under test sends.
-const HEAD: usize = 4096;
 
 /// How a program is loaded.
 #[derive(Debug, Clone, Copy)]
@@ -24,10 +20,45 @@ pub(crate) struct Plan {
     pub(crate) threads: usize,
     /// Different objects that are asked for in turn.
     pub(crate) objects: usize,
-    /// Load before the measurement begins: connections open, caches fill.
+    /// Load before the measurement begins: connections open, processors wake up.
     pub(crate) warm_up: Duration,
     /// How long is measured.
     pub(crate) measured: Duration,
+    /// How viewers want it.
+    pub(crate) accept: Accept,
+}
+
+/// How viewers want an answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Accept {
+    /// As it is.
+    Identity,
+    /// Compressed.
+    Gzip,
+}
+
+impl Plan {
+    fn expected(&self, kind: Kind) -> Expected {
+        match self.accept {
+            Accept::Identity => Expected::Plain(kind.size),
+            Accept::Gzip => Expected::Gzip(kind.size),
+        }
+    }
+
+    /// A request for each object, beginning with one of them.
+    fn requests(&self, kind: Kind, first: usize) -> Vec<Vec<u8>> {
+        let objects = (first..first + self.objects).map(|at| at % self.objects);
+        objects.map(|at| self.expected(kind).request(&kind.path(at))).collect()
+    }
+
+    /// Asks for each object twice, so that the cache has all of them and has encoded what it encodes.
+    async fn warm(&self, target: SocketAddr, kind: Kind) -> Result<(), Failure> {
+        let mut connection = Connection::open(target, self.expected(kind)).await?;
+        for request in self.requests(kind, 0).iter().flat_map(|request| [request, request]) {
+            connection.ask(request).await?;
+        }
+        Ok(())
+    }
 }
 
 /// One measurement.
@@ -47,14 +78,13 @@ impl Sample {
         self.used.ran.as_secs_f64() * 1e6 / self.answers as f64
     }
 
-    /// The share of the time in which somebody else was on the processor that the program wanted.
+    /// The share of the time in which somebody else was on the processor that the program wanted. All of it when the program had
+    /// next to nothing to do: then it was the load that somebody else was in the way of.
     pub(crate) fn disturbance(&self) -> f64 {
+        if self.used.ran < self.elapsed / 10 {
+            return 1.0;
+        }
         self.used.waited.as_secs_f64() / self.elapsed.as_secs_f64()
-    }
-
-    /// Answers a second.
-    pub(crate) fn rate(&self) -> f64 {
-        self.answers as f64 / self.elapsed.as_secs_f64()
     }
 }
 
@@ -65,6 +95,7 @@ pub(crate) fn measure(
     plan: &Plan,
     used: impl Fn() -> Result<Used, Failure>,
 ) -> Result<Sample, Failure> {
+    runtime()?.block_on(plan.warm(target, kind))?;
     let crew = Arc::new(Crew::default());
     let threads: Vec<_> = (0..plan.threads)
         .map(|number| {
@@ -109,7 +140,7 @@ impl Crew {
             runtime.block_on(async {
                 let mut connections = tokio::task::JoinSet::new();
                 for number in (thread..plan.connections).step_by(plan.threads) {
-                    connections.spawn(Arc::clone(self).converse(target, kind, plan.objects, number));
+                    connections.spawn(Arc::clone(self).converse(target, kind, *plan, number));
                 }
                 while let Some(ended) = connections.join_next().await {
                     ended.map_err(|error| Failure::Setup(error.to_string()))??;
@@ -126,54 +157,19 @@ impl Crew {
         self: Arc<Self>,
         target: SocketAddr,
         kind: Kind,
-        objects: usize,
+        plan: Plan,
         first: usize,
     ) -> Result<(), Failure> {
-        let requests: Vec<_> = (first..first + objects).map(|at| request(&kind.path(at % objects))).collect();
-        let failed = || Failure::system(format!("a connection to {target}"));
-        let mut stream = TcpStream::connect(target).await.map_err(failed())?;
-        stream.set_nodelay(true).map_err(failed())?;
-        let mut buffer = vec![0; HEAD + kind.size];
+        let mut connection = Connection::open(target, plan.expected(kind)).await?;
+        let requests = plan.requests(kind, first);
         for request in requests.iter().cycle() {
             if self.over.load(Relaxed) {
                 break;
             }
-            stream.write_all(request).await.map_err(failed())?;
-            let (mut filled, mut expected) = (0, None);
-            while expected != Some(filled) {
-                let read = stream.read(&mut buffer[filled..]).await.map_err(failed())?;
-                filled += read;
-                expected = match expected {
-                    None => whole_length(&buffer[..filled], kind.size).map_err(Failure::Answer)?,
-                    known => known,
-                };
-                if read == 0 || expected.is_some_and(|expected| filled > expected) {
-                    return Err(Failure::Answer(format!("{filled} bytes where {expected:?} were promised")));
-                }
-            }
+            connection.ask(request).await?;
             self.answers.fetch_add(1, Relaxed);
         }
         Ok(())
-    }
-}
-
-fn request(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nHost: bench.test\r\nUser-Agent: bench/1\r\nAccept: */*\r\n\r\n")
-        .into_bytes()
-}
-
-/// The length of head and body together, once the head is there; an error unless it is the answer expected.
-fn whole_length(answer: &[u8], body: usize) -> Result<Option<usize>, String> {
-    let Some(end) = memchr::memmem::find(answer, b"\r\n\r\n") else { return Ok(None) };
-    let head = std::str::from_utf8(&answer[..end]).map_err(|error| error.to_string())?;
-    if !head.starts_with("HTTP/1.1 200 ") {
-        return Err(head.lines().next().unwrap_or_default().to_owned());
-    }
-    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-    match length.and_then(|(_, length)| length.parse::<usize>().ok()) {
-        Some(length) if length == body => Ok(Some(end + 4 + body)),
-        other => Err(format!("content-length {other:?} where {body} bytes were asked for")),
     }
 }
 
@@ -182,22 +178,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_answer_expected_counts() {
-        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nAge: 1\r\n\r\nabc";
-        assert_eq!(whole_length(answer, 3), Ok(Some(answer.len())));
-        assert_eq!(whole_length(&answer[..20], 3), Ok(None));
-        assert!(whole_length(answer, 4).is_err());
-        assert!(whole_length(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 3\r\n\r\n", 3).is_err());
-        assert!(whole_length(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 3).is_err());
-    }
-
-    #[test]
     fn a_sample_costs_time_over_answers() {
         let second = Duration::from_secs(1);
         let sample =
             Sample { answers: 50_000, elapsed: second * 2, used: Used { ran: second, waited: second / 10 } };
         assert!((sample.cost() - 20.0).abs() < 1e-9);
-        assert!((sample.rate() - 25_000.0).abs() < 1e-9);
         assert!((sample.disturbance() - 0.05).abs() < 1e-9);
+        let idle = Sample { used: Used { ran: second / 10, waited: Duration::ZERO }, ..sample };
+        assert!((idle.disturbance() - 1.0).abs() < 1e-9);
     }
 }

@@ -1,15 +1,22 @@
 //! Load on the node and on its peers, side by side in one run. `bench/README.md` says how to run it and what came out.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod bare;
+mod encoded;
 mod failure;
+mod herd;
 mod hit;
 mod load;
+mod memory;
 mod objects;
 mod origin;
 mod peer;
 mod processor;
 mod report;
+mod resident;
+mod rounds;
+mod run;
 mod runtimes;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +33,12 @@ struct Arguments {
 enum Scenario {
     /// Cache hits over HTTP/1.1 keep-alive: Selvedge, nginx and the floor under both, on one core each
     Hit(hit::Arguments),
+    /// Hits of a text that viewers get compressed
+    Encoded(encoded::Arguments),
+    /// Many viewers at once who want one object that no cache has
+    Herd(herd::Arguments),
+    /// Resident bytes of a cached object
+    Memory(memory::Arguments),
     /// One current-thread runtime a core beside one work-stealing runtime
     Runtimes(runtimes::Arguments),
     /// The floor itself: hyper and Moka, nothing else; started by the scenarios
@@ -35,6 +48,9 @@ enum Scenario {
 fn main() -> ExitCode {
     let outcome = match &Arguments::parse().scenario {
         Scenario::Hit(arguments) => hit::run(arguments),
+        Scenario::Encoded(arguments) => encoded::run(arguments),
+        Scenario::Herd(arguments) => herd::run(arguments),
+        Scenario::Memory(arguments) => memory::run(arguments),
         Scenario::Runtimes(arguments) => runtimes::run(arguments),
         Scenario::Bare(arguments) => bare::run(arguments),
     };

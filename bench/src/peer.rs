@@ -4,6 +4,7 @@ use crate::bare::Model;
 use crate::failure::Failure;
 use crate::load::runtime;
 use crate::processor::{self, Used};
+use crate::resident;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +29,24 @@ pub(crate) struct Peer {
     _folder: TempDir,
 }
 
+/// How the node is set up; defaults otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Selvedge {
+    /// With one thread.
+    OneThread,
+    /// With room for millions of small objects.
+    Large,
+}
+
+impl Selvedge {
+    fn settings(self) -> &'static str {
+        match self {
+            Self::OneThread => "threads = 1",
+            Self::Large => "memory = \"8GiB\"",
+        }
+    }
+}
+
 /// How nginx is set up.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Nginx {
@@ -36,13 +55,15 @@ pub(crate) enum Nginx {
     /// For small files that rarely change: open files are kept (a file replaced behind nginx's back goes unnoticed for a
     /// minute), and a body is read and written together with its head instead of being sent by `sendfile`.
     Tuned,
+    /// As usual, and compressing for viewers who accept that.
+    Gzip,
 }
 
 impl Nginx {
     /// Its name in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Usual => "nginx",
+            Self::Usual | Self::Gzip => "nginx",
             Self::Tuned => "nginx tuned",
         }
     }
@@ -50,6 +71,7 @@ impl Nginx {
     fn files(self) -> &'static str {
         match self {
             Self::Usual => "sendfile on; tcp_nopush on;",
+            Self::Gzip => "sendfile on; tcp_nopush on; gzip on; gzip_types text/plain; gzip_proxied any;",
             Self::Tuned => "sendfile off; open_file_cache max=10000 inactive=60s; open_file_cache_valid 60s;",
         }
     }
@@ -63,8 +85,13 @@ pub(crate) enum Cores {
 }
 
 impl Peer {
-    /// The node, with one thread.
-    pub(crate) fn selvedge(program: &Path, origin: SocketAddr, cores: Cores) -> Result<Self, Failure> {
+    /// The node.
+    pub(crate) fn selvedge(
+        program: &Path,
+        setup: Selvedge,
+        origin: SocketAddr,
+        cores: Cores,
+    ) -> Result<Self, Failure> {
         if !program.exists() {
             let missing = program.display();
             return Err(Failure::Setup(format!(
@@ -72,8 +99,9 @@ impl Peer {
             )));
         }
         let (folder, address) = (folder()?, free_address()?);
+        let settings = setup.settings();
         let config = format!(
-            "[node]\nname = \"edge\"\nlisten = [\"http://{address}\"]\nadmin = \"off\"\nthreads = 1\nstate = \"state\"\n\n\
+            "[node]\nname = \"edge\"\nlisten = [\"http://{address}\"]\nadmin = \"off\"\n{settings}\nstate = \"state\"\n\n\
              [site.\"bench.test\"]\norigin = \"http://{origin}\"\n"
         );
         let file = write(&folder, "selvedge.toml", &config)?;
@@ -89,6 +117,27 @@ impl Peer {
         let mut command = bound(Path::new("nginx"), cores);
         command.arg("-p").arg(folder.path()).arg("-c").arg(file);
         Self::start(setup.name(), command, address, folder)
+    }
+
+    /// Varnish, where it is installed: as shipped, but for text that it keeps compressed.
+    pub(crate) fn varnish(origin: SocketAddr, cores: Cores) -> Result<Option<Self>, Failure> {
+        if !is_installed("varnishd") {
+            println!("varnishd is not installed: measured without it");
+            return Ok(None);
+        }
+        let (folder, address) = (folder()?, free_address()?);
+        let (host, port) = (origin.ip(), origin.port());
+        let config = format!(
+            "vcl 4.1;\nbackend default {{ .host = \"{host}\"; .port = \"{port}\"; }}\n\
+             sub vcl_backend_response {{ if (beresp.http.content-type ~ \"^text/\") {{ set beresp.do_gzip = true; }} }}\n"
+        );
+        let file = write(&folder, "varnish.vcl", &config)?;
+        let mut command = bound(Path::new("varnishd"), cores);
+        command
+            .args(["-F", "-a", &address.to_string(), "-s", "malloc,8G", "-n"])
+            .arg(folder.path().join("work"));
+        command.arg("-f").arg(file);
+        Self::start("varnish", command, address, folder).map(Some)
     }
 
     /// This program, as the floor.
@@ -133,6 +182,11 @@ impl Peer {
     /// What all its processes and threads have had of the processors so far.
     pub(crate) fn used(&self) -> Result<Used, Failure> {
         processor::used(self.process.id())
+    }
+
+    /// Bytes resident in memory, of all its processes.
+    pub(crate) fn resident(&self) -> Result<u64, Failure> {
+        resident::bytes(self.process.id())
     }
 }
 
@@ -192,6 +246,11 @@ fn bound(program: &Path, cores: Cores) -> Command {
     }
     command.arg(program);
     command
+}
+
+fn is_installed(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).exists())
 }
 
 /// A folder that a worker of another user can read: nginx changes its user where it may.

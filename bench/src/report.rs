@@ -1,7 +1,6 @@
 //! From samples to figures: a table for people, JSON for programs.
 
 use crate::failure::Failure;
-use crate::load::Sample;
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -23,14 +22,12 @@ struct Row {
     figures: Vec<Figure>,
 }
 
-/// What one program cost in one case.
+/// What was measured of one program in one case.
 #[derive(Debug, Serialize)]
 struct Figure {
     program: &'static str,
-    cost: Spread,
-    /// The median number of answers a second.
-    rate: f64,
-    /// What the first program costs over what this one costs, round by round.
+    measured: Spread,
+    /// The first program's figure over this one's, round by round.
     ratio: Spread,
 }
 
@@ -41,22 +38,25 @@ struct Spread {
     max: f64,
 }
 
-/// A program's samples, one a round.
-pub(crate) type Column = (&'static str, Vec<Sample>);
+/// A program's name and its figures, one a round.
+pub(crate) type Column = (&'static str, Vec<f64>);
 
 impl Report {
-    pub(crate) fn new(scenario: &'static str) -> Self {
-        Self { scenario, unit: "microseconds of processor time an answer", rows: Vec::new() }
+    pub(crate) fn new(scenario: &'static str, unit: &'static str) -> Self {
+        Self { scenario, unit, rows: Vec::new() }
+    }
+
+    pub(crate) fn scenario(&self) -> &'static str {
+        self.scenario
     }
 
     /// Adds a case. All are compared with the first column.
     pub(crate) fn add(&mut self, case: String, columns: &[Column]) {
         let Some((_, first)) = columns.first() else { return };
-        let figure = |(program, samples): &Column| Figure {
+        let figure = |(program, figures): &Column| Figure {
             program,
-            cost: Spread::of(samples.iter().map(Sample::cost)),
-            rate: Spread::of(samples.iter().map(Sample::rate)).median,
-            ratio: Spread::of(first.iter().zip(samples).map(|(first, other)| first.cost() / other.cost())),
+            measured: Spread::of(figures.iter().copied()),
+            ratio: Spread::of(first.iter().zip(figures).map(|(first, other)| first / other)),
         };
         self.rows.push(Row { case, figures: columns.iter().map(figure).collect() });
     }
@@ -70,7 +70,7 @@ impl Report {
         println!();
         for row in &self.rows {
             print!("{:22}", row.case);
-            row.figures.iter().for_each(|figure| print!("{:>22}", figure.cost.shown(1)));
+            row.figures.iter().for_each(|figure| print!("{:>22}", figure.measured.shown(1)));
             println!();
         }
         println!(
@@ -84,7 +84,7 @@ impl Report {
         }
         println!();
         for row in &self.rows {
-            for figure in row.figures.iter().filter(|figure| figure.cost.is_wide()) {
+            for figure in row.figures.iter().filter(|figure| figure.measured.is_wide()) {
                 println!("warning: {}, {}: the samples lie far apart", row.case, figure.program);
             }
         }
@@ -95,6 +95,12 @@ impl Report {
         let figures = self.rows.iter().flat_map(|row| &row.figures);
         let ratios = figures.filter(|figure| figure.program == program).map(|figure| figure.ratio.median);
         ratios.fold(0.0, f64::max)
+    }
+
+    /// The first program's median in a case.
+    pub(crate) fn median(&self, case: &str) -> f64 {
+        let row = self.rows.iter().find(|row| row.case == case);
+        row.and_then(|row| row.figures.first()).map_or(f64::NAN, |figure| figure.measured.median)
     }
 
     pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {
@@ -130,17 +136,6 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::processor::Used;
-    use std::time::Duration;
-
-    fn samples(costs: &[u64]) -> Vec<Sample> {
-        let sample = |cost: &u64| Sample {
-            answers: 1000,
-            elapsed: Duration::from_secs(1),
-            used: Used { ran: Duration::from_micros(cost * 1000), waited: Duration::ZERO },
-        };
-        costs.iter().map(sample).collect()
-    }
 
     #[test]
     fn medians_need_no_order() {
@@ -151,12 +146,12 @@ mod tests {
 
     #[test]
     fn programs_are_compared_round_by_round() {
-        let mut report = Report::new("test");
+        let mut report = Report::new("test", "units");
         // The machine was twice as slow in the second round, for both.
-        report.add("case".to_owned(), &[("a", samples(&[6, 12, 6])), ("b", samples(&[10, 20, 10]))]);
+        report.add("case".to_owned(), &[("a", vec![6.0, 12.0, 6.0]), ("b", vec![10.0, 20.0, 10.0])]);
         let ratio = report.rows[0].figures[1].ratio;
         assert!((ratio.min - 0.6).abs() < 1e-9 && (ratio.max - 0.6).abs() < 1e-9);
         assert!((report.worst_ratio("b") - 0.6).abs() < 1e-9);
-        assert!(report.rows[0].figures[0].cost.is_wide());
+        assert!(report.rows[0].figures[0].measured.is_wide());
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::bare::Model;
 use crate::failure::Failure;
-use crate::load::{self, Plan};
+use crate::load::{self, Accept, Plan};
 use crate::objects::KINDS;
 use crate::peer::{Cores, Peer, this_program};
 use crate::processor;
@@ -32,7 +32,7 @@ const OBJECTS: usize = 100;
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let cores = processor::cores();
     let models = [("per core", Model::PerCore), ("work stealing", Model::WorkStealing)];
-    let mut report = Report::new("runtimes");
+    let mut report = Report::new("runtimes", "microseconds of processor time an answer");
     for (place, threads) in [(Cores::One(cores - 1), 1), (Cores::All, cores)] {
         let peers = models.map(|(name, model)| Peer::bare(name, model, threads, OBJECTS, place));
         let peers = peers.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -42,12 +42,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             objects: OBJECTS,
             warm_up: Duration::from_millis(500),
             measured: Duration::from_secs_f64(arguments.seconds),
+            accept: Accept::Identity,
         };
         for kind in KINDS.into_iter().take(2) {
             let mut columns: Vec<_> = peers.iter().map(|peer| (peer.name, Vec::new())).collect();
             for _ in 0..arguments.rounds {
                 for (peer, (_, samples)) in peers.iter().zip(&mut columns) {
-                    samples.push(load::measure(peer.address, kind, &plan, || peer.used())?);
+                    samples.push(load::measure(peer.address, kind, &plan, || peer.used())?.cost());
                 }
             }
             report.add(format!("{kind}, {threads} thread(s)"), &columns);

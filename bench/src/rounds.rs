@@ -1,0 +1,61 @@
+//! Programs measured in turn, round after round, with every object in their caches.
+
+use crate::failure::Failure;
+use crate::load::{self, Plan, Sample};
+use crate::objects::Kind;
+use crate::origin::Origin;
+use crate::peer::Peer;
+use crate::report::Column;
+
+/// How much of a sample may be disturbed, and how often it is taken again until then.
+const DISTURBANCE: f64 = 0.02;
+const ATTEMPTS: usize = 8;
+
+/// Microseconds of processor time a hit.
+pub(crate) fn hits(
+    peers: &[Peer],
+    kind: Kind,
+    plan: &Plan,
+    rounds: usize,
+    origin: &Origin,
+) -> Result<Vec<Column>, Failure> {
+    let mut columns: Vec<_> = peers.iter().map(|peer| (peer.name, Vec::new())).collect();
+    for _ in 0..rounds {
+        for (peer, (_, costs)) in peers.iter().zip(&mut columns) {
+            costs.push(quiet(|| hit(peer, kind, plan, origin))?.cost());
+        }
+    }
+    Ok(columns)
+}
+
+/// The first sample during which the program had its core to itself, or the least disturbed one.
+fn quiet(take: impl Fn() -> Result<Sample, Failure>) -> Result<Sample, Failure> {
+    let mut quietest = take()?;
+    for _ in 1..ATTEMPTS {
+        if quietest.disturbance() <= DISTURBANCE {
+            break;
+        }
+        let sample = take()?;
+        if sample.disturbance() < quietest.disturbance() {
+            quietest = sample;
+        }
+    }
+    Ok(quietest)
+}
+
+/// A sample in which the origin was not asked once.
+fn hit(peer: &Peer, kind: Kind, plan: &Plan, origin: &Origin) -> Result<Sample, Failure> {
+    let fetched = std::cell::Cell::new((0, 0));
+    let sample = load::measure(peer.address, kind, plan, || {
+        fetched.set((fetched.get().1, origin.answered()));
+        peer.used()
+    })?;
+    match fetched.get() {
+        (before, after) if before == after => Ok(sample),
+        (before, after) => Err(Failure::Answer(format!(
+            "{} asked the origin {} times while hits were measured",
+            peer.name,
+            after - before
+        ))),
+    }
+}
