@@ -245,7 +245,7 @@ impl<'a> Value<'a> {
     fn read(&self) -> Option<HeaderValue> {
         match self {
             Self::Text(text) => HeaderValue::from_bytes(text).ok(),
-            Self::Number(number) => Some(HeaderValue::from(*number)),
+            Self::Number(number) => HeaderValue::from_str(itoa::Buffer::new().format(*number)).ok(),
             Self::Date(seconds) => HeaderValue::try_from(date_text(*seconds)).ok(),
         }
     }

@@ -218,6 +218,13 @@ pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
     headers.remove(HOST);
 }
 
+/// A number as a value. `HeaderValue::from` allocates twice for it.
+#[must_use]
+pub fn number(number: u64) -> HeaderValue {
+    // Digits are always a valid value.
+    HeaderValue::from_str(itoa::Buffer::new().format(number)).unwrap_or(HeaderValue::from_static("0"))
+}
+
 /// W3C Trace Context §3.2: version, trace id, parent id, flags. A viewer's own trace goes on; what is malformed begins anew.
 fn is_traceparent(value: &HeaderValue) -> bool {
     let parts: Vec<&[u8]> = value.as_bytes().split(|byte| *byte == b'-').collect();

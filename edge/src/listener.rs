@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -190,16 +190,30 @@ struct Answerer {
 impl Service<http::Request<Incoming>> for Answerer {
     type Response = http::Response<Flow>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
-    fn call(&self, request: http::Request<Incoming>) -> Self::Future {
-        let mut busy = self.viewer.pace.begin();
+    fn call(&self, request: http::Request<Incoming>) -> Answering {
+        let busy = self.viewer.pace.begin();
         let answered = pipeline::serve(self.current.load(), &self.viewer, request);
-        Box::pin(async move {
-            let response = answered.await;
-            busy.rest();
-            Ok(response.map(|body| Flow { body, busy }))
-        })
+        Answering { answered: Box::pin(answered), busy: Some(busy) }
+    }
+}
+
+/// The pipeline at work on one request. Not a future around a future: that would be copied and allocated for each request.
+struct Answering {
+    answered: Pin<Box<dyn Future<Output = http::Response<Body>> + Send>>,
+    /// Until the answer is there.
+    busy: Option<Busy>,
+}
+
+impl Future for Answering {
+    type Output = Result<http::Response<Flow>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.answered.as_mut().poll(context));
+        let Some(mut busy) = self.busy.take() else { return Poll::Pending };
+        busy.rest();
+        Poll::Ready(Ok(response.map(|body| Flow { body, busy })))
     }
 }
 

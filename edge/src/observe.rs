@@ -61,9 +61,9 @@ pub struct Record {
 impl Record {
     /// Begins a record.
     #[must_use]
-    pub fn begin(arrival: &Arrival, request: &http::request::Parts, peer: std::net::SocketAddr) -> Self {
+    pub fn begin(arrival: Arrival, request: &http::request::Parts, peer: std::net::SocketAddr) -> Self {
         Self {
-            arrival: arrival.clone(),
+            arrival,
             method: request.method.clone(),
             uri: request.uri.clone(),
             peer: peer.ip(),
@@ -73,6 +73,12 @@ impl Record {
             attempts: Vec::new(),
             fault: None,
         }
+    }
+
+    /// What was known first of all.
+    #[must_use]
+    pub fn arrival(&self) -> &Arrival {
+        &self.arrival
     }
 
     /// Notes where the request belongs.
@@ -92,23 +98,25 @@ impl Record {
     pub fn finish(self, node: &Node, response: &mut Response<Body>) {
         bare(&self.method, response);
         let headers = response.headers_mut();
-        if let Some(status) =
-            self.cache_status(node).and_then(|text| HeaderValue::from_maybe_shared(text).ok())
-        {
+        if let Some(status) = self.cache_status(node).and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.append(CACHE_STATUS, status);
         }
         headers.append(VIA, node.via.clone());
-        headers.insert(X_REQUEST_ID, self.arrival.request_id.clone());
         node.observer.note(&self, response.status());
+        response.headers_mut().insert(X_REQUEST_ID, self.arrival.request_id);
     }
 
     /// RFC 9211 §2.
-    fn cache_status(&self, node: &Node) -> Option<bytes::Bytes> {
+    fn cache_status(&self, node: &Node) -> Option<String> {
         let mut text = String::with_capacity(48);
         text.push_str(&node.name);
         // Writing to a String cannot fail.
         let _ = match self.cache? {
-            CacheStatus::Hit(ttl) => write!(text, "; hit; ttl={}", ttl.as_secs()),
+            CacheStatus::Hit(ttl) => {
+                text.push_str("; hit; ttl=");
+                text.push_str(itoa::Buffer::new().format(ttl.as_secs()));
+                Ok(())
+            }
             CacheStatus::Stale(past) => write!(text, "; hit; ttl=-{}", past.as_secs()),
             CacheStatus::Miss => write!(text, "; fwd=uri-miss"),
             CacheStatus::Collapsed => write!(text, "; fwd=uri-miss; collapsed"),
@@ -125,7 +133,7 @@ impl Record {
             }
             None => {}
         }
-        Some(text.into())
+        Some(text)
     }
 
     fn line(&self, status: http::StatusCode) -> String {

@@ -39,8 +39,8 @@ pub fn serve(
     let (request, upload) = request.into_parts();
     let arrival = Arrival::now(&request.headers, node.trusts(viewer.peer.ip().to_canonical()));
     let accept = request.headers.get(ACCEPT).cloned();
-    let mut record = Record::begin(&arrival, &request, viewer.peer);
-    let found = Visit::find(&node, viewer, &arrival, request).map(Box::new);
+    let mut record = Record::begin(arrival, &request, viewer.peer);
+    let found = Visit::find(&node, viewer, record.arrival(), request).map(Box::new);
     async move {
         let answered = match found {
             Ok(mut visit) => answer(&mut visit, upload, &mut record).await,
@@ -92,8 +92,8 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
         Some(key) if is_looked_up => key,
         key => return Box::pin(pass(visit, key.as_ref(), upload, record)).await,
     };
-    for _ in 0..ROUNDS {
-        let now = visit.later();
+    for round in 0..ROUNDS {
+        let now = if round == 0 && visit.route.hooks.is_empty() { visit.now } else { visit.later() };
         let entry = match visit.node.store.begin(&key, &visit.request.headers, now) {
             Lookup::Fresh(entry) => {
                 record.cache = Some(CacheStatus::Hit(entry.freshness().remaining(now).unwrap_or_default()));

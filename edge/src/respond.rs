@@ -33,7 +33,7 @@ pub async fn from_entry(
     let request = &visit.request.headers;
     let is_ok = entry.status() == StatusCode::OK;
     let mut headers = entry.headers();
-    headers.insert(AGE, HeaderValue::from(entry.freshness().age(now).as_secs()));
+    headers.insert(AGE, headers::number(entry.freshness().age(now).as_secs()));
     let choice = compress::choose(request, entry, &headers, &visit.route.compress);
     if choice.varies {
         headers::vary_by_coding(&mut headers);

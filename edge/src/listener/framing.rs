@@ -56,6 +56,11 @@ impl FramingScan {
                 }
                 self.skipping = true;
             }
+            // Most names are told apart by how they begin.
+            _ if self.length == 0 && !matches!(byte.to_ascii_lowercase(), b'c' | b't') => {
+                self.line_is_empty = false;
+                self.skipping = true;
+            }
             _ if self.length < LONGEST => {
                 self.name[self.length] = byte.to_ascii_lowercase();
                 self.length += 1;

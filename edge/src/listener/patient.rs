@@ -91,8 +91,9 @@ pub(super) struct Patient<S> {
     pace: Arc<Pace>,
     patience: Patience,
     timer: Option<Pin<Box<Sleep>>>,
-    /// The last time that anything useful happened.
-    lively: Instant,
+    /// The last time that anything useful happened; `None` when that was just before anybody next looks. Nobody reads a clock
+    /// for what goes well.
+    lively: Option<Instant>,
     /// How often the node had stopped working by then.
     rested: u64,
     speech: Speech,
@@ -111,7 +112,9 @@ enum Speech {
 
 #[derive(Debug, Default)]
 struct Head {
+    /// Since when; `None` when that is just before anybody next looks, or no head was ever begun.
     began: Option<Instant>,
+    is_begun: bool,
     /// The requests there were when it did: one more means that the head is complete.
     requests: u64,
     scan: FramingScan,
@@ -129,7 +132,7 @@ impl<S> Patient<S> {
     }
 
     fn new(stream: S, pace: Arc<Pace>, patience: Patience, speech: Speech) -> Self {
-        Self { stream, pace, patience, timer: None, lively: Instant::now(), rested: 0, speech, stuck: None }
+        Self { stream, pace, patience, timer: None, lively: None, rested: 0, speech, stuck: None }
     }
 
     /// Whether what was heard is too much.
@@ -139,8 +142,8 @@ impl<S> Patient<S> {
             Speech::Heads(head) => head,
         };
         let requests = self.pace.requests.load(Relaxed);
-        if !self.pace.is_working() && (head.began.is_none() || head.requests != requests) {
-            head.began = Some(Instant::now());
+        if !self.pace.is_working() && (!head.is_begun || head.requests != requests) {
+            (head.is_begun, head.began) = (true, None);
             head.requests = requests;
             head.scan.resume();
         }
@@ -151,17 +154,18 @@ impl<S> Patient<S> {
     }
 
     /// When waiting for the viewer becomes too long; `None` while the node itself is at work.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&mut self, now: Instant) -> Option<Instant> {
+        let lively = *self.lively.get_or_insert(now);
         let stuck = self.stuck.map(|since| since + self.patience.body);
         if self.pace.is_working() {
             return stuck;
         }
-        let now = self.pace.requests.load(Relaxed);
-        let silence = match &self.speech {
-            Speech::Heads(Head { began: Some(began), requests, .. }) if *requests == now => {
-                *began + self.patience.head
+        let answered = self.pace.requests.load(Relaxed);
+        let silence = match &mut self.speech {
+            Speech::Heads(head) if head.is_begun && head.requests == answered => {
+                *head.began.get_or_insert(now) + self.patience.head
             }
-            _ => self.lively + self.patience.idle,
+            _ => lively + self.patience.idle,
         };
         Some(stuck.map_or(silence, |stuck| stuck.min(silence)))
     }
@@ -173,9 +177,9 @@ impl<S> Patient<S> {
             let now = Instant::now();
             let rested = self.pace.rested.load(Relaxed);
             if rested != self.rested {
-                (self.rested, self.lively) = (rested, now);
+                (self.rested, self.lively) = (rested, Some(now));
             }
-            let deadline = self.deadline().unwrap_or(now + self.patience.head);
+            let deadline = self.deadline(now).unwrap_or(now + self.patience.head);
             if now >= deadline {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
@@ -197,7 +201,7 @@ impl<S> Patient<S> {
     ) -> Poll<io::Result<usize>> {
         if outcome.is_ready() {
             self.stuck = None;
-            self.lively = Instant::now();
+            self.lively = None;
             return outcome;
         }
         self.stuck.get_or_insert_with(Instant::now);
