@@ -1,7 +1,9 @@
 //! `Cache-Control` and `CDN-Cache-Control`, read as RFC 9111 §5.2 and RFC 9213 want a cache to.
 
-use http::HeaderMap;
-use http::header::{AsHeaderName, CACHE_CONTROL};
+mod targeted;
+
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderName};
 use std::time::Duration;
 
 /// The response directives that a shared cache acts on (RFC 9111 §5.2.2, RFC 5861).
@@ -17,69 +19,99 @@ pub struct Directives {
     pub stale_if_error: Option<Duration>,
     /// `no-store`.
     pub no_store: bool,
-    /// `no-cache`, with or without field names: a stored response is validated before each use.
+    /// `no-cache` without field names: a stored response is validated before each use.
     pub no_cache: bool,
-    /// `private`, with or without field names.
+    /// `private` without field names.
     pub private: bool,
+    /// What `no-cache="…"` and `private="…"` name: these fields are not stored, the rest of the response is.
+    pub own_fields: Vec<HeaderName>,
     /// `public`.
     pub public: bool,
     /// `must-revalidate` or `proxy-revalidate`: never served stale.
     pub must_revalidate: bool,
+    /// `must-understand`: `no-store` is for caches that do not know the status.
+    pub must_understand: bool,
+    /// `immutable` (RFC 8246): as long as it is fresh, reloading brings nothing new.
+    pub immutable: bool,
     /// `no-transform`: the body is sent as the origin made it.
     pub no_transform: bool,
 }
 
 impl Directives {
-    /// The directives of a response: `CDN-Cache-Control` where the origin sent one (RFC 9213 §2.1), else `Cache-Control`.
+    /// The directives of a response: `CDN-Cache-Control` where the origin sent a valid one (RFC 9213 §2.1), else
+    /// `Cache-Control`.
     #[must_use]
     pub fn of_response(headers: &HeaderMap) -> Self {
-        let targeted = Self::read(headers, "cdn-cache-control");
-        let general = || Self::read(headers, CACHE_CONTROL).unwrap_or_default();
-        match targeted {
+        match targeted::read(headers) {
             // no-transform is about the body, not about storing, so it holds wherever it was said.
             Some(targeted) => {
-                Self { no_transform: targeted.no_transform || general().no_transform, ..targeted }
+                let no_transform = targeted.no_transform || Self::general(headers).no_transform;
+                Self { no_transform, ..targeted }
             }
-            None => general(),
+            None => Self::general(headers),
         }
     }
 
-    /// Reads every line of the named header; `None` when there is none.
-    fn read(headers: &HeaderMap, name: impl AsHeaderName) -> Option<Self> {
-        let mut lines = headers.get_all(name).iter().peekable();
-        lines.peek()?;
+    /// RFC 9111 §5.2: every line of `Cache-Control`.
+    fn general(headers: &HeaderMap) -> Self {
         let mut directives = Self::default();
-        for line in lines {
+        for line in headers.get_all(CACHE_CONTROL) {
             let Ok(line) = line.to_str() else {
                 // A value that is not text cannot be trusted to allow anything.
                 directives.no_store = true;
                 continue;
             };
-            for directive in split_list(line) {
-                directives.apply(directive);
+            for (name, value) in split_list(line).map(split_directive) {
+                directives.apply(&name.to_ascii_lowercase(), value);
             }
         }
-        Some(directives)
+        directives
     }
 
-    fn apply(&mut self, directive: &str) {
-        let (name, value) = match directive.split_once('=') {
-            Some((name, value)) => (name.trim(), Some(value.trim().trim_matches('"'))),
-            None => (directive.trim(), None),
-        };
-        match name.to_ascii_lowercase().as_str() {
-            "no-store" => self.no_store = true,
-            "no-cache" => self.no_cache = true,
-            "private" => self.private = true,
-            "public" => self.public = true,
-            "must-revalidate" | "proxy-revalidate" => self.must_revalidate = true,
-            "no-transform" => self.no_transform = true,
+    fn apply(&mut self, name: &str, value: Option<&str>) {
+        match name {
             "max-age" => shorten(&mut self.max_age, value),
             "s-maxage" => shorten(&mut self.s_maxage, value),
             "stale-while-revalidate" => shorten(&mut self.stale_while_revalidate, value),
             "stale-if-error" => shorten(&mut self.stale_if_error, value),
+            "no-cache" => self.no_cache |= !self.names_fields(value),
+            "private" => self.private |= !self.names_fields(value),
+            _ => self.set(name),
+        }
+    }
+
+    /// The directives that are there or not, whatever their value.
+    fn set(&mut self, name: &str) {
+        match name {
+            "no-store" => self.no_store = true,
+            "public" => self.public = true,
+            "must-revalidate" | "proxy-revalidate" => self.must_revalidate = true,
+            "must-understand" => self.must_understand = true,
+            "immutable" => self.immutable = true,
+            "no-transform" => self.no_transform = true,
             _ => {}
         }
+    }
+
+    /// §5.2.2.4, §5.2.2.7: whether a value names fields only, which are noted. One that cannot be read is none.
+    fn names_fields(&mut self, value: Option<&str>) -> bool {
+        let names = value.into_iter().flat_map(|value| value.split(',')).map(str::trim);
+        let read: Option<Vec<HeaderName>> = names.map(|name| name.parse().ok()).collect();
+        match read {
+            Some(names) if !names.is_empty() => {
+                self.own_fields.extend(names);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Name and value of one directive; quotes around the value do not matter (RFC 9111 §5.2).
+pub(crate) fn split_directive(directive: &str) -> (&str, Option<&str>) {
+    match directive.split_once('=') {
+        Some((name, value)) => (name.trim(), Some(value.trim().trim_matches('"'))),
+        None => (directive.trim(), None),
     }
 }
 
@@ -95,9 +127,8 @@ pub(crate) fn delta_seconds(text: &str) -> Option<Duration> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    Some(Duration::from_secs(text.parse::<u64>().unwrap_or(MOST).min(MOST)))
+    Some(Duration::from_secs(text.parse().unwrap_or(MOST).min(MOST)))
 }
-
 /// The members of a comma-separated list (RFC 9110 §5.6.1), commas inside quoted strings left alone.
 pub fn split_list(line: &str) -> impl Iterator<Item = &str> {
     let mut quoted = false;
@@ -156,6 +187,22 @@ mod tests {
         let read = directives(&[("cache-control", r#"private="a, no-store, \"b", max-age=3"#)]);
         assert!(read.private && !read.no_store);
         assert_eq!(read.max_age, seconds(3));
+    }
+
+    #[test]
+    fn field_names_limit_what_no_cache_and_private_mean() {
+        for (value, own, whole) in [
+            (r#"no-cache="A, b", max-age=1"#, &["a", "b"][..], (false, false)),
+            (r#"private="set-cookie""#, &["set-cookie"], (false, false)),
+            (r#"private=a, no-cache=b"#, &["a", "b"], (false, false)),
+            (r#"no-cache="a", no-cache"#, &["a"], (true, false)),
+            (r#"private="""#, &[], (false, true)),
+            (r#"no-cache="a b""#, &[], (true, false)),
+        ] {
+            let read = directives(&[("cache-control", value)]);
+            assert_eq!(read.own_fields, own, "{value}");
+            assert_eq!((read.no_cache, read.private), whole, "{value}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::body::{Reader, SharedBody};
 use crate::coding::Coding;
+use crate::control::Directives;
 use crate::key::Key;
 use crate::packed::Packed;
 use crate::policy::Freshness;
@@ -9,7 +10,7 @@ use crate::realm::Realm;
 use crate::times::{Spans, Times};
 use crate::vary::Selection;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use once_cell::race::OnceBox;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -340,7 +341,24 @@ impl Entry {
     /// Whether this variant answers a request with these header fields (RFC 9111 §4.1).
     #[must_use]
     pub fn matches(&self, request: &HeaderMap) -> bool {
-        self.head.selects_all() || self.head.selection().matches(request)
+        if self.head.selects_all() {
+            return true;
+        }
+        let selection = self.head.selection();
+        selection.matches(request)
+            || selection.asks_for_language() && self.is_in_the_language_of(&selection, request)
+    }
+
+    /// Whether it is in the one language that the viewer wants most: the origin's choice could be no better.
+    fn is_in_the_language_of(&self, selection: &Selection, request: &HeaderMap) -> bool {
+        let language = self.header(&CONTENT_LANGUAGE);
+        let language = language.as_ref().and_then(|value| value.to_str().ok());
+        language.is_some_and(|language| selection.matches_in(language, request))
+    }
+
+    /// Whether reloading brings nothing new while it is fresh (RFC 8246).
+    pub(crate) fn is_immutable(&self) -> bool {
+        Directives::of_response(&self.headers()).immutable
     }
 
     /// Whether it is stored under this key.

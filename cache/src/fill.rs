@@ -6,7 +6,7 @@
 use crate::body::{SharedBody, Truncated};
 use crate::entry::{Entry, Head};
 use crate::key::Key;
-use crate::policy::{Freshness, Skip};
+use crate::policy::{Freshness, Skip, update_headers};
 use crate::store::Inner;
 use crate::vary::Selection;
 use bytes::Bytes;
@@ -139,6 +139,15 @@ impl Permit {
         }
     }
 
+    /// Followers share what they may reuse (§4). An answer without any lifetime is the leader's: it has to be asked for each time,
+    /// and may be another for each viewer.
+    fn share(&self, entry: &Arc<Entry>) {
+        match entry.freshness().lifetime.is_zero() {
+            true => self.tell(State::Alone),
+            false => self.tell(State::Filling(Arc::clone(entry))),
+        }
+    }
+
     /// Whether nobody follows this request: it asks for itself, and stores only what everybody may have.
     #[must_use]
     pub fn is_alone(&self) -> bool {
@@ -159,7 +168,7 @@ impl Permit {
         let body = Arc::<SharedBody>::default();
         let entry = Entry::begun(address, head, &freshness, &selection, Arc::clone(&body));
         let entry = Arc::new(entry);
-        self.tell(State::Filling(Arc::clone(&entry)));
+        self.share(&entry);
         Writer { permit: self, entry, body, reserved: 0, windowed: false, finished: false }
     }
 
@@ -178,7 +187,7 @@ impl Permit {
         let entry = Arc::new(stale.refreshed(&headers, &renewed.unwrap_or(stale.freshness()))?);
         if renewed.is_some() {
             self.store.publish(&self.key, &entry, self.fill());
-            self.tell(State::Filling(Arc::clone(&entry)));
+            self.share(&entry);
         } else {
             self.tell(State::Alone);
         }
@@ -205,21 +214,6 @@ impl Permit {
     /// The origin failed: followers fail with it.
     pub fn refuse(self, refusal: Refusal) {
         self.tell(State::Refused(refusal));
-    }
-}
-
-/// §3.2: the fields of a 304 replace the stored ones, but for those that describe the body held. The stored `Age` and `Date`
-/// are about the earlier answer.
-fn update_headers(stored: &mut HeaderMap, confirmed: &HeaderMap) {
-    use http::header::{AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG};
-    let describes = [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG];
-    stored.remove(AGE);
-    stored.remove(DATE);
-    for name in confirmed.keys().filter(|name| !describes.contains(name)) {
-        stored.remove(name);
-        for value in confirmed.get_all(name) {
-            stored.append(name.clone(), value.clone());
-        }
     }
 }
 

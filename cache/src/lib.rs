@@ -12,6 +12,7 @@ pub mod disk;
 mod entry;
 mod fill;
 mod key;
+mod language;
 mod object;
 mod packed;
 pub mod policy;
@@ -26,8 +27,9 @@ pub use coding::Coding;
 pub use entry::{EDGE_ONLY, Entry, Head};
 pub use fill::{Follower, Outcome, Permit, Refusal, Writer};
 pub use key::{Key, KeyParts};
-pub use policy::{Freshness, Policy, Skip, Storing};
+pub use policy::{Demand, Freshness, Policy, Skip, Storing};
 pub use settings::{
     CachePolicySettings, CompressSettings, KeySettings, QuerySelection, StaleSettings, TtlSettings,
+    ViewerDirectives,
 };
 pub use store::{Limits, Lookup, Statistics, Store};

@@ -1,33 +1,51 @@
 //! What may be stored and for how long: RFC 9111 as pure functions of request, response and `now`.
 
-use crate::control::{Directives, delta_seconds};
-use crate::settings::{CachePolicySettings, KeySettings, StaleSettings, TtlSettings};
-use http::header::{AGE, AUTHORIZATION, CONTENT_RANGE, DATE, EXPIRES, SET_COOKIE, VARY};
-use http::{HeaderMap, Method, StatusCode};
-use std::time::{Duration, SystemTime};
+mod demand;
+mod freshness;
+mod status;
+mod update;
 
-/// How long "not found" stays when a policy is in force and the origin says nothing (CloudFront's).
-const NEGATIVE_TTL: Duration = Duration::from_secs(10);
+use crate::control::Directives;
+use crate::settings::{CachePolicySettings, KeySettings, StaleSettings, TtlSettings, ViewerDirectives};
+use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE, VARY};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use std::time::SystemTime;
+
+pub use demand::Demand;
+pub use freshness::Freshness;
+pub(crate) use update::update_headers;
 
 /// The rules of one route: a named policy, or what the origin's headers say.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
+    /// `None` where only the origin decides.
     ttl: Option<TtlSettings>,
     stale: StaleSettings,
     key: KeySettings,
+    viewer_directives: ViewerDirectives,
 }
 
 impl Policy {
     /// `cache = "origin"`: stored only where the origin gives a freshness.
     #[must_use]
     pub fn origin() -> Self {
-        Self { ttl: None, stale: StaleSettings::default(), key: KeySettings::default() }
+        Self {
+            ttl: None,
+            stale: StaleSettings::default(),
+            key: KeySettings::default(),
+            viewer_directives: ViewerDirectives::Obey,
+        }
     }
 
     /// A named policy.
     #[must_use]
     pub fn named(settings: &CachePolicySettings) -> Self {
-        Self { ttl: Some(settings.ttl.clone()), stale: settings.stale.clone(), key: settings.key.clone() }
+        Self {
+            ttl: Some(settings.ttl.clone()),
+            stale: settings.stale.clone(),
+            key: settings.key.clone(),
+            viewer_directives: settings.viewer_directives,
+        }
     }
 
     /// What belongs to the key.
@@ -39,28 +57,22 @@ impl Policy {
     /// Whether only what the key names goes to the origin, so that nothing unkeyed can shape what others are served.
     #[must_use]
     pub fn forwards_only_the_key(&self) -> bool {
-        self.ttl.is_some()
+        !self.follows_the_origin()
     }
 
-    /// §4.2.1 with the policy's bounds. `None`: nobody gave a freshness.
-    fn lifetime(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        said: &Directives,
-        now: SystemTime,
-    ) -> Option<Duration> {
-        let explicit = said.s_maxage.or(said.max_age).or_else(|| expires_in(headers, now));
-        let Some(ttl) = &self.ttl else { return explicit };
-        let lifetime = match explicit {
-            Some(lifetime) => lifetime,
-            None if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) => {
-                return Some(NEGATIVE_TTL.min(ttl.max));
-            }
-            None if heuristically_cacheable(status) => ttl.default,
-            None => return None,
-        };
-        Some(lifetime.max(ttl.min).min(ttl.max))
+    /// Whether nobody but the origin decides what is kept.
+    fn follows_the_origin(&self) -> bool {
+        self.ttl.is_none()
+    }
+
+    /// What a viewer may ask of stored responses under this policy.
+    #[must_use]
+    pub fn demand(&self, request: &HeaderMap) -> Demand {
+        let demand = Demand::of_request(request);
+        match self.viewer_directives {
+            ViewerDirectives::Obey => demand,
+            ViewerDirectives::Ignore => demand.harmless(),
+        }
     }
 }
 
@@ -87,7 +99,7 @@ impl Storing {
 /// Why a response was not stored; [`Skip::token`] goes to `Cache-Status`, log and metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {
-    /// Only GET and HEAD are stored.
+    /// Only answers to GET and HEAD are stored, and some to POST.
     Method,
     /// A status that says nothing about other requests, or one that is not kept.
     Status,
@@ -137,48 +149,8 @@ impl Skip {
     }
 }
 
-/// How long a stored response may be used (RFC 9111 §4.2, RFC 5861).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Freshness {
-    /// The freshness lifetime.
-    pub lifetime: Duration,
-    /// The age when it was stored (§4.2.3).
-    pub initial_age: Duration,
-    /// When it was stored.
-    pub stored_at: SystemTime,
-    /// How long past the lifetime it is served while revalidating.
-    pub while_revalidate: Duration,
-    /// How long past the lifetime it is served when the origin fails.
-    pub if_error: Duration,
-}
-
-impl Freshness {
-    /// §4.2.3: the current age.
-    #[must_use]
-    pub fn age(&self, now: SystemTime) -> Duration {
-        self.initial_age + now.duration_since(self.stored_at).unwrap_or_default()
-    }
-
-    /// What is left of the lifetime; `None` when stale.
-    #[must_use]
-    pub fn remaining(&self, now: SystemTime) -> Option<Duration> {
-        self.lifetime.checked_sub(self.age(now)).filter(|left| !left.is_zero())
-    }
-
-    /// Whether it may be served at once while somebody revalidates it.
-    #[must_use]
-    pub fn serves_while_revalidating(&self, now: SystemTime) -> bool {
-        self.age(now) < self.lifetime + self.while_revalidate
-    }
-
-    /// Whether it may stand in for a failing origin.
-    #[must_use]
-    pub fn serves_if_error(&self, now: SystemTime) -> bool {
-        self.age(now) < self.lifetime + self.if_error
-    }
-}
-
-/// RFC 9111 §3: whether a shared cache may store this response to this request, and for how long.
+/// RFC 9111 §3: whether a shared cache may store this response to this request, and for how long. A response to POST must
+/// name its target in `Content-Location`.
 #[must_use]
 pub fn storing(
     method: &Method,
@@ -189,47 +161,68 @@ pub fn storing(
     now: SystemTime,
 ) -> Storing {
     let said = Directives::of_response(response);
-    if let Some(skip) = forbidden(method, request, status, response, &said) {
+    let explicit = freshness::explicit(response, &said, now);
+    // RFC 9110 §9.3.3: POST only with a freshness from the origin, and if what it names is its target, which the caller knows.
+    let is_kept = match *method {
+        Method::GET | Method::HEAD => true,
+        Method::POST => explicit.is_some(),
+        _ => false,
+    };
+    if !is_kept {
+        return Storing::Skip(Skip::Method);
+    }
+    let forbidden = forbidden_by_status(request, status, explicit.is_some(), &said, policy)
+        .or_else(|| forbidden_by_headers(request, response, &said, policy));
+    if let Some(skip) = forbidden {
         return Storing::Skip(skip);
     }
-    let lifetime = policy.lifetime(status, response, &said, now);
+    let lifetime = match &policy.ttl {
+        None => explicit,
+        Some(ttl) => freshness::bounded(ttl, explicit, status, response, &said, now),
+    };
     // §5.2.2.4: a no-cache response is kept only to be validated.
-    let lifetime = if said.no_cache { Some(Duration::ZERO) } else { lifetime };
+    let lifetime = if said.no_cache { Some(std::time::Duration::ZERO) } else { lifetime };
     match lifetime {
         None => Storing::Skip(Skip::NoFreshness),
         Some(lifetime) if lifetime.is_zero() && !has_validator(response) => Storing::Skip(Skip::NoFreshness),
-        Some(lifetime) => Storing::Store(freshness(lifetime, response, &said, policy, now)),
+        Some(lifetime) => Storing::Store(Freshness::new(lifetime, response, &said, policy, now)),
     }
 }
 
-fn forbidden(
-    method: &Method,
+fn forbidden_by_status(
     request: &HeaderMap,
     status: StatusCode,
-    response: &HeaderMap,
+    explicit: bool,
     said: &Directives,
+    policy: &Policy,
 ) -> Option<Skip> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Some(Skip::Method);
-    }
-    if status == StatusCode::PARTIAL_CONTENT || response.contains_key(CONTENT_RANGE) {
+    if status == StatusCode::PARTIAL_CONTENT {
         return Some(Skip::Partial);
     }
-    // Errors of the moment are never kept: a poisoned or failing answer must not outlive its request.
-    let never = matches!(
-        status.as_u16(),
-        304 | 400 | 401 | 403 | 405 | 407 | 408 | 411..=417 | 421 | 425 | 426 | 428 | 429 | 431 | 451
-    );
-    if status.is_informational() || status.is_server_error() || never {
+    if status::is_refused(status, request, explicit, policy) {
         return Some(Skip::Status);
     }
-    if said.no_store {
-        return Some(Skip::NoStore);
-    }
+    // §5.2.2.3: must-understand lifts no-store for those who know the status, and is no-store for the others.
+    let forbids = match said.must_understand {
+        true => !status::is_understood(status),
+        false => said.no_store,
+    };
+    forbids.then_some(Skip::NoStore)
+}
+
+fn forbidden_by_headers(
+    request: &HeaderMap,
+    response: &HeaderMap,
+    said: &Directives,
+    policy: &Policy,
+) -> Option<Skip> {
     if said.private {
         return Some(Skip::Private);
     }
-    if response.contains_key(SET_COOKIE) {
+    // §7.3: Set-Cookie does not forbid storing where the origin gives a freshness. Under a policy, which may be what gives it,
+    // and in answers to somebody who brought cookies, it is taken for one viewer's own.
+    let sets_cookies = response.contains_key(SET_COOKIE) && !said.own_fields.contains(&SET_COOKIE);
+    if sets_cookies && (!policy.follows_the_origin() || request.contains_key(COOKIE)) {
         return Some(Skip::SetCookie);
     }
     // §3.5
@@ -242,55 +235,23 @@ fn forbidden(
     response.get_all(VARY).iter().any(any).then_some(Skip::VaryAny)
 }
 
-fn freshness(
-    lifetime: Duration,
-    response: &HeaderMap,
-    said: &Directives,
-    policy: &Policy,
-    now: SystemTime,
-) -> Freshness {
-    // §5.2.2.2, §5.2.2.4: these forbid stale answers whatever else is said; s-maxage (§5.2.2.10) does by default.
-    let never_stale = said.must_revalidate || said.no_cache;
-    let stale = |explicit: Option<Duration>, configured: Duration| match explicit {
-        _ if never_stale => Duration::ZERO,
-        Some(explicit) => explicit,
-        None if said.s_maxage.is_some() => Duration::ZERO,
-        None => configured,
-    };
-    Freshness {
-        lifetime,
-        initial_age: initial_age(response, now),
-        stored_at: now,
-        while_revalidate: stale(said.stale_while_revalidate, policy.stale.while_revalidate),
-        if_error: stale(said.stale_if_error, policy.stale.if_error),
+/// Takes out of the headers to be stored what `no-cache="…"` and `private="…"` name (§5.2.2.4, §5.2.2.7). They are for the viewer
+/// who brought them about, and nobody else.
+#[must_use]
+pub fn take_own_fields(response: &mut HeaderMap) -> HeaderMap {
+    let mut own = HeaderMap::new();
+    for name in Directives::of_response(response).own_fields {
+        for value in response.get_all(&name) {
+            own.append(name.clone(), value.clone());
+        }
+        response.remove(name);
     }
+    own
 }
 
-/// §4.2.3 without the response delay, which the node's own timeouts bound.
-fn initial_age(response: &HeaderMap, now: SystemTime) -> Duration {
-    let apparent = date(response, DATE).and_then(|sent| now.duration_since(sent).ok());
-    let said = response.get(AGE).and_then(|value| value.to_str().ok());
-    let said = said.and_then(|text| delta_seconds(text.split(',').next()?.trim()));
-    // Dates have whole seconds: less than one apart is no age.
-    let apparent = apparent.filter(|age| *age >= Duration::from_secs(1)).unwrap_or_default();
-    apparent.max(said.unwrap_or_default())
-}
-
-/// §5.3: `Expires` counts from `Date`; an invalid one is in the past.
-fn expires_in(response: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    response.get(EXPIRES)?;
-    let Some(expires) = date(response, EXPIRES) else { return Some(Duration::ZERO) };
-    let from = date(response, DATE).unwrap_or(now);
-    Some(expires.duration_since(from).unwrap_or_default())
-}
-
-fn date(headers: &HeaderMap, name: http::HeaderName) -> Option<SystemTime> {
+/// RFC 9110 §5.6.7: a date in any of the three forms.
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
-}
-
-/// RFC 9110 §15.1.
-fn heuristically_cacheable(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 410 | 414 | 501)
 }
 
 /// Whether a stale copy could be validated (RFC 9110 §8.8).

@@ -25,6 +25,19 @@ pub struct CachePolicySettings {
     pub stale: StaleSettings,
     /// Which responses are sent compressed.
     pub compress: CompressSettings,
+    /// Whether viewers may ask for fresher answers than those stored.
+    pub viewer_directives: ViewerDirectives,
+}
+
+/// What becomes of `no-cache`, `max-age`, `min-fresh` and `max-stale` in requests (RFC 9111 §5.2.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ViewerDirectives {
+    /// They are not heard: no viewer makes the edge ask the origin for what it has.
+    #[default]
+    Ignore,
+    /// They are obeyed, as under `cache = "origin"`.
+    Obey,
 }
 
 /// Freshness lifetimes. `default` is used where the origin says nothing; none of them beats `private` or `no-store`.
@@ -43,12 +56,25 @@ pub struct TtlSettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub max: Duration,
+    /// The lifetime of 404 and 410 where the origin gives none: negative caching.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub not_found: Duration,
+    /// Where the origin gives no lifetime but a `Last-Modified`: the share, between 0 and 1, of the time since then that counts as
+    /// the lifetime, instead of `default` (RFC 9111 §4.2.2 knows 0.1 as typical). 0: not guessed.
+    pub heuristic: f64,
 }
 
 impl Default for TtlSettings {
-    /// CloudFront's: 0 s, a day, a year.
+    /// CloudFront's: 0 s, a day, a year, 10 s.
     fn default() -> Self {
-        Self { min: Duration::ZERO, default: DAY, max: YEAR }
+        Self {
+            min: Duration::ZERO,
+            default: DAY,
+            max: YEAR,
+            not_found: Duration::from_secs(10),
+            heuristic: 0.0,
+        }
     }
 }
 
@@ -127,8 +153,9 @@ impl JsonSchema for QuerySelection {
     }
 }
 
-/// Serving past freshness (RFC 5861). The origin's own `stale-while-revalidate` and `stale-if-error` win over these.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Serving past freshness (RFC 5861). The origin's own `stale-while-revalidate` and `stale-if-error` win over these; `must-revalidate`,
+/// `proxy-revalidate`, `no-cache` and `s-maxage` forbid both.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct StaleSettings {
     /// How long a stale response is served at once while it is revalidated in the background.
@@ -139,6 +166,13 @@ pub struct StaleSettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub if_error: Duration,
+}
+
+impl Default for StaleSettings {
+    /// CloudFront's: nothing while the origin is well, a day while it fails (RFC 9111 §4.2.4).
+    fn default() -> Self {
+        Self { while_revalidate: Duration::ZERO, if_error: DAY }
+    }
 }
 
 /// Content codings: which bodies the edge encodes for viewers, after CloudFront's rules, and what it does about those that

@@ -4,6 +4,7 @@ use crate::entry::{Address, Entry};
 use crate::fill::{Fill, Follower, Permit, Place, State};
 use crate::key::Key;
 use crate::object::Object;
+use crate::policy::Demand;
 use crate::realm::Realms;
 use http::HeaderMap;
 use moka::ops::compute::Op;
@@ -65,7 +66,7 @@ impl Hasher for Hashed {
 /// What the store knows about a request.
 #[derive(Debug)]
 pub enum Lookup {
-    /// A stored response that may be used as it is.
+    /// A stored response that may be used as it is: fresh, or as stale as the viewer allows.
     Fresh(Arc<Entry>),
     /// A stored response that may be used while it is revalidated; the permit is there unless somebody is at it already.
     Stale(Arc<Entry>, Option<Permit>),
@@ -75,6 +76,14 @@ pub enum Lookup {
     Lead(Permit),
     /// Answers under this key could not be shared lately: fetch alone. The permit allows storing if that has changed.
     Alone(Permit),
+}
+
+impl Lookup {
+    /// Whether there is something to answer with at once.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        matches!(self, Self::Fresh(_) | Self::Stale(..))
+    }
 }
 
 /// Figures for metrics and the admin page.
@@ -102,22 +111,24 @@ impl Store {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Looks a request up; where nothing usable is stored, assigns it its part in fetching.
+    /// Looks a request up; where nothing usable is stored, or nothing good enough for the demand, assigns it its part in fetching.
     #[must_use]
-    pub fn begin(&self, key: &Key, request: &HeaderMap, now: SystemTime) -> Lookup {
+    pub fn begin(&self, key: &Key, request: &HeaderMap, demand: &Demand, now: SystemTime) -> Lookup {
         let inner = &self.inner;
-        if let Found::Fresh(entry) = inner.find(key, request, now) {
+        if let Found::Fresh(entry) = inner.find(key, request, demand, now) {
             return Lookup::Fresh(entry);
         }
         let mut fills = inner.fills();
         // Again, under the lock: a fill is published before it leaves the list, so nothing falls between the two.
-        let stale = match inner.find(key, request, now) {
+        let stale = match inner.find(key, request, demand, now) {
             Found::Fresh(entry) => return Lookup::Fresh(entry),
             Found::Uncacheable(stale) => return Lookup::Alone(inner.permit(key.clone(), None, stale)),
             Found::Stale(entry) => Some(entry),
             Found::Nothing => None,
         };
-        let usable = stale.clone().filter(|entry| entry.freshness().serves_while_revalidating(now));
+        let is_usable =
+            |entry: &Arc<Entry>| !demand.insists() && entry.freshness().serves_while_revalidating(now);
+        let usable = stale.clone().filter(is_usable);
         match inner.join(&mut fills, key, request, now) {
             Joined::Following(fill) => match usable {
                 Some(entry) => Lookup::Stale(entry, None),
@@ -179,6 +190,15 @@ impl Store {
     }
 }
 
+/// RFC 9111 §4: fresh and not asked for fresher, or no staler than the viewer allows.
+fn is_good_enough(entry: &Entry, demand: &Demand, now: SystemTime) -> bool {
+    let freshness = entry.freshness();
+    match freshness.remaining(now) {
+        Some(_) => !demand.insists() || !demand.wants_better_than(&freshness, entry.is_immutable(), now),
+        None => demand.accepts_stale(&freshness, now),
+    }
+}
+
 enum Found {
     Fresh(Arc<Entry>),
     Stale(Arc<Entry>),
@@ -192,12 +212,12 @@ enum Joined {
 }
 
 impl Inner {
-    fn find(&self, key: &Key, request: &HeaderMap, now: SystemTime) -> Found {
+    fn find(&self, key: &Key, request: &HeaderMap, demand: &Demand, now: SystemTime) -> Found {
         let Some(object) = self.objects.get(&key.place()) else { return Found::Nothing };
         let variant = object.variant(key, request).map(Arc::clone);
         let is_marked = object.is_marked(key, now);
         match variant {
-            Some(entry) if entry.freshness().remaining(now).is_some() => Found::Fresh(entry),
+            Some(entry) if is_good_enough(&entry, demand, now) => Found::Fresh(entry),
             variant if is_marked => Found::Uncacheable(variant),
             Some(entry) => Found::Stale(entry),
             None => Found::Nothing,

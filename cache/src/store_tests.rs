@@ -6,7 +6,7 @@ use crate::entry::Head;
 use crate::fill::{Outcome, Refusal, Writer};
 use crate::key::KeyParts;
 use crate::object::MAX_VARIANTS;
-use crate::policy::{Freshness, Skip};
+use crate::policy::{Demand, Freshness, Skip};
 use crate::settings::KeySettings;
 use bytes::Bytes;
 use http::StatusCode;
@@ -51,7 +51,7 @@ fn fresh_for(seconds: u64) -> Freshness {
 }
 
 fn lead(store: &Store, request: &HeaderMap, now: SystemTime) -> Permit {
-    match store.begin(&KEY, request, now) {
+    match store.begin(&KEY, request, &Demand::default(), now) {
         Lookup::Lead(permit) => permit,
         other => panic!("expected to lead: {other:?}"),
     }
@@ -68,7 +68,7 @@ async fn stored(store: &Store, request: &HeaderMap, response: &[(&'static str, &
 }
 
 fn fresh(store: &Store, request: &HeaderMap, now: SystemTime) -> Option<Arc<Entry>> {
-    match store.begin(&KEY, request, now) {
+    match store.begin(&KEY, request, &Demand::default(), now) {
         Lookup::Fresh(entry) => Some(entry),
         _ => None,
     }
@@ -78,9 +78,13 @@ fn fresh(store: &Store, request: &HeaderMap, now: SystemTime) -> Option<Arc<Entr
 async fn the_first_leads_the_others_follow_and_read_while_it_arrives() {
     let (store, plain) = (store(), HeaderMap::new());
     let permit = lead(&store, &plain, at(0));
-    let Lookup::Follow(early) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(early) = store.begin(&KEY, &plain, &Demand::default(), at(0)) else {
+        panic!("must follow")
+    };
     let mut writer = permit.store(&plain, head(&[]), fresh_for(10));
-    let Lookup::Follow(late) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(late) = store.begin(&KEY, &plain, &Demand::default(), at(0)) else {
+        panic!("must follow")
+    };
     writer.push(Bytes::from_static(b"one")).await.unwrap();
     for follower in [early, late] {
         let Outcome::Entry(entry) = follower.wait().await else { panic!("must get the entry") };
@@ -97,7 +101,9 @@ async fn the_first_leads_the_others_follow_and_read_while_it_arrives() {
 async fn a_dropped_permit_frees_the_waiters_and_another_leads() {
     let (store, plain) = (store(), HeaderMap::new());
     let permit = lead(&store, &plain, at(0));
-    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, &Demand::default(), at(0)) else {
+        panic!("must follow")
+    };
     drop(permit);
     assert!(matches!(follower.wait().await, Outcome::Abandoned));
     drop(lead(&store, &plain, at(0)));
@@ -107,7 +113,9 @@ async fn a_dropped_permit_frees_the_waiters_and_another_leads() {
 async fn a_refusal_is_shared() {
     let (store, plain) = (store(), HeaderMap::new());
     let permit = lead(&store, &plain, at(0));
-    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, &Demand::default(), at(0)) else {
+        panic!("must follow")
+    };
     let refusal = Refusal { status: StatusCode::BAD_GATEWAY, token: "connection_refused" };
     permit.refuse(refusal);
     let Outcome::Refused(shared) = follower.wait().await else { panic!("must be refused") };
@@ -118,8 +126,10 @@ async fn a_refusal_is_shared() {
 async fn uncacheable_answers_let_the_others_go_in_parallel_for_a_while() {
     let (store, plain) = (store(), HeaderMap::new());
     lead(&store, &plain, at(0)).decline(Skip::Private, at(0));
-    assert!(matches!(store.begin(&KEY, &plain, at(1)), Lookup::Alone(_)));
-    let Lookup::Alone(permit) = store.begin(&KEY, &plain, at(119)) else { panic!("must go alone") };
+    assert!(matches!(store.begin(&KEY, &plain, &Demand::default(), at(1)), Lookup::Alone(_)));
+    let Lookup::Alone(permit) = store.begin(&KEY, &plain, &Demand::default(), at(119)) else {
+        panic!("must go alone")
+    };
     fill(permit.store(&plain, head(&[]), fresh_for(1000)), "cacheable after all").await;
     assert!(fresh(&store, &plain, at(120)).is_some());
 }
@@ -129,7 +139,9 @@ async fn followers_of_an_answer_for_the_leader_alone_go_their_own_ways() {
     let (store, plain) = (store(), HeaderMap::new());
     for skip in [Skip::Private, Skip::Status] {
         let permit = lead(&store, &plain, at(0));
-        let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(0)) else { panic!("must follow") };
+        let Lookup::Follow(follower) = store.begin(&KEY, &plain, &Demand::default(), at(0)) else {
+            panic!("must follow")
+        };
         permit.decline(skip, at(0));
         assert!(matches!(follower.wait().await, Outcome::Alone), "{skip:?}");
         store.invalidate(&KEY);
@@ -151,8 +163,10 @@ async fn a_mark_leaves_stored_variants_alone() {
     stored(&store, &de, &[("vary", "accept-language")]).await;
     lead(&store, &ko, at(1)).decline(Skip::Private, at(1));
     assert!(fresh(&store, &de, at(2)).is_some());
-    assert!(matches!(store.begin(&KEY, &ko, at(2)), Lookup::Alone(_)));
-    let Lookup::Alone(permit) = store.begin(&KEY, &de, at(15)) else { panic!("must go alone") };
+    assert!(matches!(store.begin(&KEY, &ko, &Demand::default(), at(2)), Lookup::Alone(_)));
+    let Lookup::Alone(permit) = store.begin(&KEY, &de, &Demand::default(), at(15)) else {
+        panic!("must go alone")
+    };
     assert!(permit.reuse_stale(at(15)).is_some());
 }
 
@@ -161,7 +175,9 @@ async fn a_304_that_must_not_be_shared_answers_its_leader_alone() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[("etag", "\"a\"")]).await;
     let permit = lead(&store, &plain, at(20));
-    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(20)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, &Demand::default(), at(20)) else {
+        panic!("must follow")
+    };
     let own = permit.refresh(&headers(&[("set-cookie", "a=b")]), |_| None).unwrap();
     assert!(own.headers().contains_key("set-cookie"));
     assert!(matches!(follower.wait().await, Outcome::Alone));
@@ -188,10 +204,13 @@ async fn a_refreshed_entry_forgets_the_age_of_the_earlier_answer() {
 async fn a_fill_that_outlasts_its_freshness_gets_no_new_followers() {
     let (store, plain) = (store(), HeaderMap::new());
     let writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
-    assert!(matches!(store.begin(&KEY, &plain, at(9)), Lookup::Follow(_)));
+    assert!(matches!(store.begin(&KEY, &plain, &Demand::default(), at(9)), Lookup::Follow(_)));
     let second = lead(&store, &plain, at(11));
     drop(writer);
-    assert!(matches!(store.begin(&KEY, &plain, at(11)), Lookup::Follow(_)), "the second fill goes on");
+    assert!(
+        matches!(store.begin(&KEY, &plain, &Demand::default(), at(11)), Lookup::Follow(_)),
+        "the second fill goes on"
+    );
     drop(second);
 }
 
@@ -241,7 +260,7 @@ async fn variants_in_flight_do_not_wait_for_one_another() {
     let vary = head(&[("vary", "accept-language")]);
     let writer = lead(&store, &de, at(0)).store(&de, vary, fresh_for(10));
     let second = lead(&store, &ko, at(0));
-    assert!(matches!(store.begin(&KEY, &ko, at(0)), Lookup::Follow(_)));
+    assert!(matches!(store.begin(&KEY, &ko, &Demand::default(), at(0)), Lookup::Follow(_)));
     drop((writer, second));
 }
 
@@ -265,7 +284,10 @@ async fn an_entry_knows_its_key_and_ends_when_told() {
     assert_eq!(store.text_of(&entry), KEY.text());
     entry.expire(at(1));
     assert!(fresh(&store, &plain, at(1)).is_none());
-    assert!(matches!(store.begin(&KEY, &plain, at(5)), Lookup::Stale(_, Some(_))), "its windows begin here");
+    assert!(
+        matches!(store.begin(&KEY, &plain, &Demand::default(), at(5)), Lookup::Stale(_, Some(_))),
+        "its windows begin here"
+    );
 }
 
 #[tokio::test]
@@ -292,8 +314,10 @@ async fn what_is_invalidated_is_fetched_again() {
 async fn stale_is_served_while_one_revalidates() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[("etag", "\"a\"")]).await;
-    let Lookup::Stale(_, Some(permit)) = store.begin(&KEY, &plain, at(12)) else { panic!("must revalidate") };
-    assert!(matches!(store.begin(&KEY, &plain, at(12)), Lookup::Stale(_, None)));
+    let Lookup::Stale(_, Some(permit)) = store.begin(&KEY, &plain, &Demand::default(), at(12)) else {
+        panic!("must revalidate")
+    };
+    assert!(matches!(store.begin(&KEY, &plain, &Demand::default(), at(12)), Lookup::Stale(_, None)));
     let renewed = Freshness { stored_at: at(12), ..fresh_for(10) };
     let confirmed = headers(&[("x-new", "1"), ("content-length", "0")]);
     permit.refresh(&confirmed, |_| Some(renewed)).unwrap();
@@ -308,7 +332,9 @@ async fn past_the_window_stale_waits_but_stands_in_for_errors() {
     let (store, plain) = (store(), HeaderMap::new());
     stored(&store, &plain, &[]).await;
     let permit = lead(&store, &plain, at(20));
-    let Lookup::Follow(follower) = store.begin(&KEY, &plain, at(20)) else { panic!("must follow") };
+    let Lookup::Follow(follower) = store.begin(&KEY, &plain, &Demand::default(), at(20)) else {
+        panic!("must follow")
+    };
     assert!(permit.reuse_stale(at(20)).is_some());
     assert!(permit.reuse_stale(at(71)).is_none());
     drop(permit);
@@ -345,7 +371,9 @@ async fn bodies_in_flight_stay_within_their_share() {
     let mut writers = Vec::new();
     for number in 0..10 {
         let request = HeaderMap::new();
-        let Lookup::Lead(permit) = store.begin(&key(&format!("/{number}")), &request, at(0)) else {
+        let Lookup::Lead(permit) =
+            store.begin(&key(&format!("/{number}")), &request, &Demand::default(), at(0))
+        else {
             panic!("must lead")
         };
         let mut writer = permit.store(&request, head(&[]), fresh_for(10));
@@ -364,7 +392,9 @@ async fn stored_bytes_stay_within_the_budget() {
         Store::new(Limits { memory: 400_000, max_object: 90_000, uncacheable: Duration::from_secs(120) });
     for number in 0..100 {
         let request = HeaderMap::new();
-        let Lookup::Lead(permit) = store.begin(&key(&format!("/{number}")), &request, at(0)) else {
+        let Lookup::Lead(permit) =
+            store.begin(&key(&format!("/{number}")), &request, &Demand::default(), at(0))
+        else {
             panic!("must lead")
         };
         let mut writer = permit.store(&request, head(&[]), fresh_for(10));

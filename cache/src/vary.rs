@@ -1,8 +1,9 @@
 //! Selecting among the variants of one key (RFC 9111 §4.1).
 
 use crate::control::split_list;
+use crate::language;
 use crate::packed::{Cursor, write_number, write_slice};
-use http::header::{ACCEPT_ENCODING, VARY};
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY};
 use http::{HeaderMap, HeaderName};
 
 /// The request header values that a stored response was selected by.
@@ -32,6 +33,21 @@ impl Selection {
     /// Whether a request selects the same response.
     pub(crate) fn matches(&self, request: &HeaderMap) -> bool {
         self.0.iter().all(|(name, value)| combined(request, name) == *value)
+    }
+
+    /// Whether a request selects the same response but for the language, which is in `language` and its first choice.
+    pub(crate) fn matches_in(&self, language: &str, request: &HeaderMap) -> bool {
+        self.0.iter().all(|(name, value)| match *name {
+            ACCEPT_LANGUAGE => {
+                language::is_first_choice(&joined(request, name).unwrap_or_default(), language)
+            }
+            _ => combined(request, name) == *value,
+        })
+    }
+
+    /// Whether the language of a request is among what selects.
+    pub(crate) fn asks_for_language(&self) -> bool {
+        self.0.iter().any(|(name, _)| name == ACCEPT_LANGUAGE)
     }
 
     /// The same names with another request's values, as a suffix that tells fills of different variants apart.
@@ -73,15 +89,27 @@ impl Selection {
     }
 }
 
-/// All lines of one header as one value (RFC 9110 §5.3); white space around members does not matter.
+/// All lines of one header as one value (RFC 9110 §5.3), in a form in which equal wishes are equal (RFC 9111 §4.1): white space
+/// around members does not matter, nor do order and case of languages.
 fn combined(request: &HeaderMap, name: &HeaderName) -> Value {
-    let mut lines = request.get_all(name).iter();
-    let mut all = lines.next()?.as_bytes().trim_ascii().to_vec();
-    for line in lines {
-        all.extend_from_slice(b", ");
-        all.extend_from_slice(line.as_bytes().trim_ascii());
+    request.get(name)?;
+    let Some(text) = joined(request, name) else { return Some(raw(request, name)) };
+    if let Some(languages) = language::normalised(&text).filter(|_| name == ACCEPT_LANGUAGE) {
+        return Some(languages.into_bytes().into());
     }
-    Some(all.into())
+    Some(split_list(&text).collect::<Vec<&str>>().join(",").into_bytes().into())
+}
+
+/// All lines, where they are text.
+fn joined(request: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines = request.get_all(name).iter().map(|line| line.to_str().ok());
+    Some(lines.collect::<Option<Vec<&str>>>()?.join(","))
+}
+
+/// All lines as they are, for values that are no text.
+fn raw(request: &HeaderMap, name: &HeaderName) -> Box<[u8]> {
+    let lines: Vec<&[u8]> = request.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+    lines.join(&b","[..]).into()
 }
 
 #[cfg(test)]
@@ -115,6 +143,33 @@ mod tests {
             ("accept", "b"),
             ("accept-encoding", "gzip")
         ])));
+    }
+
+    #[test]
+    fn white_space_and_the_order_of_languages_do_not_select() {
+        for (name, stored, same) in [
+            ("x-foo", "1,2", " 1, 2 "),
+            ("accept-language", "en, de", "De,en;q=1.0"),
+            ("x-quoted", "\"a, b\"", " \"a, b\""),
+        ] {
+            let vary = HeaderMap::from_iter([(VARY, name.parse().unwrap())]);
+            let selection = Selection::of(&headers(&[(name, stored)]), &vary);
+            assert!(selection.matches(&headers(&[(name, same)])), "{name}: {same}");
+        }
+        let vary = headers(&[("vary", "x-quoted")]);
+        let selection = Selection::of(&headers(&[("x-quoted", "\"a, b\"")]), &vary);
+        assert!(!selection.matches(&headers(&[("x-quoted", "\"a,b\"")])));
+    }
+
+    #[test]
+    fn the_first_choice_of_language_selects_too() {
+        let vary = headers(&[("vary", "accept-language, x-device")]);
+        let selection = Selection::of(&headers(&[("accept-language", "en, de"), ("x-device", "1")]), &vary);
+        let wish = ("accept-language", "fr;q=0.5, de");
+        assert!(selection.matches_in("de", &headers(&[wish, ("x-device", "1")])));
+        assert!(!selection.matches_in("fr", &headers(&[wish, ("x-device", "1")])));
+        assert!(!selection.matches_in("de", &headers(&[wish, ("x-device", "2")])));
+        assert!(!selection.matches_in("de", &headers(&[("x-device", "1")])));
     }
 
     #[test]

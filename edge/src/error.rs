@@ -64,6 +64,9 @@ pub enum Fault {
     /// As many bodies are decoded for viewers as `limits.codings` allows.
     #[error("too many answers are being decoded at the moment")]
     DecodersBusy,
+    /// The viewer wants a stored answer or none (RFC 9111 §5.2.1.7).
+    #[error("nothing is stored that could be answered with")]
+    NotStored,
     /// A task of the node is gone: a bug of ours.
     #[error("the node failed")]
     Internal(String),
@@ -114,6 +117,7 @@ impl Fault {
             Self::DecodersBusy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "decoders-busy", "proxy_internal_response")
             }
+            Self::NotStored => (StatusCode::GATEWAY_TIMEOUT, "only-if-cached", DENIED),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "proxy_internal_error"),
         };
         Row { status, token, error_type }

@@ -8,7 +8,7 @@ use crate::respond;
 use crate::visit::Visit;
 use cache::{Entry, Key, Reader};
 use http::header::{AGE, RANGE};
-use http::{Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use origin_shield::Attempt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ pub struct Fetched {
     pub stored: Option<Result<(), &'static str>>,
     /// Attempts at origins that failed before.
     pub attempts: Vec<Attempt>,
+    /// Fields that are not stored, for the viewer who brought the answer about (RFC 9111 §5.2.2.4, §5.2.2.7).
+    pub own: HeaderMap,
 }
 
 /// An answer from the origin's side.
@@ -37,7 +39,7 @@ impl Fetched {
     /// An answer of which nothing more is known.
     #[must_use]
     pub fn new(answer: Answer, attempts: Vec<Attempt>) -> Self {
-        Self { answer, cache: None, stored: None, attempts }
+        Self { answer, cache: None, stored: None, attempts, own: HeaderMap::new() }
     }
 
     /// A stale entry in place of a failed origin.
@@ -87,6 +89,7 @@ impl Fetched {
                 if matches!(record.stored, Some(Ok(()))) && entry.freshness().initial_age.is_zero() {
                     response.headers_mut().remove(AGE);
                 }
+                response.headers_mut().extend(self.own);
                 Ok(response)
             }
         }

@@ -10,6 +10,7 @@ use crate::error::Fault;
 use crate::headers::{CACHE_STATUS, X_REQUEST_ID};
 use crate::node::Node;
 use crate::visit::{Arrival, Visit};
+use cache::{Freshness, Permit};
 use figures::Figures;
 use http::header::{CONTENT_LENGTH, VIA};
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -17,7 +18,7 @@ use log::Log;
 use origin_shield::Attempt;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use figures::CacheFigure;
 
@@ -28,8 +29,12 @@ pub enum CacheStatus {
     Hit(Duration),
     /// From the store, stale for so long, while somebody revalidates.
     Stale(Duration),
-    /// Fetched for this request.
+    /// Fetched for this request: nothing was stored.
     Miss,
+    /// Fetched for this request: what was stored is stale.
+    Expired,
+    /// Fetched for this request: what was stored is fresh, but not fresh enough for this viewer.
+    Demanded,
     /// Fetched by another request, at the same time.
     Collapsed,
     /// Stale, asked again, confirmed by the origin.
@@ -119,6 +124,8 @@ impl Record {
             }
             CacheStatus::Stale(past) => write!(text, "; hit; ttl=-{}", past.as_secs()),
             CacheStatus::Miss => write!(text, "; fwd=uri-miss"),
+            CacheStatus::Expired => write!(text, "; fwd=stale"),
+            CacheStatus::Demanded => write!(text, "; fwd=request"),
             CacheStatus::Collapsed => write!(text, "; fwd=uri-miss; collapsed"),
             CacheStatus::Revalidated => write!(text, "; fwd=stale; fwd-status=304"),
             CacheStatus::StaleIfError(past) => {
@@ -182,6 +189,25 @@ fn shortened(path: &str) -> &str {
 }
 
 impl CacheStatus {
+    /// Of an answer from the store.
+    #[must_use]
+    pub fn of_stored(freshness: &Freshness, now: SystemTime) -> Self {
+        match freshness.remaining(now) {
+            Some(left) => Self::Hit(left),
+            None => Self::Stale(freshness.age(now).saturating_sub(freshness.lifetime)),
+        }
+    }
+
+    /// Of a request that goes to the origin with this permit.
+    #[must_use]
+    pub fn of_fetch(permit: &Permit, now: SystemTime) -> Self {
+        match permit.stale().map(|stored| stored.freshness().remaining(now)) {
+            None => Self::Miss,
+            Some(None) => Self::Expired,
+            Some(Some(_)) => Self::Demanded,
+        }
+    }
+
     /// The word in log and metrics.
     #[must_use]
     pub fn token(self) -> &'static str {
@@ -189,6 +215,8 @@ impl CacheStatus {
             Self::Hit(_) => "hit",
             Self::Stale(_) => "stale",
             Self::Miss => "miss",
+            Self::Expired => "expired",
+            Self::Demanded => "demanded",
             Self::Collapsed => "collapsed",
             Self::Revalidated => "revalidated",
             Self::StaleIfError(_) => "stale-if-error",

@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::events::{self, OriginRequest};
 use crate::fetched::{Answer, Fetched};
 use crate::headers;
+use crate::invalidate;
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::observe::{CacheStatus, Record};
@@ -88,27 +89,29 @@ fn verify(visit: &mut Visit) -> Result<(), Fault> {
 /// From the store, from somebody else's fetch, or from the origin.
 async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     let is_looked_up = matches!(visit.request.method, Method::GET | Method::HEAD);
-    let key = match visit.key() {
-        Some(key) if is_looked_up => key,
-        key => return Box::pin(pass(visit, key.as_ref(), upload, record)).await,
+    let (key, demand) = match (visit.key(), &visit.route.policy) {
+        (Some(key), Some(policy)) if is_looked_up => (key, policy.demand(&visit.request.headers)),
+        _ => return Box::pin(pass(visit, upload, record)).await,
     };
     for round in 0..ROUNDS {
         let now = if round == 0 && visit.route.hooks.is_empty() { visit.now } else { visit.later() };
-        let entry = match visit.node.store.begin(&key, &visit.request.headers, now) {
+        let entry = match visit.node.store.begin(&key, &visit.request.headers, &demand, now) {
             Lookup::Fresh(entry) => {
-                record.cache = Some(CacheStatus::Hit(entry.freshness().remaining(now).unwrap_or_default()));
+                record.cache = Some(CacheStatus::of_stored(&entry.freshness(), now));
                 entry
             }
             Lookup::Stale(entry, permit) => {
-                let past = entry.freshness().age(now).saturating_sub(entry.freshness().lifetime);
-                record.cache = Some(CacheStatus::Stale(past));
+                record.cache = Some(CacheStatus::of_stored(&entry.freshness(), now));
                 if let Some(permit) = permit {
                     tokio::spawn(fetch(visit.clone(), OutgoingBody::Empty, Some(permit)));
                 }
                 entry
             }
+            // RFC 9111 §5.2.1.7, §5.2.1.5.
+            _ if demand.only_if_cached => return Err(Fault::NotStored),
+            _ if demand.no_store => return Box::pin(pass(visit, upload, record)).await,
             Lookup::Lead(permit) => {
-                record.cache = Some(CacheStatus::Miss);
+                record.cache = Some(CacheStatus::of_fetch(&permit, now));
                 // On a task of its own: a viewer that goes away harms nobody who follows.
                 let fetched = tokio::spawn(fetch(visit.clone(), OutgoingBody::Empty, Some(permit))).await;
                 let fetched = fetched.map_err(|error| Fault::Internal(error.to_string()))??;
@@ -136,21 +139,11 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
     Box::pin(alone(visit, &key, visit.node.store.alone(&key), record)).await
 }
 
-/// Through to the origin, never from the store. What changes something there makes the stored copy stale (RFC 9111 §4.4).
-async fn pass(
-    visit: &Visit,
-    key: Option<&Key>,
-    upload: Incoming,
-    record: &mut Record,
-) -> Result<Response<Body>, Fault> {
+/// Through to the origin, not from the store.
+async fn pass(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Bypass);
     let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
-    let response = fetch(visit.clone(), upload, None).await?.respond(visit, None, record).await?;
-    let has_changed = response.status().is_success() || response.status().is_redirection();
-    if let Some(key) = key.filter(|_| has_changed && !visit.request.method.is_safe()) {
-        visit.node.store.invalidate(key);
-    }
-    Ok(response)
+    fetch(visit.clone(), upload, None).await?.respond(visit, None, record).await
 }
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
@@ -160,7 +153,7 @@ async fn alone(
     permit: Permit,
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
-    record.cache = Some(CacheStatus::Miss);
+    record.cache = Some(CacheStatus::of_fetch(&permit, visit.later()));
     fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?.respond(visit, Some(key), record).await
 }
 
@@ -214,18 +207,22 @@ async fn ask(
 /// Stores the answer, refreshes the stale one, or lets it through.
 fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attempts: Vec<Attempt>) -> Fetched {
     let now = visit.later();
+    invalidate::after(&visit, &response);
+    let permit = permit.or_else(|| invalidate::stands_for_get(&visit, &response));
     let (Some(policy), Some(permit)) = (&visit.route.policy, permit) else {
         return Fetched::new(Answer::Stream(response), attempts);
     };
-    let (head, body) = response.into_parts();
+    let (mut head, body) = response.into_parts();
+    let own = policy::take_own_fields(&mut head.headers);
     let judge = |headers: &_, status| {
-        policy::storing(&Method::GET, &visit.request.headers, status, headers, policy, now)
+        policy::storing(&visit.request.method, &visit.request.headers, status, headers, policy, now)
     };
     if let (StatusCode::NOT_MODIFIED, Some(stale)) = (head.status, permit.stale().cloned()) {
         let renew = |headers: &_| judge(headers, stale.status()).freshness();
         let entry = permit.refresh(&head.headers, renew).unwrap_or(stale);
         return Fetched {
             cache: Some(CacheStatus::Revalidated),
+            own,
             ..Fetched::new(Answer::Entry(entry, None), attempts)
         };
     }
@@ -248,6 +245,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
     match freshness {
         Err(skip) => {
             permit.decline(skip, now);
+            head.headers.extend(own);
             let answer = Answer::Stream(Response::from_parts(head, body));
             Fetched { stored: Some(Err(skip.token())), ..Fetched::new(answer, attempts) }
         }
@@ -256,7 +254,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
             let writer = permit.store(&visit.request.headers, head, freshness);
             let (entry, beginning) = (Arc::clone(writer.entry()), writer.entry().read());
             tokio::spawn(fill(visit, body, writer));
-            Fetched { stored: Some(Ok(())), ..Fetched::new(Answer::Entry(entry, beginning), attempts) }
+            Fetched { stored: Some(Ok(())), own, ..Fetched::new(Answer::Entry(entry, beginning), attempts) }
         }
     }
 }

@@ -38,7 +38,7 @@ pub async fn from_entry(
     if choice.varies {
         headers::vary_by_coding(&mut headers);
     }
-    if is_ok && is_not_modified(request, &headers) {
+    if is_ok && visit.request.method.is_safe() && is_not_modified(request, &headers) {
         return Ok(Some(not_modified(headers, choice.form)));
     }
     let wanted = match wanted(visit, entry, &headers) {

@@ -92,6 +92,10 @@ impl Checks<'_> {
                 let path = ["cache-policy", name, "ttl"];
                 self.refuse(&path, "ttl: min is longer than max".into(), None);
             }
+            if !(0.0..=1.0).contains(&ttl.heuristic) {
+                let path = ["cache-policy", name, "ttl", "heuristic"];
+                self.refuse(&path, "heuristic: a share is between 0 and 1".into(), None);
+            }
         }
     }
 

@@ -8,8 +8,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-const CACHE: [&str; 8] =
-    ["hit", "stale", "miss", "collapsed", "revalidated", "stale-if-error", "bypass", "none"];
+const CACHE: [&str; 10] = [
+    "hit",
+    "stale",
+    "miss",
+    "expired",
+    "demanded",
+    "collapsed",
+    "revalidated",
+    "stale-if-error",
+    "bypass",
+    "none",
+];
 
 /// What the cache says about itself at the moment of asking.
 pub type CacheFigure = cache::Statistics;
