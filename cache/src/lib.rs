@@ -18,7 +18,9 @@ mod packed;
 pub mod policy;
 mod realm;
 mod settings;
+pub mod slice;
 mod store;
+mod tiers;
 mod times;
 mod vary;
 
@@ -32,4 +34,6 @@ pub use settings::{
     CachePolicySettings, CompressSettings, KeySettings, QuerySelection, StaleSettings, TtlSettings,
     ViewerDirectives,
 };
+pub use slice::{Slice, Sliced};
 pub use store::{Limits, Lookup, Statistics, Store};
+pub use tiers::{CacheSettings, SliceSettings};

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::compress;
+use crate::slices::Walk;
 
 /// What a body fails with. It always ends the viewer's transfer without a clean end.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -30,6 +31,8 @@ pub enum Body {
     Hook(Box<HookBody<Body>>),
     /// Encoded or decoded as it flows.
     Coded(Box<Flow>),
+    /// Slices of a large object.
+    Slices(Box<Walk>),
     /// Several, one after the other.
     Chain(Box<Chain>),
 }
@@ -131,6 +134,7 @@ impl HttpBody for Body {
             Self::Origin(origin) => Pin::new(origin).poll_frame(context).map_err(Into::into),
             Self::Hook(hook) => Pin::new(&mut **hook).poll_frame(context),
             Self::Coded(flow) => flow.poll(context).map_ok(Frame::data),
+            Self::Slices(walk) => walk.poll(context).map_ok(Frame::data),
             Self::Chain(chain) => chain.poll(context),
         }
     }
@@ -142,6 +146,7 @@ impl HttpBody for Body {
             Self::Origin(origin) => origin.is_end_stream(),
             Self::Hook(hook) => hook.is_end_stream(),
             Self::Coded(_) => false,
+            Self::Slices(walk) => walk.length() == 0,
             Self::Chain(chain) => chain.bodies.is_empty(),
         }
     }
@@ -153,6 +158,7 @@ impl HttpBody for Body {
             Self::Origin(origin) => origin.size_hint(),
             Self::Hook(hook) => hook.size_hint(),
             Self::Coded(_) => SizeHint::default(),
+            Self::Slices(walk) => SizeHint::with_exact(walk.length()),
             Self::Chain(chain) => chain.length().map(SizeHint::with_exact).unwrap_or_default(),
         }
     }

@@ -126,6 +126,14 @@ fn fits(length: Option<u64>, settings: &CompressSettings) -> Eligibility {
     }
 }
 
+/// Whether an answer of this length in bytes is one whose whole body the edge may have to encode or decode.
+#[must_use]
+pub fn may_transform(headers: &HeaderMap, length: u64, settings: &CompressSettings) -> bool {
+    let is_encoded = headers.contains_key(CONTENT_ENCODING);
+    let is_fit = fits(Some(length), settings) == Eligibility::Yes;
+    is_encoded || (is_fit && is_compressible(StatusCode::OK, headers))
+}
+
 /// What CloudFront compresses by status and type, unless the origin forbids it.
 fn is_compressible(status: StatusCode, headers: &HeaderMap) -> bool {
     is_worth_it(status, headers) && !Directives::of_response(headers).no_transform

@@ -24,7 +24,7 @@ mod wording;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cache::CachePolicySettings;
+use cache::{CachePolicySettings, CacheSettings};
 use certs::SiteTls;
 use geo::{DnsSettings, GeoSettings};
 use hooks::HookSettings;
@@ -57,6 +57,8 @@ pub struct Config {
     pub include: Vec<String>,
     /// This node.
     pub node: NodeSettings,
+    /// How it stores.
+    pub cache: CacheSettings,
     /// Where answers come from, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub origin: BTreeMap<String, OriginSettings>,
@@ -94,6 +96,7 @@ impl Default for Config {
             version: VERSION,
             include: Vec::new(),
             node: NodeSettings::default(),
+            cache: CacheSettings::default(),
             origin: BTreeMap::new(),
             origin_group: BTreeMap::new(),
             cache_policy: BTreeMap::new(),

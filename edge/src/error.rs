@@ -5,6 +5,7 @@ use crate::compress;
 use crate::config::Methods;
 use crate::headers::PROXY_STATUS;
 use crate::route::PathFault;
+use cache::{Permit, Refusal};
 use hooks::HookError;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
@@ -51,7 +52,10 @@ pub enum Fault {
     Origin(Box<Exhausted>),
     /// A followed request failed, and so this one.
     #[error("no origin answered")]
-    Shared(cache::Refusal),
+    Shared(Refusal),
+    /// A large object changed while it was being fetched, again and again.
+    #[error("the origin changes this too quickly")]
+    Changed,
     /// A hook failed.
     #[error("a hook failed")]
     Hook(Box<HookError>),
@@ -108,6 +112,7 @@ impl Fault {
                 (last.map_or(StatusCode::BAD_GATEWAY, Failure::status), token, token)
             }
             Self::Shared(refusal) => (refusal.status, refusal.token, refusal.token),
+            Self::Changed => (StatusCode::BAD_GATEWAY, "object-changed", "http_response_incomplete"),
             Self::Hook(error) => (hook_status(error), error.token(), "proxy_internal_response"),
             Self::UnknownOrigin(_) => (StatusCode::BAD_GATEWAY, "hook-origin", "destination_not_found"),
             // RFC 9209 §2.3.25
@@ -137,6 +142,14 @@ impl Fault {
     pub fn is_of_the_origin(&self) -> bool {
         let last = self.attempts().last().map(|attempt| attempt.failure);
         matches!(self, Self::Origin(_)) && last != Some(Failure::RequestInvalid)
+    }
+
+    /// Tells followers, where the failure is their concern too: what the origin did is, a fault of this very request is not.
+    pub fn refuse(&self, permit: Permit) {
+        if self.is_of_the_origin() {
+            let row = self.row();
+            permit.refuse(Refusal { status: row.status, token: row.token });
+        }
     }
 
     /// The full story, for the log only: it may name origins and hooks.

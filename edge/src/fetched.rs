@@ -4,11 +4,13 @@ use crate::body::Body;
 use crate::error::Fault;
 use crate::headers;
 use crate::observe::{CacheStatus, Record};
-use crate::respond;
+use crate::respond::{self, Served};
+use crate::slices::{self, Cut};
 use crate::visit::Visit;
-use cache::{Entry, Key, Reader};
+use cache::{Entry, Key, Reader, Writer};
 use http::header::{AGE, RANGE};
 use http::{HeaderMap, Method, Response, StatusCode};
+use http_body_util::BodyExt;
 use origin_shield::Attempt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +33,8 @@ pub struct Fetched {
 pub enum Answer {
     /// An entry, and where it still fills a reader that holds its beginning until the answer has its own.
     Entry(Arc<Entry>, Option<Reader>),
+    /// The record of an object in slices, and those that are arriving.
+    Sliced(Arc<Entry>, Cut),
     /// A response that is not stored.
     Stream(Response<Body>),
 }
@@ -49,49 +53,64 @@ impl Fetched {
         Self { cache, ..Self::new(Answer::Entry(entry, None), attempts) }
     }
 
-    /// Whether the viewer asked for a part and the whole came, which is not kept either: better ask for the part alone.
+    /// Whether what came is not kept, and more than the viewer asked for or another part: better ask for that alone.
     #[must_use]
     pub fn is_more_than_asked(&self, visit: &Visit) -> bool {
-        let is_whole =
-            matches!(&self.answer, Answer::Stream(response) if response.status() == StatusCode::OK);
-        is_whole && visit.request.method == Method::GET && visit.request.headers.contains_key(RANGE)
+        let Answer::Stream(response) = &self.answer else { return false };
+        let is_part_wanted = visit.request.method == Method::GET && visit.request.headers.contains_key(RANGE);
+        is_part_wanted && (response.status() == StatusCode::OK || slices::is_unasked(response))
     }
 
     /// The answer for this viewer; what is known goes into its record.
     ///
     /// # Errors
-    /// [`Fault::Internal`] when an entry's beginning is gone, which the reader held until then prevents, and those of
-    /// [`respond::from_entry`].
+    /// Those of [`respond::from_entry`].
     pub async fn respond(
         self,
         visit: &Visit,
         key: Option<&Key>,
         record: &mut Record,
-    ) -> Result<Response<Body>, Fault> {
+    ) -> Result<Served, Fault> {
         record.cache = self.cache.or(record.cache);
         record.stored = self.stored;
         record.attempts = self.attempts;
-        match self.answer {
+        let (entry, cut, _beginning) = match self.answer {
             Answer::Stream(mut response) => {
                 headers::keep_from_viewers(response.headers_mut());
-                Ok(response)
+                return Ok(Served::Answer(response));
             }
-            Answer::Entry(entry, _beginning) => {
-                if let Some(CacheStatus::StaleIfError(past)) = &mut record.cache {
-                    let freshness = entry.freshness();
-                    *past = freshness.age(visit.later()).saturating_sub(freshness.lifetime);
-                }
-                let mut response =
-                    respond::from_entry(visit, key, &entry, visit.later()).await?.ok_or_else(|| {
-                        Fault::Internal("the entry was let go before its first reader".to_owned())
-                    })?;
-                // RFC 9111 §5.1: Age says that the answer was not made for this request.
-                if matches!(record.stored, Some(Ok(()))) && entry.freshness().initial_age.is_zero() {
-                    response.headers_mut().remove(AGE);
-                }
-                response.headers_mut().extend(self.own);
-                Ok(response)
+            Answer::Entry(entry, beginning) => (entry, None, beginning),
+            Answer::Sliced(entry, cut) => (entry, Some(cut), None),
+        };
+        if let Some(CacheStatus::StaleIfError(past)) = &mut record.cache {
+            let freshness = entry.freshness();
+            *past = freshness.age(visit.later()).saturating_sub(freshness.lifetime);
+        }
+        let mut served = respond::from_entry(visit, key, &entry, cut, visit.later(), record).await?;
+        // RFC 9111 §5.1: Age says that the answer was not made for this request.
+        if let Served::Answer(response) = &mut served {
+            if matches!(record.stored, Some(Ok(()))) && entry.freshness().initial_age.is_zero() {
+                response.headers_mut().remove(AGE);
             }
+            response.headers_mut().extend(self.own);
+        }
+        Ok(served)
+    }
+}
+
+/// Brings the body into the entry. Goes on when every viewer has left; breaks off, publishing nothing, when the origin does.
+pub async fn fill(visit: Visit, mut body: Body, mut writer: Writer) {
+    while let Some(frame) = body.frame().await {
+        match frame.map(http_body::Frame::into_data) {
+            Ok(Ok(chunk)) => {
+                if writer.push(chunk).await.is_err() {
+                    return;
+                }
+            }
+            // Trailers are not stored (RFC 9111 §3).
+            Ok(Err(_)) => {}
+            Err(error) => return visit.node.observer.body_broke(&visit, &error.to_string()),
         }
     }
+    writer.finish();
 }

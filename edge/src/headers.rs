@@ -9,8 +9,8 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Uri};
 
-/// Fields that end at this hop (RFC 9110 §7.6.1), whatever `Connection` says.
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// Fields that end at this hop (RFC 9110 §7.6.1), whatever `Connection` says, and the one that only records of the store have.
+const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -20,6 +20,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
+    cache::slice::SLICES,
 ];
 
 /// Fields that `Connection` cannot have removed: the edge itself relies on them.

@@ -22,5 +22,6 @@ pub mod process;
 pub mod range;
 pub mod respond;
 pub mod route;
+pub mod slices;
 pub mod upload;
 pub mod visit;

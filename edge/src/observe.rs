@@ -35,6 +35,8 @@ pub enum CacheStatus {
     Expired,
     /// Fetched for this request: what was stored is fresh, but not fresh enough for this viewer.
     Demanded,
+    /// From the store, but for slices that were fetched for this request.
+    Partial,
     /// Fetched by another request, at the same time.
     Collapsed,
     /// Stale, asked again, confirmed by the origin.
@@ -126,6 +128,7 @@ impl Record {
             CacheStatus::Miss => write!(text, "; fwd=uri-miss"),
             CacheStatus::Expired => write!(text, "; fwd=stale"),
             CacheStatus::Demanded => write!(text, "; fwd=request"),
+            CacheStatus::Partial => write!(text, "; fwd=partial"),
             CacheStatus::Collapsed => write!(text, "; fwd=uri-miss; collapsed"),
             CacheStatus::Revalidated => write!(text, "; fwd=stale; fwd-status=304"),
             CacheStatus::StaleIfError(past) => {
@@ -217,6 +220,7 @@ impl CacheStatus {
             Self::Miss => "miss",
             Self::Expired => "expired",
             Self::Demanded => "demanded",
+            Self::Partial => "partial",
             Self::Collapsed => "collapsed",
             Self::Revalidated => "revalidated",
             Self::StaleIfError(_) => "stale-if-error",

@@ -6,19 +6,19 @@ use crate::body::Body;
 use crate::compress;
 use crate::error::Fault;
 use crate::events::{self, OriginRequest};
-use crate::fetched::{Answer, Fetched};
+use crate::fetched::{self, Answer, Fetched};
 use crate::headers;
 use crate::invalidate;
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::observe::{CacheStatus, Record};
-use crate::respond;
+use crate::respond::{self, Served};
+use crate::slices::{self, Plan};
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
-use cache::{Head, Key, Lookup, Outcome, Permit, Skip, Storing, Writer, policy};
+use cache::{Head, Key, Lookup, Outcome, Permit, Skip, Storing, policy};
 use http::header::ACCEPT;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use origin_shield::{Attempt, OutgoingBody};
 use signing::{Presented, Verdict};
@@ -118,7 +118,11 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
                 if fetched.is_more_than_asked(visit) {
                     break;
                 }
-                return Box::pin(fetched.respond(visit, Some(&key), record)).await;
+                match Box::pin(fetched.respond(visit, Some(&key), record)).await? {
+                    Served::Answer(response) => return Ok(response),
+                    Served::Changed => continue,
+                    Served::Gone => break,
+                }
             }
             Lookup::Follow(follower) => {
                 record.cache = Some(CacheStatus::Collapsed);
@@ -131,9 +135,10 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
             }
             Lookup::Alone(permit) => return Box::pin(alone(visit, &key, permit, record)).await,
         };
-        match respond::from_entry(visit, Some(&key), &entry, now).await? {
-            Some(response) => return Ok(response),
-            None => break,
+        match respond::from_entry(visit, Some(&key), &entry, None, now, record).await? {
+            Served::Answer(response) => return Ok(response),
+            Served::Changed => continue,
+            Served::Gone => break,
         }
     }
     Box::pin(alone(visit, &key, visit.node.store.alone(&key), record)).await
@@ -143,7 +148,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
 async fn pass(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Bypass);
     let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
-    fetch(visit.clone(), upload, None).await?.respond(visit, None, record).await
+    fetch(visit.clone(), upload, None).await?.respond(visit, None, record).await?.only()
 }
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
@@ -154,7 +159,8 @@ async fn alone(
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::of_fetch(&permit, visit.later()));
-    fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?.respond(visit, Some(key), record).await
+    let fetched = fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?;
+    fetched.respond(visit, Some(key), record).await?.only()
 }
 
 /// The origin's side: asks, lets hooks have their say, stores. Holds the permit, and settles it whatever happens.
@@ -166,30 +172,52 @@ async fn fetch(visit: Visit, upload: OutgoingBody, permit: Option<Permit>) -> Re
             if let Some(entry) = stale.and_then(|permit| permit.reuse_stale(visit.later())) {
                 return Ok(Fetched::stale(entry, fault.attempts().to_vec()));
             }
-            // Only what the origin did is the followers' concern; a fault of this very request is not.
-            if let Some(permit) = permit.filter(|_| fault.is_of_the_origin()) {
-                let row = fault.row();
-                permit.refuse(cache::Refusal { status: row.status, token: row.token });
+            if let Some(permit) = permit {
+                fault.refuse(permit);
             }
             Err(fault)
         }
     }
 }
 
-/// Hooks and origin group: the answer, and what failed before it.
-async fn ask(
+/// Asks for what is to be stored, or for what one viewer wants. The answer, and the attempts that failed before it.
+async fn ask(visit: &Visit, upload: OutgoingBody, permit: Option<&Permit>) -> Result<Reply, Fault> {
+    if let Some(permit) = permit
+        && let Some(reply) = Box::pin(slices::contact(visit, permit)).await?
+    {
+        return Ok(reply);
+    }
+    let stale = permit.and_then(Permit::stale);
+    let whether_changed = |headers: &mut HeaderMap| {
+        if let Some(stale) = stale {
+            headers::ask_whether_changed(headers, stale);
+        }
+    };
+    let (response, attempts) = send(visit, upload, permit, whether_changed).await?;
+    if stale.is_some() && response.status() == StatusCode::NOT_MODIFIED {
+        return Ok((response, attempts));
+    }
+    Ok((events::origin_response(visit, response).await?, attempts))
+}
+
+/// An answer of the origin's side, and the attempts that failed before it.
+pub type Reply = (Response<Body>, Vec<Attempt>);
+
+/// Origin-request hooks and origin group; `edit` adds what the edge itself has to ask, which hooks do not see.
+///
+/// # Errors
+/// [`Fault`] where no origin answers, or a hook fails.
+pub async fn send(
     visit: &Visit,
     upload: OutgoingBody,
     permit: Option<&Permit>,
-) -> Result<(Response<Body>, Vec<Attempt>), Fault> {
+    edit: impl FnOnce(&mut HeaderMap),
+) -> Result<Reply, Fault> {
     let request = visit.to_origin(permit)?;
-    let stale = permit.and_then(Permit::stale);
     let (response, attempts) = match events::origin_request(visit, request).await? {
         OriginRequest::Answered(response) => (*response, Vec::new()),
         OriginRequest::Ask(mut request, group) => {
-            if let Some(stale) = stale {
-                headers::ask_whether_changed(&mut request.headers, stale);
-            }
+            edit(&mut request.headers);
             let reply = group.send(Request::from_parts(*request, upload), Instant::now()).await;
             let reply = reply.map_err(|exhausted| Fault::Origin(Box::new(exhausted)))?;
             (reply.response.map(Body::Origin), reply.attempts)
@@ -197,11 +225,7 @@ async fn ask(
     };
     let (mut parts, body) = response.into_parts();
     headers::end_hop(&mut parts.headers);
-    let response = Response::from_parts(parts, body);
-    if stale.is_some() && response.status() == StatusCode::NOT_MODIFIED {
-        return Ok((response, attempts));
-    }
-    Ok((events::origin_response(visit, response).await?, attempts))
+    Ok((Response::from_parts(parts, body), attempts))
 }
 
 /// Stores the answer, refreshes the stale one, or lets it through.
@@ -231,6 +255,13 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
     {
         return Fetched::stale(entry, attempts);
     }
+    if let Some(plan) = Plan::of(&visit, &permit, &head)
+        && let Storing::Store(freshness) = judge(&plan.headers, StatusCode::OK)
+        && let Some(key) = visit.key()
+    {
+        let answer = slices::store(visit.clone(), key, plan, permit, freshness, body);
+        return Fetched { stored: Some(Ok(())), own, ..Fetched::new(answer, attempts) };
+    }
     let freshness = match judge(&head.headers, head.status) {
         Storing::Store(_) if !permit.accepts(body.length(&head.headers)) => Err(Skip::Size),
         // Asked for in one viewer's own codings.
@@ -253,25 +284,8 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
             let head = Head::new(head.status, head.headers);
             let writer = permit.store(&visit.request.headers, head, freshness);
             let (entry, beginning) = (Arc::clone(writer.entry()), writer.entry().read());
-            tokio::spawn(fill(visit, body, writer));
+            tokio::spawn(fetched::fill(visit, body, writer));
             Fetched { stored: Some(Ok(())), own, ..Fetched::new(Answer::Entry(entry, beginning), attempts) }
         }
     }
-}
-
-/// Brings the body into the entry. Goes on when every viewer has left; breaks off, publishing nothing, when the origin does.
-async fn fill(visit: Visit, mut body: Body, mut writer: Writer) {
-    while let Some(frame) = body.frame().await {
-        match frame.map(http_body::Frame::into_data) {
-            Ok(Ok(chunk)) => {
-                if writer.push(chunk).await.is_err() {
-                    return;
-                }
-            }
-            // Trailers are not stored (RFC 9111 §3).
-            Ok(Err(_)) => {}
-            Err(error) => return visit.node.observer.body_broke(&visit, &error.to_string()),
-        }
-    }
-    writer.finish();
 }

@@ -6,8 +6,11 @@ use crate::body::{Body, EntryBody};
 use crate::compress::{self, Form};
 use crate::error::Fault;
 use crate::headers;
+use crate::observe::{CacheStatus, Record};
 use crate::range::{self, Ranges, Wanted};
+use crate::slices::{Broken, Cut, Object, Walk};
 use crate::visit::Visit;
+use cache::slice::{SLICES, Sliced};
 use cache::{Entry, Key};
 use http::header::{
     ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
@@ -19,29 +22,71 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The answer from an entry, with the body that a GET would get: HEAD loses it at the end. `None` when the entry turned out
-/// too large to keep and its beginning is gone already.
+/// What can be answered from an entry.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly always the large one: a box would cost every hit an allocation"
+)]
+pub enum Served {
+    /// The answer, with the body that a GET would get: HEAD loses it at the end.
+    Answer(Response<Body>),
+    /// Nothing: the large object has changed at its origin, and its record is forgotten. Ask the store again.
+    Changed,
+    /// Nothing: the beginning of a body too large to keep is gone already, or the origin failed to give a slice.
+    Gone,
+}
+
+impl Served {
+    /// For a request that goes alone, and has nobody else to ask.
+    ///
+    /// # Errors
+    /// Where there is no answer.
+    pub fn only(self) -> Result<Response<Body>, Fault> {
+        match self {
+            Self::Answer(response) => Ok(response),
+            Self::Changed => Err(Fault::Changed),
+            Self::Gone => Err(Fault::Internal("the entry was let go before its first reader".to_owned())),
+        }
+    }
+}
+
+impl From<Option<Response<Body>>> for Served {
+    fn from(response: Option<Response<Body>>) -> Self {
+        response.map_or(Self::Gone, Self::Answer)
+    }
+}
+
+/// The answer from an entry; `cut` are slices that arrive for this viewer, where the entry is the record of a large object.
 ///
 /// # Errors
-/// Those of an origin's coding that this viewer cannot read: [`Fault::Unreadable`] and [`Fault::DecodersBusy`].
+/// Those of an origin's coding that this viewer cannot read, [`Fault::Unreadable`] and [`Fault::DecodersBusy`], and of fetching a
+/// slice, which only records have.
 pub async fn from_entry(
     visit: &Visit,
     key: Option<&Key>,
     entry: &Arc<Entry>,
+    cut: Option<Cut>,
     now: SystemTime,
-) -> Result<Option<Response<Body>>, Fault> {
+    record: &mut Record,
+) -> Result<Served, Fault> {
     let request = &visit.request.headers;
     let is_ok = entry.status() == StatusCode::OK;
     let mut headers = entry.headers();
     headers.insert(AGE, headers::number(entry.freshness().age(now).as_secs()));
+    if let Some(mark) = headers.remove(SLICES) {
+        let object = key.zip(Sliced::read(&mark)).map(|(key, sliced)| Object::new(visit, key, sliced));
+        let Some(object) = object else { return Ok(Served::Gone) };
+        return Box::pin(from_record(visit, object, headers, cut, record)).await;
+    }
     let choice = compress::choose(request, entry, &headers, &visit.route.compress);
     if choice.varies {
         headers::vary_by_coding(&mut headers);
     }
     if is_ok && visit.request.method.is_safe() && is_not_modified(request, &headers) {
-        return Ok(Some(not_modified(headers, choice.form)));
+        return Ok(Served::Answer(not_modified(headers, choice.form)));
     }
-    let wanted = match wanted(visit, entry, &headers) {
+    let wanted = match wanted(visit, entry.length().filter(|_| is_ok), &headers) {
         // RFC 9110 §14.2: ranges are of the stored body, whose strong entity tag ties parts together. Who would get it encoded
         // gets parts of it plain; who would get it decoded gets the whole, since nobody knows where its parts begin.
         _ if choice.form.decode.is_some() => Wanted::Whole,
@@ -50,36 +95,87 @@ pub async fn from_entry(
         wanted => wanted,
     };
     if wanted == Wanted::Whole && choice.form != Form::STORED {
-        return Box::pin(coded::respond(visit, key, entry, choice.form, headers)).await;
+        return Box::pin(coded::respond(visit, key, entry, choice.form, headers)).await.map(Into::into);
     }
     if is_ok && entry.length().is_some() {
         headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
     }
-    Ok(match wanted {
-        Wanted::Part(range) => part(entry, headers, &range),
-        Wanted::Parts(ranges) => parts(entry, headers, &ranges),
-        Wanted::Unsatisfiable => Some(unsatisfiable(entry)),
+    let total = entry.length().unwrap_or_default();
+    let response = match wanted {
+        Wanted::Part(range) => cut_out(entry, &range).and_then(|body| part(headers, body, &range, total)),
+        Wanted::Parts(ranges) => parts(headers, &ranges, total, |range| cut_out(entry, range)),
+        Wanted::Unsatisfiable => Some(unsatisfiable(total)),
         Wanted::Whole => coded::whole(entry).map(|body| answer(entry.status(), headers, body)),
-    })
+    };
+    Ok(response.into())
 }
 
-fn part(entry: &Arc<Entry>, mut headers: HeaderMap, range: &Range<u64>) -> Option<Response<Body>> {
-    headers.insert(CONTENT_RANGE, range::content_range(range, entry.length()?)?);
+/// The answer from the record of a large object: what can be said without its bytes is said without asking the origin.
+async fn from_record(
+    visit: &Visit,
+    object: Object,
+    mut headers: HeaderMap,
+    cut: Option<Cut>,
+    record: &mut Record,
+) -> Result<Served, Fault> {
+    let object = Arc::new(object);
+    let total = object.total();
+    if is_not_modified(&visit.request.headers, &headers) {
+        return Ok(Served::Answer(not_modified(headers, Form::STORED)));
+    }
+    headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+    if visit.request.method != Method::GET {
+        return Ok(Served::Answer(answer(StatusCode::OK, headers, Body::empty())));
+    }
+    let wanted = wanted(visit, Some(total), &headers);
+    let first = match &wanted {
+        Wanted::Unsatisfiable => return Ok(Served::Answer(unsatisfiable(total))),
+        Wanted::Whole => 0..total,
+        Wanted::Part(range) => range.clone(),
+        Wanted::Parts(ranges) => ranges.first().cloned().unwrap_or_default(),
+    };
+    let mut first = Walk::new(Arc::clone(&object), first, cut);
+    match first.begin().await {
+        Ok(true) if record.stored.is_none() => record.cache = Some(CacheStatus::Partial),
+        Ok(_) => {}
+        Err(Broken::Changed) => return Ok(Served::Changed),
+        Err(Broken::Failed) => return Ok(Served::Gone),
+        Err(Broken::Fault(fault)) => return Err(fault),
+    }
+    let mut first = Some(Body::Slices(Box::new(first)));
+    let mut walk = |range: &Range<u64>| {
+        let next = || Body::Slices(Box::new(Walk::new(Arc::clone(&object), range.clone(), None)));
+        Some(first.take().unwrap_or_else(next))
+    };
+    let response = match wanted {
+        Wanted::Parts(ranges) => parts(headers, &ranges, total, walk),
+        Wanted::Part(range) => walk(&range).and_then(|body| part(headers, body, &range, total)),
+        _ => walk(&(0..total)).map(|body| answer(StatusCode::OK, headers, body)),
+    };
+    Ok(response.into())
+}
+
+fn part(mut headers: HeaderMap, body: Body, range: &Range<u64>, total: u64) -> Option<Response<Body>> {
+    headers.insert(CONTENT_RANGE, range::content_range(range, total)?);
     headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
-    Some(answer(StatusCode::PARTIAL_CONTENT, headers, cut(entry, range)?))
+    Some(answer(StatusCode::PARTIAL_CONTENT, headers, body))
 }
 
 /// RFC 9110 §15.3.7.2: `Content-Range` and the content type of the object go into each part.
-fn parts(entry: &Arc<Entry>, mut headers: HeaderMap, ranges: &[Range<u64>]) -> Option<Response<Body>> {
+fn parts(
+    mut headers: HeaderMap,
+    ranges: &[Range<u64>],
+    total: u64,
+    body_of: impl FnMut(&Range<u64>) -> Option<Body>,
+) -> Option<Response<Body>> {
     let content_type = headers.remove(CONTENT_TYPE);
-    let cut = |range: &Range<u64>| cut(entry, range);
-    let (content_type, body) = range::multipart(ranges, entry.length()?, content_type.as_ref(), cut)?;
+    let (content_type, body) = range::multipart(ranges, total, content_type.as_ref(), body_of)?;
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CONTENT_LENGTH, HttpBody::size_hint(&body).exact()?.into());
     Some(answer(StatusCode::PARTIAL_CONTENT, headers, body))
 }
 
-fn cut(entry: &Arc<Entry>, range: &Range<u64>) -> Option<Body> {
+fn cut_out(entry: &Arc<Entry>, range: &Range<u64>) -> Option<Body> {
     let Some(complete) = entry.complete() else {
         let length = Some(range.end - range.start);
         return Some(Body::Entry(EntryBody::new(entry.read()?, range.start, length)));
@@ -89,9 +185,8 @@ fn cut(entry: &Arc<Entry>, range: &Range<u64>) -> Option<Body> {
 }
 
 /// RFC 9110 §15.5.17.
-fn unsatisfiable(entry: &Entry) -> Response<Body> {
+fn unsatisfiable(total: u64) -> Response<Body> {
     let mut headers = HeaderMap::new();
-    let total = entry.length().unwrap_or_default();
     if let Ok(value) = HeaderValue::from_str(&format!("bytes */{total}")) {
         headers.insert(CONTENT_RANGE, value);
     }
@@ -139,15 +234,12 @@ fn date(value: Option<&HeaderValue>) -> Option<SystemTime> {
     httpdate::parse_http_date(value?.to_str().ok()?).ok()
 }
 
-/// RFC 9110 §14.2: ranges are of a GET, of a body whose length is known, and of the version that `If-Range` names.
-fn wanted(visit: &Visit, entry: &Entry, stored: &HeaderMap) -> Wanted {
+/// RFC 9110 §14.2: ranges are of a GET, of a body whose length in bytes is known, and of the version that `If-Range` names.
+fn wanted(visit: &Visit, total: Option<u64>, stored: &HeaderMap) -> Wanted {
     let request = &visit.request;
-    if request.method != Method::GET || entry.status() != StatusCode::OK {
-        return Wanted::Whole;
-    }
-    let Some(ranges) = Ranges::of(&request.headers, visit.node.limits.ranges) else { return Wanted::Whole };
-    match entry.length() {
-        Some(total) if if_range_holds(&request.headers, stored) => ranges.within(total),
+    let Some(total) = total.filter(|_| request.method == Method::GET) else { return Wanted::Whole };
+    match Ranges::of(&request.headers, visit.node.limits.ranges) {
+        Some(ranges) if if_range_holds(&request.headers, stored) => ranges.within(total),
         _ => Wanted::Whole,
     }
 }

@@ -37,6 +37,7 @@ mod range;
 mod reload;
 mod sharing;
 mod signed;
+mod slices;
 mod slow;
 mod thumbnail;
 mod tls;

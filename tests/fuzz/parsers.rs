@@ -169,6 +169,23 @@ fn ranges_never_give_a_byte_twice_nor_one_that_is_not_there() {
 }
 
 #[test]
+fn what_an_origin_says_of_a_part_lies_within_the_whole() {
+    fuzz(&["fuzz/corpus/content-range"], 20_000, |input| {
+        let Ok(value) = HeaderValue::from_bytes(input.trim_ascii()) else { return };
+        if let Some(sliced) = cache::Sliced::read(&value) {
+            let last = sliced.slice_at(sliced.total() - 1).unwrap();
+            assert!(last.bytes.end == sliced.total() && last.index + 1 == sliced.count(), "{sliced:?}");
+            assert_eq!(sliced.slice_at(sliced.total()), None);
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("content-range", value);
+        if let Some((part, total)) = cache::slice::content_range(&headers) {
+            assert!(part.start < part.end && part.end <= total, "{part:?} of {total}");
+        }
+    });
+}
+
+#[test]
 fn a_geo_database_that_is_damaged_places_nobody_wrongly_large_or_endlessly() {
     let addresses: Vec<IpAddr> =
         ["198.51.100.7", "192.0.2.7", "0.0.0.0", "255.255.255.255", "2001:db8::1", "::ffff:192.0.2.7"]

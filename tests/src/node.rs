@@ -147,6 +147,17 @@ impl Node {
         self.log.text()
     }
 
+    /// How many bytes of memory the process holds.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let id = self.child.id().expect("the node has already ended");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("a process has a status");
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it says what it holds");
+        let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number of kB");
+        kibibytes * 1024
+    }
+
     /// Sends it a signal.
     pub async fn signal(&self, signal: Signal) {
         let name = match signal {

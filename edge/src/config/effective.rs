@@ -46,6 +46,8 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         (vec!["node", "limits", "head"], limits.head),
         (vec!["node", "limits", "url"], limits.url),
         (vec!["node", "limits", "max-object"], limits.max_object),
+        (vec!["cache", "slice", "size"], config.cache.slice.size),
+        (vec!["cache", "slice", "over"], config.cache.slice.over),
     ];
     for (name, policy) in &config.cache_policy {
         sizes.push((vec!["cache-policy", name, "compress", "min"], policy.compress.min));

@@ -86,6 +86,7 @@ mod tests {
             "version",
             "include",
             "node",
+            "cache",
             "origin",
             "origin-group",
             "cache-policy",
