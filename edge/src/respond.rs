@@ -90,6 +90,8 @@ pub async fn from_entry(
         // RFC 9110 §14.2: ranges are of the stored body, whose strong entity tag ties parts together. Who would get it encoded
         // gets parts of it plain; who would get it decoded gets the whole, since nobody knows where its parts begin.
         _ if choice.form.decode.is_some() => Wanted::Whole,
+        // §8.8.2.2: a date does not tell the plain body from the encoded one that this viewer may have the beginning of.
+        _ if choice.form != Form::STORED && is_tied_by_date(request) => Wanted::Whole,
         // Readers that wait for their turn would hold the others back.
         Wanted::Parts(_) if entry.complete().is_none() => Wanted::Whole,
         wanted => wanted,
@@ -242,6 +244,11 @@ fn wanted(visit: &Visit, total: Option<u64>, stored: &HeaderMap) -> Wanted {
         Some(ranges) if if_range_holds(&request.headers, stored) => ranges.within(total),
         _ => Wanted::Whole,
     }
+}
+
+/// Whether `If-Range` is a date.
+fn is_tied_by_date(request: &HeaderMap) -> bool {
+    request.get(IF_RANGE).is_some_and(|condition| !condition.as_bytes().ends_with(b"\""))
 }
 
 /// RFC 9110 §13.1.5: strong comparison, or the very same date.

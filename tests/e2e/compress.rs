@@ -7,6 +7,8 @@ use crate::{SITE, site_with_policy};
 
 const HTML: (&str, &str) = ("content-type", "text/html");
 
+const MODIFIED: &str = "Wed, 01 Jan 2025 00:00:00 GMT";
+
 type Headers = &'static [(&'static str, &'static str)];
 
 fn page(length: usize) -> String {
@@ -197,7 +199,8 @@ async fn a_page_that_breaks_off_never_looks_whole_in_any_coding() {
 async fn parts_of_a_page_are_parts_of_the_plain_one() {
     let origin = Origin::start().await;
     origin.on("/page", |_| {
-        Answer::cacheable(page(5_000)).header("content-type", "text/html").header("etag", "\"v1\"")
+        let answer = Answer::cacheable(page(5_000)).header("content-type", "text/html");
+        answer.header("etag", "\"v1\"").header("last-modified", MODIFIED)
     });
     let node = Node::start(&site_with_policy(&origin, "")).await;
     let url = format!("{SITE}/page");
@@ -214,10 +217,12 @@ async fn parts_of_a_page_are_parts_of_the_plain_one() {
     assert_eq!((part.status, part.text().as_str()), (206, "quick"));
     assert_eq!((part.header("etag").as_str(), part.header("content-encoding").as_str()), ("\"v1\"", ""));
     assert_eq!(part.header("vary"), "Accept-Encoding");
-    // RFC 9110 §13.1.5: who has a part of the encoded page has no strong tag for it.
-    let whole = ask("W/\"v1\"").await;
-    assert_eq!((whole.status, whole.header("content-encoding").as_str()), (200, "gzip"));
-    assert_eq!(gunzip(&whole.body), page(5_000));
+    // RFC 9110 §13.1.5: who has a part of the encoded page has no strong tag for it, and its date is that of the plain one too.
+    for condition in ["W/\"v1\"", MODIFIED] {
+        let whole = ask(condition).await;
+        assert_eq!((whole.status, whole.header("content-encoding").as_str()), (200, "gzip"), "{condition}");
+        assert_eq!(gunzip(&whole.body), page(5_000), "{condition}");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ const INLINE_MAX: usize = 32 * 1024;
 /// Plain bytes between two looks at the encoded ones.
 const PIECE: usize = 64 * 1024;
 
-/// How long a viewer who cannot read what is stored waits for a decoder.
+/// How long a viewer waits for an encoder or decoder to be free.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The node's encoders and decoders.
@@ -33,8 +33,8 @@ pub enum Uncoded {
     /// The fault is the origin's.
     #[error(transparent)]
     Unreadable(#[from] Unreadable),
-    /// All decoders are taken.
-    #[error("the node decodes as many bodies as it may")]
+    /// All encoders and decoders are taken.
+    #[error("the node encodes and decodes as many bodies as it may")]
     Busy,
     /// No memory, or the node stops.
     #[error("the body cannot be encoded: {0}")]
@@ -76,12 +76,13 @@ impl Coders {
     /// A whole body in another form.
     ///
     /// # Errors
-    /// [`Uncoded`].
+    /// [`Uncoded`]; [`Uncoded::Busy`] when there was no thread for it for too long.
     pub async fn convert(&self, whole: Bytes, form: Form, bounds: Bounds) -> Result<Bytes, Uncoded> {
         if whole.len() <= INLINE_MAX && form.decode.is_none() {
             return converted(whole, form, bounds);
         }
-        let _place = self.workers.acquire().await.map_err(std::io::Error::other)?;
+        let place = tokio::time::timeout(PATIENCE, self.workers.acquire()).await;
+        let Ok(Ok(_place)) = place else { return Err(Uncoded::Busy) };
         let work = tokio::task::spawn_blocking(move || converted(whole, form, bounds));
         work.await.map_err(std::io::Error::other)?
     }

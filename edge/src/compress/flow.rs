@@ -33,6 +33,13 @@ pub struct Flow {
     _place: Place,
 }
 
+/// What a decoder makes without more waiting.
+enum AtHand {
+    Piece(Result<Bytes, Broken>),
+    NoMore,
+    End,
+}
+
 /// Why a body breaks off.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
@@ -69,7 +76,8 @@ impl Flow {
     }
 
     /// Decodes the beginning before the answer's head is sent: what is a bomb or something else altogether mostly shows there, while it
-    /// can still be said by a status. The whole body where it is no longer than that, unless it is to be encoded.
+    /// can still be said by a status. Ends when there is nothing more to decode at once, but not before there was something.
+    /// The whole body where that is all of it, unless it is to be encoded.
     ///
     /// May be given up at any time: nothing is lost.
     ///
@@ -77,15 +85,24 @@ impl Flow {
     /// [`Unreadable`]. A body that breaks off does so again when it is read.
     pub async fn prime(&mut self) -> Result<Option<Bytes>, Unreadable> {
         while self.decoder.as_ref().is_some_and(|decoder| decoder.made() < JUDGED) {
-            match std::future::poll_fn(|context| self.poll_decoded(context)).await {
-                Some(Ok(piece)) => self.primed.push_back(piece),
-                Some(Err(Broken::Unreadable(unreadable))) => return Err(unreadable),
-                Some(Err(Broken::Truncated(_))) => return Ok(None),
-                None => return Ok((!self.encodes).then(|| joined(&mut self.primed))),
+            match std::future::poll_fn(|context| self.poll_at_hand(context)).await {
+                AtHand::Piece(Ok(piece)) => self.primed.push_back(piece),
+                AtHand::Piece(Err(Broken::Unreadable(unreadable))) => return Err(unreadable),
+                AtHand::Piece(Err(Broken::Truncated(_))) | AtHand::NoMore => return Ok(None),
+                AtHand::End => return Ok((!self.encodes).then(|| joined(&mut self.primed))),
             }
             tokio::task::yield_now().await;
         }
         Ok(None)
+    }
+
+    fn poll_at_hand(&mut self, context: &mut Context<'_>) -> Poll<AtHand> {
+        match self.poll_decoded(context) {
+            Poll::Ready(Some(piece)) => Poll::Ready(AtHand::Piece(piece)),
+            Poll::Ready(None) => Poll::Ready(AtHand::End),
+            Poll::Pending if self.primed.is_empty() => Poll::Pending,
+            Poll::Pending => Poll::Ready(AtHand::NoMore),
+        }
     }
 
     /// The next bytes.

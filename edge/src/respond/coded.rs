@@ -2,7 +2,7 @@
 
 use super::answer;
 use crate::body::{Body, EntryBody};
-use crate::compress::{Bounds, Form};
+use crate::compress::{Bounds, Form, Uncoded};
 use crate::error::Fault;
 use crate::headers;
 use crate::visit::Visit;
@@ -13,8 +13,8 @@ use http::{HeaderMap, HeaderValue, Response};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Bodies up to this length are encoded once for everybody, when they have come, and not for each of those who wait. It is
-/// how far a body that is not kept may run ahead of its slowest reader: whoever waits here cannot hold such a body up.
+/// Bodies up to this length are encoded once for everybody, when they have come, and not for each of those who wait; decoded ones
+/// have a length then. It is how far a body that is not kept may run ahead of its slowest reader: whoever waits here cannot hold such a body up.
 const AWAITED: u64 = 256 * 1024;
 
 /// How long a viewer waits for that, and for the beginning of what is decoded.
@@ -57,24 +57,26 @@ pub(super) async fn respond(
     mut headers: HeaderMap,
 ) -> Result<Option<Response<Body>>, Fault> {
     let bounds = Bounds::of(&visit.route.compress);
-    let coders = &visit.node.coders;
-    if form.encode.is_some() {
-        await_small(entry).await;
-    }
+    await_small(entry).await;
     let body = match (form.encode, entry.complete()) {
         (Some(coding), Some(whole)) => {
-            Body::Whole(kept(visit, key, entry, coding, || coders.convert(whole, form, bounds)).await?)
+            let convert = || visit.node.coders.convert(whole, form, bounds);
+            match kept(visit, key, entry, coding, convert).await {
+                Err(Uncoded::Busy) if form.decode.is_none() => None,
+                kept => Some(Body::Whole(kept?)),
+            }
         }
         _ => {
             let Some(reader) = entry.read() else { return Ok(None) };
-            if form.decode.is_some() {
-                decoded(visit, reader, form, bounds).await?
-            } else if let Some(flow) = coders.encoding(reader, form, bounds) {
-                Body::Coded(Box::new(flow))
-            } else {
-                return Ok(whole(entry).map(|body| answer(entry.status(), headers, body)));
+            match form.decode {
+                Some(_) => Some(decoded(visit, reader, form, bounds).await?),
+                None => visit.node.coders.encoding(reader, form, bounds).map(Box::new).map(Body::Coded),
             }
         }
+    };
+    let Some(body) = body else {
+        // All encoders are taken, and the stored form can be read.
+        return Ok(whole(entry).map(|body| answer(entry.status(), headers, body)));
     };
     describe(&mut headers, form);
     Ok(Some(answer(entry.status(), headers, body)))
@@ -119,7 +121,7 @@ async fn decoded(visit: &Visit, reader: Reader, form: Form, bounds: Bounds) -> R
     }
 }
 
-/// Late or broken off, it is encoded as it comes.
+/// Waits for a body to be there as a whole that will be soon. Late or broken off, it is encoded or decoded as it comes.
 async fn await_small(entry: &Arc<Entry>) {
     let is_small = entry.length().is_some_and(|length| length <= AWAITED);
     if entry.complete().is_none()
