@@ -304,6 +304,20 @@ async fn origins_are_asked_for_the_codings_of_the_policy_whatever_the_viewer_rea
 }
 
 #[tokio::test]
+async fn parts_are_asked_for_plain() {
+    let origin = Origin::start().await;
+    origin.on("/page", |request| match request.header("accept-encoding") {
+        None => Answer::cacheable("plain"),
+        Some(_) => Answer::new(406),
+    });
+    let policy = "compress = { from-origin = [\"gzip\"] }";
+    let node = Node::start(&site_with_policy(&origin, policy)).await;
+
+    let part = node.viewer().get_with(&format!("{SITE}/page"), &[("range", "bytes=1-2")]).await;
+    assert_eq!((part.status, part.text().as_str()), (206, "la"));
+}
+
+#[tokio::test]
 async fn hooks_get_plain_bodies() {
     let origin = Origin::start().await;
     origin.on("*", |request| match request.header("accept-encoding") {

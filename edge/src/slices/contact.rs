@@ -11,7 +11,7 @@ use crate::visit::Visit;
 use cache::Permit;
 use cache::slice::{self, Sliced};
 use hooks::Event;
-use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
+use http::header::{ACCEPT_ENCODING, ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, RANGE};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use origin_shield::OutgoingBody;
@@ -93,6 +93,8 @@ pub async fn contact(visit: &Visit, permit: &Permit) -> Result<Option<Reply>, Fa
                 headers::ask_whether_changed(headers, stale);
             }
             headers.insert(RANGE, part);
+            // A part of an encoded body is of no use to whoever reads no coding.
+            headers.remove(ACCEPT_ENCODING);
         };
         let (response, attempts) = pipeline::send(visit, OutgoingBody::Empty, Some(permit), edit).await?;
         match response.status() {
