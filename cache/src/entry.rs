@@ -7,6 +7,8 @@ use crate::key::Key;
 use crate::packed::Packed;
 use crate::policy::Freshness;
 use crate::realm::Realm;
+use crate::tag::{Tag, Tags};
+use crate::tags::POSTING;
 use crate::times::{Spans, Times};
 use crate::vary::Selection;
 use bytes::Bytes;
@@ -46,13 +48,24 @@ pub struct Head {
     pub headers: HeaderMap,
     /// Those of [`EDGE_ONLY`].
     edge_only: HeaderMap,
+    tags: Tags,
 }
 
 impl Head {
     /// A head as it came from the origin.
     #[must_use]
     pub fn new(status: StatusCode, headers: HeaderMap) -> Self {
-        Self { status, headers, edge_only: HeaderMap::new() }.sorted()
+        Self { status, headers, edge_only: HeaderMap::new(), tags: Tags::default() }.sorted()
+    }
+
+    /// The same, bearing purge tags.
+    #[must_use]
+    pub fn tagged(self, tags: Tags) -> Self {
+        Self { tags, ..self }
+    }
+
+    pub(crate) fn tags(&self) -> &Tags {
+        &self.tags
     }
 
     fn sorted(mut self) -> Self {
@@ -173,7 +186,8 @@ impl Entry {
         body: Arc<SharedBody>,
     ) -> Self {
         let status = head.status;
-        let packed = Packed::new(selection, address.carried(), &head.all_headers());
+        let tags = head.tags.clone().with(address.key.part_of());
+        let packed = Packed::new(selection, address.carried(), tags.as_slice(), &head.all_headers());
         Self {
             times: Times::new(freshness),
             spans: Spans::new(freshness),
@@ -191,11 +205,16 @@ impl Entry {
     }
 
     /// RFC 9111 §4.3.4: the same body under header fields that the origin has just confirmed. `None` for what is still arriving.
-    pub(crate) fn refreshed(self: &Arc<Self>, headers: &HeaderMap, freshness: &Freshness) -> Option<Self> {
+    pub(crate) fn refreshed(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        tags: &[Tag],
+        freshness: &Freshness,
+    ) -> Option<Self> {
         let whole = Arc::clone(self.whole()?);
         let content = Content::Elsewhere(Box::new(Elsewhere::With(whole)));
         let (times, spans) = (Times::new(freshness), Spans::new(freshness));
-        Some(self.with(self.head.with_headers(headers), times, spans, content))
+        Some(self.with(self.head.with_headers(tags, headers), times, spans, content))
     }
 
     fn with(&self, head: Packed, times: Times, spans: Spans, content: Content) -> Self {
@@ -379,6 +398,16 @@ impl Entry {
         self.realm
     }
 
+    /// Whether it is a slice: nothing else is stored with this status.
+    pub(crate) fn is_slice(&self) -> bool {
+        self.status == StatusCode::PARTIAL_CONTENT
+    }
+
+    /// The purge tags.
+    pub(crate) fn tags(&self) -> impl ExactSizeIterator<Item = Tag> {
+        self.head.tags()
+    }
+
     /// The text of its key, without the realm unless it carries that itself.
     pub(crate) fn path(&self) -> &str {
         self.head.path()
@@ -400,7 +429,8 @@ impl Entry {
 
     pub(crate) fn weight(&self) -> usize {
         let body = self.whole_length().unwrap_or_default();
-        OVERHEAD + self.head.len() + body + self.encodings.get().map_or(0, Encodings::weight)
+        let index = POSTING * self.tags().len();
+        OVERHEAD + self.head.len() + index + body + self.encodings.get().map_or(0, Encodings::weight)
     }
 }
 

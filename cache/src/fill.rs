@@ -7,7 +7,9 @@ use crate::body::{SharedBody, Truncated};
 use crate::entry::{Entry, Head};
 use crate::key::Key;
 use crate::policy::{Freshness, Skip, update_headers};
+use crate::purge::{About, Mark, Overtaken};
 use crate::store::Inner;
+use crate::tag::{Tag, Tags};
 use crate::vary::Selection;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -20,8 +22,8 @@ use tokio::sync::watch;
 #[derive(Debug)]
 pub(crate) struct Fill {
     pub(crate) state: watch::Sender<State>,
-    /// The place of the primary key that it fills.
-    pub(crate) place: u64,
+    /// What it fills.
+    pub(crate) key: Key,
     /// The key was invalidated after this fill began: what it brings is not published.
     pub(crate) overtaken: AtomicBool,
 }
@@ -50,8 +52,16 @@ pub struct Refusal {
 }
 
 impl Fill {
-    pub(crate) fn new(place: u64) -> Self {
-        Self { state: watch::Sender::new(State::Waiting), place, overtaken: AtomicBool::new(false) }
+    pub(crate) fn new(key: Key) -> Self {
+        Self { state: watch::Sender::new(State::Waiting), key, overtaken: AtomicBool::new(false) }
+    }
+
+    /// The purge tags, once the head has come.
+    pub(crate) fn tags(&self) -> Vec<Tag> {
+        match &*self.state.borrow() {
+            State::Filling(entry) => entry.tags().collect(),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether it has been arriving for longer than it is fresh: only those who waited for its head may share it.
@@ -120,6 +130,8 @@ pub struct Permit {
     /// `None` for a request that goes alone: it may store, but nobody follows it.
     pub(crate) place: Option<Place>,
     pub(crate) stale: Option<Arc<Entry>>,
+    /// Purges after it overtake what this brings.
+    pub(crate) since: Mark,
 }
 
 impl Permit {
@@ -139,12 +151,22 @@ impl Permit {
         }
     }
 
-    /// Followers share what they may reuse (§4). An answer without any lifetime is the leader's: it has to be asked for each time,
-    /// and may be another for each viewer.
+    /// Lets followers share what they may reuse (§4). An answer without any lifetime is the leader's: it has to be asked for each
+    /// time, and may be another for each viewer. One that a purge has made of yesterday is the leader's too: some who wait may have
+    /// come after that, and ask anew.
     fn share(&self, entry: &Arc<Entry>) {
-        match entry.freshness().lifetime.is_zero() {
-            true => self.tell(State::Alone),
-            false => self.tell(State::Filling(Arc::clone(entry))),
+        let tags: Vec<Tag> = entry.tags().collect();
+        // Held until they are told: a purge comes before and is seen here, or after and finds out what is shared.
+        let purges = self.store.purges.publishing();
+        match purges.overtaken(self.since, &About { key: &self.key, tags: &tags }) {
+            Overtaken::No if entry.freshness().lifetime.is_zero() => self.tell(State::Alone),
+            Overtaken::No => self.tell(State::Filling(Arc::clone(entry))),
+            Overtaken::Stale(_) | Overtaken::Gone => {
+                if let Some(place) = &self.place {
+                    self.store.leave(&place.fill_key, &place.fill);
+                }
+                self.tell(State::Abandoned);
+            }
         }
     }
 
@@ -164,6 +186,7 @@ impl Permit {
     #[must_use]
     pub fn store(self, request: &HeaderMap, head: Head, freshness: Freshness) -> Writer {
         let selection = Selection::of(request, &head.headers);
+        self.store.note_dropped_tags(head.tags().dropped());
         let address = self.store.address(&self.key);
         let body = Arc::<SharedBody>::default();
         let entry = Entry::begun(address, head, &freshness, &selection, Arc::clone(&body));
@@ -178,19 +201,19 @@ impl Permit {
     pub fn refresh(
         self,
         confirmed: &HeaderMap,
-        freshness: impl FnOnce(&HeaderMap) -> Option<Freshness>,
+        renew: impl FnOnce(&HeaderMap) -> Option<(Freshness, Tags)>,
     ) -> Option<Arc<Entry>> {
         let stale = self.stale.as_ref()?;
         let mut headers = stale.all_headers();
         update_headers(&mut headers, confirmed);
-        let renewed = freshness(&headers);
-        let entry = Arc::new(stale.refreshed(&headers, &renewed.unwrap_or(stale.freshness()))?);
-        if renewed.is_some() {
-            self.store.publish(&self.key, &entry, self.fill());
-            self.share(&entry);
-        } else {
+        let Some((freshness, tags)) = renew(&headers) else {
             self.tell(State::Alone);
-        }
+            return Some(Arc::new(stale.refreshed(&headers, &[], &stale.freshness())?));
+        };
+        let tags = tags.with(self.key.part_of());
+        let entry = Arc::new(stale.refreshed(&headers, tags.as_slice(), &freshness)?);
+        self.store.publish(&self.key, &entry, self.since, self.fill());
+        self.share(&entry);
         Some(entry)
     }
 
@@ -207,7 +230,7 @@ impl Permit {
     #[must_use]
     pub fn reuse_stale(&self, now: SystemTime) -> Option<Arc<Entry>> {
         let stale = self.stale.as_ref().filter(|entry| entry.freshness().serves_if_error(now))?;
-        self.tell(State::Filling(Arc::clone(stale)));
+        self.share(stale);
         Some(Arc::clone(stale))
     }
 
@@ -252,7 +275,7 @@ impl Writer {
     pub fn finish(mut self) {
         self.finished = true;
         if let Some(settled) = self.entry.settle() {
-            self.permit.store.publish(&self.permit.key, &settled, self.permit.fill());
+            self.permit.store.publish(&self.permit.key, &settled, self.permit.since, self.permit.fill());
         }
     }
 

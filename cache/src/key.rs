@@ -1,6 +1,7 @@
 //! The cache key: everything that may make two answers differ, and nothing else.
 
 use crate::settings::{KeySettings, QuerySelection};
+use crate::tag::Tag;
 use http::header::COOKIE;
 use http::{HeaderMap, HeaderName};
 use std::borrow::Cow;
@@ -36,19 +37,27 @@ pub struct Key {
     place: u64,
     /// Hash of the whole text by another function: with `place`, 96 bits that nobody outside can compute stand for the text.
     check: u32,
+    /// What all parts of one primary key bear, so that its purge finds them.
+    part_of: Option<Tag>,
 }
+
+/// Site, group, scheme and authority.
+const REALM_PARTS: usize = 4;
 
 /// Two keyed hash functions, drawn when the program starts: nobody outside can make keys that collide.
 static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
 
 impl Key {
+    /// Between the parts: none can hold one.
+    pub(crate) const SEPARATOR: char = '\n';
+
     /// The key of a request.
     #[must_use]
     pub fn of(parts: &KeyParts<'_>, request: &HeaderMap, settings: &KeySettings) -> Self {
         let mut text = String::with_capacity(160);
         for part in [parts.site, parts.group, parts.scheme, parts.authority] {
             text.push_str(part);
-            text.push(SEPARATOR);
+            text.push(Self::SEPARATOR);
         }
         let realm_end = text.len();
         text.push_str(parts.path_and_query);
@@ -60,15 +69,15 @@ impl Key {
     /// The key of a part of what is stored under this one, such as a slice. It is not a variant: it has a place of its own.
     #[must_use]
     pub fn part(&self, name: &str) -> Self {
-        let text = format!("{}{SEPARATOR}{name}", self.text);
+        let text = format!("{}{}{name}", self.text, Self::SEPARATOR);
         let primary_end = text.len();
-        Self::hashed(text, self.realm_end, primary_end)
+        Self { part_of: Some(self.tag_of_parts()), ..Self::hashed(text, self.realm_end, primary_end) }
     }
 
     fn hashed(text: String, realm_end: usize, primary_end: usize) -> Self {
         let [place, check] = &*HASHERS;
         let (place, check) = (place.hash_one(&text[..primary_end]), check.hash_one(&text) as u32);
-        Self { text, realm_end, primary_end, place, check }
+        Self { text, realm_end, primary_end, place, check, part_of: None }
     }
 
     /// All of it. A line break separates parts: no part can hold one.
@@ -81,6 +90,27 @@ impl Key {
     #[must_use]
     pub fn realm(&self) -> &str {
         &self.text[..self.realm_end]
+    }
+
+    /// Realm and path of a key's text.
+    pub(crate) fn split(text: &str) -> (&str, &str) {
+        let mut ends = text.match_indices(Self::SEPARATOR).map(|(at, _)| at + Self::SEPARATOR.len_utf8());
+        text.split_at(ends.nth(REALM_PARTS - 1).unwrap_or(text.len()))
+    }
+
+    /// Path and query.
+    pub(crate) fn primary_path(&self) -> &str {
+        &self.text[self.realm_end..self.primary_end]
+    }
+
+    /// What all parts of this primary key are tagged with. No origin can say it: a tag holds no line break.
+    pub(crate) fn tag_of_parts(&self) -> Tag {
+        Tag::of(&self.text.as_bytes()[..self.primary_end])
+    }
+
+    /// The tag of a part.
+    pub(crate) fn part_of(&self) -> Option<Tag> {
+        self.part_of
     }
 
     /// Path and query, and the keyed fields.
@@ -98,19 +128,17 @@ impl Key {
     }
 }
 
-const SEPARATOR: char = '\n';
-
 fn write_keyed_fields(text: &mut String, request: &HeaderMap, settings: &KeySettings) {
     for name in &settings.headers {
         let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else { continue };
-        text.push(SEPARATOR);
+        text.push(Key::SEPARATOR);
         for value in request.get_all(&header) {
             // Debug form: invisible bytes stay distinct and a value cannot look like another part.
             let _ = write!(text, "{header}:{value:?}");
         }
     }
     if !settings.cookies.is_empty() {
-        text.push(SEPARATOR);
+        text.push(Key::SEPARATOR);
         text.push_str(&settings.select_cookies(request).unwrap_or_default());
     }
 }
@@ -199,6 +227,9 @@ mod tests {
         assert_ne!((part.place(), part.check()), (desk.place(), desk.check()));
         assert_eq!(part.realm(), desk.realm());
         assert_ne!(part, desk.part("1"));
+        assert_eq!(part.part_of(), Some(phone.tag_of_parts()));
+        assert_eq!((desk.part_of(), phone.primary_path()), (None, "/a?b=c"));
+        assert_eq!(Key::split(part.text()), (part.realm(), part.path()));
     }
 
     #[test]

@@ -16,10 +16,13 @@ mod language;
 mod object;
 mod packed;
 pub mod policy;
+mod purge;
 mod realm;
 mod settings;
 pub mod slice;
 mod store;
+mod tag;
+mod tags;
 mod tiers;
 mod times;
 mod vary;
@@ -30,10 +33,12 @@ pub use entry::{EDGE_ONLY, Entry, Head};
 pub use fill::{Follower, Outcome, Permit, Refusal, Writer};
 pub use key::{Key, KeyParts};
 pub use policy::{Demand, Freshness, Policy, Skip, Storing};
+pub use purge::{Effect, Receipt, Selector};
 pub use settings::{
-    CachePolicySettings, CompressSettings, KeySettings, QuerySelection, StaleSettings, TtlSettings,
-    ViewerDirectives,
+    CachePolicySettings, CompressSettings, KeySettings, QuerySelection, StaleSettings, TagHeaders,
+    TtlSettings, ViewerDirectives,
 };
 pub use slice::{Slice, Sliced};
 pub use store::{Limits, Lookup, Statistics, Store};
+pub use tag::{Tag, TagLimits, Tags};
 pub use tiers::{CacheSettings, SliceSettings};

@@ -75,6 +75,14 @@ impl Object {
         Self::Several(Arc::new(several))
     }
 
+    /// The object without some of its entries; `None` when nothing is left.
+    pub(crate) fn without(&self, gone: impl Fn(&Arc<Entry>) -> bool) -> Option<Self> {
+        let mut several = self.several();
+        several.variants.retain(|entry| !gone(entry));
+        let is_empty = several.variants.is_empty() && several.marks.is_empty();
+        (!is_empty).then(|| Self::Several(Arc::new(several)))
+    }
+
     /// The object with the mark that answers under a key cannot be shared.
     pub(crate) fn marked(known: Option<&Self>, key: &Key, until: SystemTime) -> Self {
         let mut several = known.map(Self::several).unwrap_or_default();

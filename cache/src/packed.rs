@@ -5,6 +5,7 @@
 //! said.
 
 use crate::entry::EDGE_ONLY;
+use crate::tag::Tag;
 use crate::vary::Selection;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
@@ -69,10 +70,11 @@ const FORM: u8 = 3 << 6;
 pub(crate) struct Packed(Box<[u8]>);
 
 impl Packed {
-    pub(crate) fn new(selection: &Selection, path: &str, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(selection: &Selection, path: &str, tags: &[Tag], headers: &HeaderMap) -> Self {
         let mut bytes = Vec::with_capacity(256);
         selection.write(&mut bytes);
         write_slice(&mut bytes, path.as_bytes());
+        write_tags(&mut bytes, tags);
         write_number(&mut bytes, headers.len());
         for (name, value) in headers {
             let (code, value) = (code_of(name), Value::of(value));
@@ -85,9 +87,9 @@ impl Packed {
         Self(bytes.into())
     }
 
-    /// The same path and selection with other fields.
-    pub(crate) fn with_headers(&self, headers: &HeaderMap) -> Self {
-        Self::new(&self.selection(), self.path(), headers)
+    /// The same path and selection with other tags and fields.
+    pub(crate) fn with_headers(&self, tags: &[Tag], headers: &HeaderMap) -> Self {
+        Self::new(&self.selection(), self.path(), tags, headers)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -109,6 +111,12 @@ impl Packed {
         let mut cursor = Cursor(&self.0);
         let path = Selection::read(&mut cursor).and_then(|_| cursor.slice());
         path.and_then(|path| std::str::from_utf8(path).ok()).unwrap_or_default()
+    }
+
+    /// The purge tags.
+    pub(crate) fn tags(&self) -> impl ExactSizeIterator<Item = Tag> {
+        let mut cursor = self.after_path();
+        cursor.slice().unwrap_or_default().chunks_exact(Tag::BYTES).map(Tag::read)
     }
 
     /// The fields for viewers, with room for so many more.
@@ -142,18 +150,29 @@ impl Packed {
         headers
     }
 
-    fn fields(&self) -> (usize, Fields<'_>) {
+    fn after_path(&self) -> Cursor<'_> {
         let mut cursor = Cursor(&self.0);
         if self.selects_all() {
             let _ = cursor.byte();
         } else {
             let _ = Selection::read(&mut cursor);
         }
-        let _ = cursor.slice();
+        let _path = cursor.slice();
+        cursor
+    }
+
+    fn fields(&self) -> (usize, Fields<'_>) {
+        let mut cursor = self.after_path();
+        let _tags = cursor.slice();
         // A field takes two bytes at least: a larger count is not true.
         let count = cursor.number().unwrap_or_default().min(cursor.0.len() / 2);
         (count, Fields(cursor))
     }
+}
+
+fn write_tags(bytes: &mut Vec<u8>, tags: &[Tag]) {
+    write_number(bytes, tags.len() * Tag::BYTES);
+    tags.iter().for_each(|tag| bytes.extend_from_slice(&tag.bytes()));
 }
 
 struct Fields<'a>(Cursor<'a>);
@@ -353,7 +372,9 @@ mod tests {
             ("vary", "accept-language"),
         ]);
         let selection = Selection::of(&request_in_german(), &all);
-        let packed = Packed::new(&selection, "/a?b=c\n", &all);
+        let tags = [Tag::of(b"a"), Tag::of(b"b")];
+        let packed = Packed::new(&selection, "/a?b=c\n", &tags, &all);
+        assert_eq!(packed.tags().collect::<Vec<_>>(), tags);
         assert_eq!(packed.path(), "/a?b=c\n");
         assert_eq!(packed.selection(), selection);
         assert!(!packed.selects_all());
@@ -363,7 +384,8 @@ mod tests {
         assert!(!packed.viewer_headers(0).contains_key("surrogate-key"));
         assert_eq!(packed.header(&header::DATE).unwrap(), "Tue, 14 Nov 2023 22:13:20 GMT");
         assert_eq!(packed.header(&header::ETAG), None);
-        let renewed = packed.with_headers(&headers(&[("etag", "\"b\"")]));
+        let renewed = packed.with_headers(&tags[1..], &headers(&[("etag", "\"b\"")]));
+        assert_eq!(renewed.tags().collect::<Vec<_>>(), tags[1..]);
         assert_eq!((renewed.path(), renewed.selection()), ("/a?b=c\n", selection));
         assert_eq!(renewed.all_headers(), headers(&[("etag", "\"b\"")]));
     }
@@ -377,7 +399,7 @@ mod tests {
             ("cache-control", "max-age=3600"),
             ("etag", "\"0000001\""),
         ]);
-        let packed = Packed::new(&Selection::default(), "/objects/0000001\n", &all);
+        let packed = Packed::new(&Selection::default(), "/objects/0000001\n", &[], &all);
         assert!(packed.selects_all());
         assert!(packed.len() <= 80, "{}", packed.len());
         assert_eq!(packed.all_headers(), all);
@@ -396,11 +418,11 @@ mod tests {
     #[test]
     fn a_head_that_is_cut_off_gives_what_is_there_and_never_panics() {
         let all = headers(&[("content-type", "text/plain"), ("x-own", "one"), ("etag", "\"a\"")]);
-        let whole = Packed::new(&Selection::of(&request_in_german(), &all), "/a\n", &all);
+        let whole = Packed::new(&Selection::of(&request_in_german(), &all), "/a\n", &[Tag::of(b"a")], &all);
         for length in 0..whole.len() {
             let cut = Packed(whole.0[..length].into());
             assert!(cut.all_headers().len() <= 3);
-            let _ = (cut.path(), cut.selection(), cut.header(&header::ETAG));
+            let _ = (cut.path(), cut.selection(), cut.header(&header::ETAG), cut.tags().count());
         }
     }
 }

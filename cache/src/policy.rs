@@ -7,6 +7,7 @@ mod update;
 
 use crate::control::Directives;
 use crate::settings::{CachePolicySettings, KeySettings, StaleSettings, TtlSettings, ViewerDirectives};
+use crate::tag::{TagLimits, Tags};
 use http::header::{AUTHORIZATION, COOKIE, SET_COOKIE, VARY};
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use std::time::SystemTime;
@@ -23,18 +24,16 @@ pub struct Policy {
     stale: StaleSettings,
     key: KeySettings,
     viewer_directives: ViewerDirectives,
+    tags: Vec<HeaderName>,
+    tag_limits: TagLimits,
 }
 
 impl Policy {
     /// `cache = "origin"`: stored only where the origin gives a freshness.
     #[must_use]
     pub fn origin() -> Self {
-        Self {
-            ttl: None,
-            stale: StaleSettings::default(),
-            key: KeySettings::default(),
-            viewer_directives: ViewerDirectives::Obey,
-        }
+        let viewer_directives = ViewerDirectives::Obey;
+        Self { ttl: None, viewer_directives, ..Self::named(&CachePolicySettings::default()) }
     }
 
     /// A named policy.
@@ -45,7 +44,21 @@ impl Policy {
             stale: settings.stale.clone(),
             key: settings.key.clone(),
             viewer_directives: settings.viewer_directives,
+            tags: settings.tags.0.clone(),
+            tag_limits: TagLimits::default(),
         }
+    }
+
+    /// The same with other limits to purge tags.
+    #[must_use]
+    pub fn limiting_tags(self, tag_limits: TagLimits) -> Self {
+        Self { tag_limits, ..self }
+    }
+
+    /// The purge tags of an answer.
+    #[must_use]
+    pub fn tags(&self, headers: &HeaderMap) -> Tags {
+        Tags::read(headers, &self.tags, self.tag_limits)
     }
 
     /// What belongs to the key.

@@ -1,7 +1,9 @@
 //! `[cache-policy.NAME]`: what a policy adds to the origin's own headers.
 
 use crate::coding::Coding;
+use crate::tag::{CACHE_GROUPS, CACHE_TAG, SURROGATE_KEY};
 use bytesize::ByteSize;
+use http::HeaderName;
 use schemars::JsonSchema;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -27,6 +29,9 @@ pub struct CachePolicySettings {
     pub compress: CompressSettings,
     /// Whether viewers may ask for fresher answers than those stored.
     pub viewer_directives: ViewerDirectives,
+    /// The response header fields that name an answer's purge tags. Viewers do not get them. `Cache-Groups` is a list of
+    /// strings (RFC 9875), `Surrogate-Key` separates by spaces, every other by commas.
+    pub tags: TagHeaders,
 }
 
 /// What becomes of `no-cache`, `max-age`, `min-fresh` and `max-stale` in requests (RFC 9111 §5.2.1).
@@ -211,5 +216,34 @@ impl Default for CompressSettings {
             decoded_max: ByteSize::mib(64),
             decoded_ratio: 200,
         }
+    }
+}
+
+/// The header fields that name purge tags.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(transparent)]
+pub struct TagHeaders(#[schemars(with = "Vec<String>")] pub Vec<HeaderName>);
+
+impl Default for TagHeaders {
+    fn default() -> Self {
+        Self(vec![CACHE_GROUPS, SURROGATE_KEY, CACHE_TAG])
+    }
+}
+
+impl Serialize for TagHeaders {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(HeaderName::as_str))
+    }
+}
+
+impl<'de> Deserialize<'de> for TagHeaders {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = |text: &String| {
+            HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+                let words = "is no header name: letters, digits and hyphens make one";
+                de::Error::custom(format!("`{text}` {words}"))
+            })
+        };
+        Ok(Self(Vec::<String>::deserialize(deserializer)?.iter().map(name).collect::<Result<_, _>>()?))
     }
 }

@@ -5,7 +5,10 @@ use crate::fill::{Fill, Follower, Permit, Place, State};
 use crate::key::Key;
 use crate::object::Object;
 use crate::policy::Demand;
+use crate::purge::{About, Mark, Overtaken, Purges};
 use crate::realm::Realms;
+use crate::tag::Tag;
+use crate::tags::TagIndex;
 use http::HeaderMap;
 use moka::ops::compute::Op;
 use std::collections::HashMap;
@@ -36,8 +39,11 @@ pub struct Store {
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    objects: moka::sync::Cache<u64, Object, BuildHasherDefault<Hashed>>,
-    realms: Realms,
+    pub(crate) objects: moka::sync::Cache<u64, Object, BuildHasherDefault<Hashed>>,
+    pub(crate) realms: Realms,
+    pub(crate) index: Arc<TagIndex>,
+    pub(crate) purges: Purges,
+    pub(crate) tags_dropped: AtomicU64,
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
     in_flight: AtomicU64,
     pub(crate) limits: Limits,
@@ -45,7 +51,7 @@ pub(crate) struct Inner {
 
 /// Keys of the table are hashes already.
 #[derive(Debug, Default)]
-struct Hashed(u64);
+pub(crate) struct Hashed(u64);
 
 impl Hasher for Hashed {
     fn finish(&self) -> u64 {
@@ -95,6 +101,10 @@ pub struct Statistics {
     pub stored_bytes: u64,
     /// Bytes of bodies that are arriving.
     pub in_flight_bytes: u64,
+    /// Pairs of tag and object in the index of purge tags; their bytes are among those of the entries.
+    pub tag_postings: u64,
+    /// Tags that were too many, too long or not readable, since the start.
+    pub tags_dropped: u64,
 }
 
 impl Store {
@@ -102,13 +112,28 @@ impl Store {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let kept = limits.memory - limits.memory / IN_FLIGHT_SHARE;
+        let index = Arc::<TagIndex>::default();
+        let postings = Arc::clone(&index);
         let objects = moka::sync::Cache::builder()
             .max_capacity(kept)
             .weigher(|_, object: &Object| u32::try_from(object.weight()).unwrap_or(u32::MAX))
+            .eviction_listener(move |place, object, _| postings.remove_all(*place, &object))
             .build_with_hasher(BuildHasherDefault::default());
-        let (realms, fills) = (Realms::default(), Mutex::default());
-        let inner = Inner { objects, realms, fills, in_flight: AtomicU64::new(0), limits };
+        let inner = Inner {
+            objects,
+            realms: Realms::default(),
+            index,
+            purges: Purges::default(),
+            tags_dropped: AtomicU64::new(0),
+            fills: Mutex::default(),
+            in_flight: AtomicU64::new(0),
+            limits,
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// Looks a request up; where nothing usable is stored, or nothing good enough for the demand, assigns it its part in fetching.
@@ -153,22 +178,21 @@ impl Store {
 
     /// Forgets everything under a key, what is arriving included: it was asked for before.
     pub fn invalidate(&self, key: &Key) {
+        let parts = key.tag_of_parts();
         let mut fills = self.inner.fills();
         fills.retain(|_, fill| {
-            let overtaken = fill.place == key.place();
+            let overtaken = fill.key.place() == key.place() || fill.key.part_of() == Some(parts);
             fill.overtaken.fetch_or(overtaken, Relaxed);
             !overtaken
         });
-        self.inner.objects.invalidate(&key.place());
+        for place in self.inner.index.objects(parts).into_iter().chain([key.place()]) {
+            self.inner.objects.invalidate(&place);
+        }
     }
 
     /// Weighs a key again after one of its entries got an encoded body.
     pub fn reweigh(&self, key: &Key) {
-        // In one step: what was invalidated meanwhile must not come back.
-        self.inner.objects.entry(key.place()).and_compute_with(|known| match known {
-            Some(known) => Op::Put(known.into_value()),
-            None => Op::Nop,
-        });
+        self.inner.replace(key.place(), |known| Some(known.clone()));
     }
 
     /// The text of the key that an entry is stored under, as [`Key::text`] gives it.
@@ -186,6 +210,8 @@ impl Store {
             keys: self.inner.objects.entry_count(),
             stored_bytes: self.inner.objects.weighted_size(),
             in_flight_bytes: self.inner.in_flight.load(Relaxed),
+            tag_postings: self.inner.index.postings(),
+            tags_dropped: self.inner.tags_dropped.load(Relaxed),
         }
     }
 }
@@ -247,7 +273,7 @@ impl Inner {
             _ => {}
         }
         let fill_key: Arc<str> = fill_key.into();
-        let fill = Arc::new(Fill::new(key.place()));
+        let fill = Arc::new(Fill::new(key.clone()));
         fills.insert(Arc::clone(&fill_key), Arc::clone(&fill));
         Joined::Leading(fill_key, fill)
     }
@@ -259,12 +285,21 @@ impl Inner {
     }
 
     fn permit(self: &Arc<Self>, key: Key, place: Option<Place>, stale: Option<Arc<Entry>>) -> Permit {
-        Permit { store: Arc::clone(self), key, place, stale }
+        let since = self.purges.mark();
+        Permit { store: Arc::clone(self), key, place, stale, since }
     }
 
     /// Puts a complete entry under its key, in the place of the variant that it replaces, unless the fill that brought it
-    /// was overtaken by an invalidation.
-    pub(crate) fn publish(&self, key: &Key, entry: &Arc<Entry>, fill: Option<&Fill>) {
+    /// was overtaken by an invalidation or a purge.
+    pub(crate) fn publish(&self, key: &Key, entry: &Arc<Entry>, since: Mark, fill: Option<&Fill>) {
+        let tags: Vec<Tag> = entry.tags().collect();
+        // Held until it is stored: a purge comes before and is seen here, or after and finds it there.
+        let purges = self.purges.publishing();
+        match purges.overtaken(since, &About { key, tags: &tags }) {
+            Overtaken::No => {}
+            Overtaken::Stale(at) => entry.expire(at),
+            Overtaken::Gone => return,
+        }
         let _fills = self.fills();
         if fill.is_some_and(|fill| fill.overtaken.load(Relaxed)) {
             return;
@@ -282,11 +317,28 @@ impl Inner {
         Address { key, realm: self.realms.number(key.realm()) }
     }
 
-    /// Replaces what is known under a key in one step.
+    /// Changes what is known under a key in one step.
     fn change(&self, key: &Key, change: impl FnOnce(Option<&Object>) -> Object) {
-        self.objects
-            .entry(key.place())
-            .and_upsert_with(|known| change(known.as_ref().map(moka::Entry::value)));
+        self.objects.entry(key.place()).and_upsert_with(|known| {
+            let object = change(known.as_ref().map(moka::Entry::value));
+            self.index.add_all(key.place(), &object);
+            object
+        });
+    }
+
+    /// Replaces what is known at a place in one step: what was removed meanwhile does not come back.
+    fn replace(&self, place: u64, change: impl FnOnce(&Object) -> Option<Object>) {
+        self.objects.entry(place).and_compute_with(|known| {
+            let Some(known) = known else { return Op::Nop };
+            let Some(object) = change(known.value()) else { return Op::Remove };
+            self.index.add_all(place, &object);
+            Op::Put(object)
+        });
+    }
+
+    /// Removes entries at a place.
+    pub(crate) fn remove(&self, place: u64, gone: impl Fn(&Arc<Entry>) -> bool) {
+        self.replace(place, |known| known.without(gone));
     }
 
     pub(crate) fn leave(&self, fill_key: &Arc<str>, fill: &Arc<Fill>) {
@@ -307,7 +359,7 @@ impl Inner {
         self.in_flight.fetch_sub(bytes, Relaxed);
     }
 
-    fn fills(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Fill>>> {
+    pub(crate) fn fills(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Fill>>> {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

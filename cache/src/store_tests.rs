@@ -8,6 +8,7 @@ use crate::key::KeyParts;
 use crate::object::MAX_VARIANTS;
 use crate::policy::{Demand, Freshness, Skip};
 use crate::settings::KeySettings;
+use crate::tag::Tags;
 use bytes::Bytes;
 use http::StatusCode;
 use std::sync::LazyLock;
@@ -194,7 +195,7 @@ async fn a_refreshed_entry_forgets_the_age_of_the_earlier_answer() {
         .refresh(&HeaderMap::new(), |headers| {
             assert!(!headers.contains_key("age"));
             assert_eq!(headers["cdn-cache-control"], "max-age=7");
-            Some(fresh_for(10))
+            Some((fresh_for(10), Tags::default()))
         })
         .unwrap();
     assert!(!entry.headers().contains_key("cdn-cache-control"), "for the edge alone");
@@ -320,7 +321,7 @@ async fn stale_is_served_while_one_revalidates() {
     assert!(matches!(store.begin(&KEY, &plain, &Demand::default(), at(12)), Lookup::Stale(_, None)));
     let renewed = Freshness { stored_at: at(12), ..fresh_for(10) };
     let confirmed = headers(&[("x-new", "1"), ("content-length", "0")]);
-    permit.refresh(&confirmed, |_| Some(renewed)).unwrap();
+    permit.refresh(&confirmed, |_| Some((renewed, Tags::default()))).unwrap();
     let entry = fresh(&store, &plain, at(13)).unwrap();
     assert_eq!(entry.complete().unwrap(), "body");
     assert_eq!(entry.headers()["x-new"], "1");

@@ -1,4 +1,6 @@
-//! The admin API: health, figures, state, reload, drain. On loopback by default; elsewhere it wants its token.
+//! The admin API: health, figures, state, purge, reload, drain. On loopback by default; elsewhere it wants its token.
+
+mod purge;
 
 use crate::body::Body;
 use crate::node::{Current, Node};
@@ -13,13 +15,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 /// How long an admin connection may take for a request's head, or stay silent.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What kind of page a browser asks for; only browsers send it, and no page can change it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+pub use purge::Kind as PurgeKind;
 
 /// What the admin API can see and do.
 pub struct Context {
@@ -33,6 +37,8 @@ pub struct Context {
     pub draining: watch::Receiver<bool>,
     /// What requests carry as a bearer token (RFC 6750), where one is set.
     pub token: Option<String>,
+    /// Held by the purge that looks at every object.
+    pub scanning: Mutex<()>,
 }
 
 /// Answers admin requests until the process ends.
@@ -45,7 +51,7 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>) {
         let context = Arc::clone(&context);
         let service = service_fn(move |request: Request<Incoming>| {
             let context = Arc::clone(&context);
-            async move { Ok::<_, Infallible>(answer(&context, &request).await) }
+            async move { Ok::<_, Infallible>(answer(&context, request).await) }
         });
         tokio::spawn(async move {
             // A connection that breaks off has only its own caller to tell.
@@ -58,7 +64,7 @@ pub async fn serve(listener: TcpListener, context: Arc<Context>) {
     }
 }
 
-async fn answer(context: &Context, request: &Request<Incoming>) -> Response<Body> {
+async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body> {
     if let Some(refusal) = refusal(context, request.method(), request.headers()) {
         return refusal;
     }
@@ -71,19 +77,20 @@ async fn answer(context: &Context, request: &Request<Incoming>) -> Response<Body
         (&Method::GET, "/readyz") => said(StatusCode::OK, &json!({ "ready": true })),
         (&Method::GET, "/metrics") => metrics(&node),
         (&Method::GET, "/status") => said(StatusCode::OK, &status(&node, Instant::now())),
+        (&Method::POST, "/purge") => purge::answer(context, request.into_body()).await,
         (&Method::POST, "/reload") => reload(context).await,
         (&Method::POST, "/drain") => {
             // Full means that somebody has asked already.
             let _ = context.stop.try_send(());
             said(StatusCode::ACCEPTED, &json!({ "draining": true }))
         }
-        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/reload" | "/drain") => {
+        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/purge" | "/reload" | "/drain") => {
             said(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method-not-allowed" }))
         }
         _ => said(
             StatusCode::NOT_FOUND,
             &json!({ "error": "not-found", "paths": {
-                "GET": ["/healthz", "/readyz", "/metrics", "/status"], "POST": ["/reload", "/drain"],
+                "GET": ["/healthz", "/readyz", "/metrics", "/status"], "POST": ["/purge", "/reload", "/drain"],
             }}),
         ),
     }

@@ -7,6 +7,7 @@ mod config;
 mod demo;
 mod key;
 mod proxy;
+mod purge;
 mod remote;
 mod run;
 mod sign;
@@ -53,6 +54,8 @@ enum Verb {
     Reload(remote::Arguments),
     /// Have a running node finish what is in flight and end
     Drain(remote::Arguments),
+    /// Have a running node refresh or forget what it has stored
+    Purge(purge::Arguments),
     /// Make keys for signed URLs
     Key(key::Arguments),
     /// Sign a URL
@@ -70,7 +73,8 @@ pub(crate) enum Exit {
     Ok = 0,
     /// A check failed, or the node could not start.
     Failed = 1,
-    // 2 is a command line that is not understood, which clap ends by itself.
+    /// The command line asks for what cannot be; clap ends those that it does not understand by itself.
+    Usage = 2,
     /// The config is wrong.
     InvalidConfig = 3,
     /// No node answers.
@@ -102,9 +106,10 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Cert(arguments) => cert::run(&arguments),
-        Verb::Status(arguments) => remote::run(remote::Request::Status, &arguments),
-        Verb::Reload(arguments) => remote::run(remote::Request::Reload, &arguments),
-        Verb::Drain(arguments) => remote::run(remote::Request::Drain, &arguments),
+        Verb::Status(arguments) => remote::status(&arguments),
+        Verb::Reload(arguments) => remote::reload(&arguments),
+        Verb::Drain(arguments) => remote::drain(&arguments),
+        Verb::Purge(arguments) => purge::run(&arguments),
         Verb::Key(arguments) => key::run(&arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
@@ -201,6 +206,11 @@ mod tests {
             "selvedge config --schema",
             "selvedge cert",
             "selvedge completion bash",
+            "selvedge purge https://a/b",
+            "selvedge purge https://a/b HTTP://a/c --hard",
+            "selvedge purge --prefix a/b --dry-run --json",
+            "selvedge purge --tag a --tag b --admin 127.0.0.1:9180",
+            "selvedge purge --site www",
             "selvedge demo",
             "selvedge demo --print-config",
             "selvedge key new --out keys",
@@ -219,6 +229,12 @@ mod tests {
             "selvedge key new --out keys --id ../a",
             "selvedge sign https://a/b --key premium1 --private a.pem --expires soon",
             "selvedge verify a/b --public a.pem --key premium1",
+            "selvedge purge",
+            "selvedge purge a/b",
+            "selvedge purge --hard",
+            "selvedge purge https://a/b --tag a",
+            "selvedge purge --tag a --site b",
+            "selvedge purge --tag",
             "selvedge config --schema --effective",
             "selvedge proxy --from x --to y",
         ] {

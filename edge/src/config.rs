@@ -35,6 +35,7 @@ use signing::{KeyGroupSettings, KeySettings};
 
 pub use document::Sources;
 pub use effective::{effective_json, effective_toml};
+pub(crate) use error::did_you_mean;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use field::{FieldName, FieldValue};
 pub use host::{HostError, HostPattern};

@@ -4,13 +4,13 @@ use crate::body::Body;
 use crate::headers;
 use crate::route::Path;
 use crate::visit::Visit;
-use cache::Permit;
+use cache::{Effect, Permit, Selector};
 use http::header::{CONTENT_LOCATION, LOCATION};
 use http::{HeaderName, Method, Response, StatusCode, Uri};
 use std::sync::Arc;
 
 /// Forgets what an answer to an unsafe method has made out of date: the target, and what `Location` and `Content-Location`
-/// name at the same origin. An answer that reports a failure has changed nothing.
+/// name at the same origin, and the groups there that it lists (RFC 9875 §3). An answer that reports a failure has changed nothing.
 pub fn after(visit: &Visit, response: &Response<Body>) {
     let has_changed = response.status().is_success() || response.status().is_redirection();
     if visit.request.method.is_safe() || !has_changed {
@@ -22,6 +22,8 @@ pub fn after(visit: &Visit, response: &Response<Body>) {
             forget(&other);
         }
     }
+    let groups = Selector::invalidated_groups(response.headers(), visit.scheme, visit.keyed_authority());
+    visit.node.store.purge(&groups, Effect::Remove, visit.later());
 }
 
 /// RFC 9110 §9.3.3: an answer to POST whose `Content-Location` is the target stands for what GET would get. Whether it is stored

@@ -4,13 +4,14 @@
 mod figures;
 mod log;
 
+use crate::admin::PurgeKind;
 use crate::body::Body;
 use crate::config::LogLevel;
 use crate::error::Fault;
 use crate::headers::{CACHE_STATUS, X_REQUEST_ID};
 use crate::node::Node;
 use crate::visit::{Arrival, Visit};
-use cache::{Freshness, Permit};
+use cache::{Effect, Freshness, Permit, Receipt};
 use figures::Figures;
 use http::header::{CONTENT_LENGTH, VIA};
 use http::{HeaderValue, Method, Response, StatusCode};
@@ -277,6 +278,21 @@ impl Observer {
     /// A TLS handshake with a viewer did not come to an end.
     pub fn handshake_failed(&self) {
         self.figures.reason("tls-handshake");
+    }
+
+    /// What an admin had purged; `named` holds nothing that logs never hold.
+    pub fn purged(&self, kind: PurgeKind, named: &str, effect: Effect, receipt: &Receipt, micros: u64) {
+        let effect = match effect {
+            Effect::Expire => "soft",
+            Effect::Remove => "hard",
+            Effect::Count => "dry-run",
+        };
+        self.figures.purge(kind.word(), effect, receipt.objects);
+        let Receipt { objects, variants, bytes } = receipt;
+        let kind = kind.word();
+        self.log.write(format!(
+            "purge {kind}={named:?} effect={effect} objects={objects} variants={variants} bytes={bytes} us={micros}"
+        ));
     }
 
     /// Words of the node itself: starting, reloading, stopping.

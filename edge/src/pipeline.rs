@@ -242,7 +242,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
         policy::storing(&visit.request.method, &visit.request.headers, status, headers, policy, now)
     };
     if let (StatusCode::NOT_MODIFIED, Some(stale)) = (head.status, permit.stale().cloned()) {
-        let renew = |headers: &_| judge(headers, stale.status()).freshness();
+        let renew = |headers: &_| Some((judge(headers, stale.status()).freshness()?, policy.tags(headers)));
         let entry = permit.refresh(&head.headers, renew).unwrap_or(stale);
         return Fetched {
             cache: Some(CacheStatus::Revalidated),
@@ -281,7 +281,8 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
             Fetched { stored: Some(Err(skip.token())), ..Fetched::new(answer, attempts) }
         }
         Ok(freshness) => {
-            let head = Head::new(head.status, head.headers);
+            let tags = policy.tags(&head.headers);
+            let head = Head::new(head.status, head.headers).tagged(tags);
             let writer = permit.store(&visit.request.headers, head, freshness);
             let (entry, beginning) = (Arc::clone(writer.entry()), writer.entry().read());
             tokio::spawn(fetched::fill(visit, body, writer));

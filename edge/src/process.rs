@@ -217,6 +217,7 @@ impl Shell {
                 stop,
                 draining: drain.told.clone(),
                 token,
+                scanning: tokio::sync::Mutex::default(),
             };
             tokio::spawn(admin::serve(listener, Arc::new(context)));
         }

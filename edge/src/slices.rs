@@ -177,7 +177,9 @@ pub fn store(visit: Visit, key: Key, plan: Plan, permit: Permit, freshness: Fres
     let object = Arc::new(Object { visit, key, sliced: plan.sliced });
     // Before anybody knows of the object: the first slice is on its way, and nobody is to ask for it.
     let cut = Cut::begin(Arc::clone(&object), body, plan.came);
-    let head = Head::new(StatusCode::OK, plan.headers);
+    let policy = object.visit.route.policy.as_ref();
+    let tags = policy.map(|policy| policy.tags(&plan.headers)).unwrap_or_default();
+    let head = Head::new(StatusCode::OK, plan.headers).tagged(tags);
     let writer = permit.store(&object.visit.request.headers, head, freshness);
     let entry = Arc::clone(writer.entry());
     // A record has no body.

@@ -188,22 +188,22 @@ impl Visit {
             site: &self.site.name,
             group: &self.route.group_name,
             scheme: self.scheme,
-            authority: &self.authority,
+            authority: self.keyed_authority(),
             path_and_query: &self.keyed_path_and_query(policy.key()),
         };
         Some(Key::of(&parts, &self.request.headers, policy.key()))
     }
 
+    /// Host and port as the key has them.
+    #[must_use]
+    pub fn keyed_authority(&self) -> &str {
+        keyed_authority(&self.authority, self.scheme)
+    }
+
     /// Path and query as the key has them.
     #[must_use]
     pub fn keyed_path_and_query(&self, key: &cache::KeySettings) -> Cow<'_, str> {
-        let whole = headers::path_and_query(&self.request.uri);
-        let Some((path, query)) = whole.split_once('?') else { return Cow::Borrowed(whole) };
-        match key.select_query(query) {
-            Cow::Borrowed(selected) if selected.len() == query.len() => Cow::Borrowed(whole),
-            selected if selected.is_empty() => Cow::Borrowed(path),
-            selected => Cow::Owned(format!("{path}?{selected}")),
-        }
+        keyed(headers::path_and_query(&self.request.uri), key)
     }
 
     /// The request as the origin gets it. What is fetched for the store is fetched for everybody: by GET, whole,
@@ -236,6 +236,27 @@ impl Visit {
     }
 }
 
+/// Path and query as the key has them.
+#[must_use]
+pub fn keyed<'a>(whole: &'a str, key: &cache::KeySettings) -> Cow<'a, str> {
+    let Some((path, query)) = whole.split_once('?') else { return Cow::Borrowed(whole) };
+    match key.select_query(query) {
+        Cow::Borrowed(selected) if selected.len() == query.len() => Cow::Borrowed(whole),
+        selected if selected.is_empty() => Cow::Borrowed(path),
+        selected => Cow::Owned(format!("{path}?{selected}")),
+    }
+}
+
+/// The authority as the key has it: RFC 3986 §6.2.3, the default port of a scheme says no more than none.
+#[must_use]
+pub fn keyed_authority<'a>(authority: &'a str, scheme: &str) -> &'a str {
+    let default = match scheme {
+        "https" => ":443",
+        _ => ":80",
+    };
+    authority.strip_suffix(default).unwrap_or(authority)
+}
+
 /// RFC 9112 §3.2: exactly one `Host`, and an absolute target must not contradict it.
 fn authority(request: &Parts) -> Result<String, Fault> {
     let mut hosts = request.headers.get_all(HOST).iter();
@@ -258,7 +279,8 @@ fn authority(request: &Parts) -> Result<String, Fault> {
 }
 
 /// The host of an authority: no port, no trailing dot.
-fn host_of(authority: &str) -> &str {
+#[must_use]
+pub fn host_of(authority: &str) -> &str {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => authority.split(':').next().unwrap_or_default(),
@@ -356,6 +378,20 @@ mod tests {
             ("127.0.0.1", "127.0.0.1"),
         ] {
             assert_eq!(host_of(authority), host);
+        }
+    }
+
+    #[test]
+    fn a_default_port_is_no_port() {
+        for (authority, scheme, keyed) in [
+            ("a.example:80", "http", "a.example"),
+            ("a.example:443", "https", "a.example"),
+            ("a.example:443", "http", "a.example:443"),
+            ("a.example:8080", "http", "a.example:8080"),
+            ("[::80]", "http", "[::80]"),
+            ("[::1]:80", "http", "[::1]"),
+        ] {
+            assert_eq!(keyed_authority(authority, scheme), keyed, "{authority} {scheme}");
         }
     }
 

@@ -33,6 +33,7 @@ mod invalidation;
 mod keys;
 mod malformed;
 mod proxy;
+mod purge;
 mod range;
 mod reload;
 mod sharing;

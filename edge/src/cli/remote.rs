@@ -1,4 +1,4 @@
-//! `selvedge status`, `reload`, `drain`: a running node, through its admin API.
+//! A running node, through its admin API: `selvedge status`, `reload`, `drain`, and how every other verb asks one.
 
 use super::{DEFAULT_FILE, Exit, data, talk};
 use crate::config::{AdminListen, Config, Loaded};
@@ -26,14 +26,27 @@ pub(super) struct Arguments {
 }
 
 /// What is asked of a running node.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Request {
-    Status,
-    Reload,
-    Drain,
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) body: Option<Value>,
 }
 
-pub(super) fn run(request: Request, arguments: &Arguments) -> Exit {
+pub(super) fn status(arguments: &Arguments) -> Exit {
+    call(&Call { method: "GET", path: "/status", body: None }, arguments, status_text)
+}
+
+pub(super) fn reload(arguments: &Arguments) -> Exit {
+    call(&Call { method: "POST", path: "/reload", body: None }, arguments, |_| "reloaded".to_owned())
+}
+
+pub(super) fn drain(arguments: &Arguments) -> Exit {
+    call(&Call { method: "POST", path: "/drain", body: None }, arguments, |_| "draining".to_owned())
+}
+
+/// Asks a node and says what it answered, to people in the words of `told`.
+pub(super) fn call(call: &Call, arguments: &Arguments, told: impl FnOnce(&Value) -> String) -> Exit {
     let (address, token) = match node(arguments) {
         Ok(node) => node,
         Err(message) => {
@@ -41,7 +54,7 @@ pub(super) fn run(request: Request, arguments: &Arguments) -> Exit {
             return Exit::InvalidConfig;
         }
     };
-    let (status, answer) = match ask(request, address, token.as_deref()) {
+    let (status, answer) = match ask(call, address, token.as_deref()) {
         Ok(answered) => answered,
         Err(error) => {
             talk(&format!(
@@ -53,10 +66,14 @@ pub(super) fn run(request: Request, arguments: &Arguments) -> Exit {
     let is_well = (200..300).contains(&status);
     match (arguments.json, is_well) {
         (true, _) => data(&format!("{answer:#}")),
-        (false, true) => data(&told(request, &answer)),
+        (false, true) => data(&told(&answer)),
         (false, false) => talk(&format!("error: {}", answer["error"].as_str().unwrap_or("the node refused"))),
     }
-    if is_well { Exit::Ok } else { Exit::Failed }
+    match status {
+        _ if is_well => Exit::Ok,
+        400 => Exit::Usage,
+        _ => Exit::Failed,
+    }
 }
 
 /// Where the node is, and the token that it wants.
@@ -82,18 +99,16 @@ fn node(arguments: &Arguments) -> Result<(SocketAddr, Option<String>), String> {
 }
 
 /// One request over a connection of its own (RFC 9112); the answer ends with the connection.
-fn ask(request: Request, address: SocketAddr, token: Option<&str>) -> io::Result<(u16, Value)> {
-    let (method, path) = match request {
-        Request::Status => ("GET", "/status"),
-        Request::Reload => ("POST", "/reload"),
-        Request::Drain => ("POST", "/drain"),
-    };
+fn ask(call: &Call, address: SocketAddr, token: Option<&str>) -> io::Result<(u16, Value)> {
+    let Call { method, path, body } = call;
+    let body = body.as_ref().map(Value::to_string).unwrap_or_default();
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: 0\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len(),
     )?;
     let mut answer = String::new();
     stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
@@ -104,14 +119,6 @@ fn parse(answer: &str) -> Option<(u16, Value)> {
     let (head, body) = answer.split_once("\r\n\r\n")?;
     let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
     Some((status, serde_json::from_str(body).ok()?))
-}
-
-fn told(request: Request, answer: &Value) -> String {
-    match request {
-        Request::Reload => "reloaded".to_owned(),
-        Request::Drain => "draining".to_owned(),
-        Request::Status => status_text(answer),
-    }
 }
 
 fn status_text(status: &Value) -> String {

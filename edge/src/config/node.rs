@@ -125,6 +125,10 @@ pub struct LimitSettings {
     /// The largest body that is stored; larger ones stream through.
     #[schemars(with = "String")]
     pub max_object: ByteSize,
+    /// Purge tags of one stored answer; the surplus is dropped.
+    pub tags: usize,
+    /// Bytes of one purge tag; longer ones are dropped.
+    pub tag_length: usize,
 }
 
 impl Default for LimitSettings {
@@ -145,6 +149,8 @@ impl Default for LimitSettings {
             h2_control: 1000,
             codings: 128,
             max_object: ByteSize::mib(64),
+            tags: 50,
+            tag_length: 256,
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use super::{Limits, Node};
 use crate::compress::Coders;
-use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
+use crate::config::{
+    CacheChoice, Config, FieldName, HeaderEdits, LimitSettings, PathPattern, RouteSettings, SiteSettings,
+};
 use crate::observe::Observer;
 use crate::route::{Route, Site, Sites};
-use cache::{CachePolicySettings, Policy, Store};
+use cache::{CachePolicySettings, Policy, Store, TagLimits};
 use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
 use hooks::{Engine, Hook, HookError};
@@ -216,6 +218,11 @@ impl Parts<'_> {
         Ok(Site { name: name.into(), routes: routes.collect::<Result<_, _>>()? })
     }
 
+    fn tag_limits(&self) -> TagLimits {
+        let limits = &self.config.node.limits;
+        TagLimits { count: limits.tags, length: limits.tag_length }
+    }
+
     fn route(
         &self,
         site: &str,
@@ -243,14 +250,23 @@ impl Parts<'_> {
             group: group(site, origin, groups, self.previous)?,
             group_name: origin.as_str().into(),
             keys: route.signed.as_ref().map(key_group).transpose()?,
-            policy: policy(&route.cache, policy_settings),
+            policy: policy(&route.cache, policy_settings)
+                .map(|policy| policy.limiting_tags(self.tag_limits())),
             compress: policy_settings.map(|policy| policy.compress.clone()).unwrap_or_default(),
             hooks: route.hooks.iter().map(hook).collect::<Result<_, _>>()?,
             methods: route.methods.clone(),
-            headers: route.headers.clone(),
+            headers: without_tags(&route.headers, policy_settings),
             geo: route.geo.clone(),
         })
     }
+}
+
+/// Viewers do not get the fields that a policy reads purge tags from.
+fn without_tags(edits: &HeaderEdits, policy: Option<&CachePolicySettings>) -> HeaderEdits {
+    let mut edits = edits.clone();
+    let tags = policy.into_iter().flat_map(|policy| &policy.tags.0);
+    edits.remove.extend(tags.filter(|name| !cache::EDGE_ONLY.contains(name)).cloned().map(FieldName));
+    edits
 }
 
 fn policy(choice: &CacheChoice, settings: Option<&CachePolicySettings>) -> Option<Policy> {

@@ -30,6 +30,8 @@ pub(super) struct Figures {
     cache: [AtomicU64; CACHE.len()],
     reasons: Mutex<BTreeMap<&'static str, u64>>,
     attempts: Mutex<BTreeMap<&'static str, u64>>,
+    purges: Mutex<BTreeMap<&'static str, u64>>,
+    purged: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Figures {
@@ -48,6 +50,14 @@ impl Figures {
 
     pub(super) fn attempt(&self, token: &'static str) {
         count(&self.attempts, token);
+    }
+
+    /// A purge and how many objects it took; what was only counted took none.
+    pub(super) fn purge(&self, kind: &'static str, effect: &'static str, objects: u64) {
+        count(&self.purges, kind);
+        if effect != "dry-run" {
+            add(&self.purged, effect, objects);
+        }
     }
 
     pub(super) fn text(&self, cache: super::CacheFigure, lines_dropped: u64) -> String {
@@ -76,9 +86,24 @@ impl Figures {
             "reason",
             all(&self.attempts),
         );
+        family(&mut text, "selvedge_purges_total", "Purges asked for, by kind.", "kind", all(&self.purges));
+        family(
+            &mut text,
+            "selvedge_purged_objects_total",
+            "Objects that purges made stale or removed.",
+            "effect",
+            all(&self.purged),
+        );
         for (name, help, kind, value) in [
             ("selvedge_cache_keys", "Keys held by the cache.", "gauge", cache.keys),
             ("selvedge_cache_bytes", "Bytes held by the cache.", "gauge", cache.stored_bytes),
+            ("selvedge_tag_index_entries", "Pairs of purge tag and object.", "gauge", cache.tag_postings),
+            (
+                "selvedge_tags_dropped_total",
+                "Purge tags that were too many, too long or not readable.",
+                "counter",
+                cache.tags_dropped,
+            ),
             ("selvedge_fill_bytes", "Bytes of bodies that are arriving.", "gauge", cache.in_flight_bytes),
             (
                 "selvedge_log_lines_dropped_total",
@@ -94,7 +119,11 @@ impl Figures {
 }
 
 fn count(counts: &Mutex<BTreeMap<&'static str, u64>>, token: &'static str) {
-    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(token).or_default() += 1;
+    add(counts, token, 1);
+}
+
+fn add(counts: &Mutex<BTreeMap<&'static str, u64>>, token: &'static str, more: u64) {
+    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(token).or_default() += more;
 }
 
 fn all(counts: &Mutex<BTreeMap<&'static str, u64>>) -> Vec<(&'static str, u64)> {
@@ -131,7 +160,15 @@ mod tests {
             figures.request(StatusCode::from_u16(status).unwrap(), cache);
         }
         figures.reason("loop");
-        let cache = super::super::CacheFigure { keys: 3, stored_bytes: 2, in_flight_bytes: 1 };
+        figures.purge("tag", "soft", 3);
+        figures.purge("tag", "dry-run", 7);
+        let cache = super::super::CacheFigure {
+            keys: 3,
+            stored_bytes: 2,
+            in_flight_bytes: 1,
+            tag_postings: 4,
+            tags_dropped: 5,
+        };
         let text = figures.text(cache, 0);
         for line in [
             "selvedge_requests_total{class=\"2xx\"} 2",
@@ -140,6 +177,8 @@ mod tests {
             "selvedge_cache_total{cache=\"stale-if-error\"} 1",
             "selvedge_cache_total{cache=\"none\"} 1",
             "selvedge_faults_total{reason=\"loop\"} 1",
+            "selvedge_purges_total{kind=\"tag\"} 2",
+            "selvedge_purged_objects_total{effect=\"soft\"} 3",
             "selvedge_cache_keys 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
