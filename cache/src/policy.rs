@@ -262,9 +262,30 @@ pub fn take_own_fields(response: &mut HeaderMap) -> HeaderMap {
     own
 }
 
-/// RFC 9110 §5.6.7: a date in any of the three forms.
 fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+    http_date(headers.get(name)?.to_str().ok()?)
+}
+
+/// RFC 9110 §5.6.7: a date in any of the three forms, in whatever case (RFC 9111 §4.2). A wrong day of the week does not matter: the
+/// date says which it is.
+#[must_use]
+pub fn http_date(text: &str) -> Option<SystemTime> {
+    let read = |text: &str| httpdate::parse_http_date(text).ok();
+    read(text).or_else(|| {
+        let cased = usual_case(text);
+        let on = |day: &&str| read(&format!("{day}{}", cased.get(day.len()..)?));
+        read(&cased).or_else(|| ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].iter().find_map(on))
+    })
+}
+
+/// Names of days and months with a capital, the zone in capitals.
+fn usual_case(text: &str) -> String {
+    let mut before = ' ';
+    let cased = text.chars().map(|letter| {
+        let is_first = !std::mem::replace(&mut before, letter).is_ascii_alphabetic();
+        if is_first { letter.to_ascii_uppercase() } else { letter.to_ascii_lowercase() }
+    });
+    cased.collect::<String>().replace("Gmt", "GMT")
 }
 
 /// Whether a stale copy could be validated (RFC 9110 §8.8).

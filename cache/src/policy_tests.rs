@@ -58,6 +58,36 @@ fn lifetimes_come_from_the_first_that_gives_one() {
 }
 
 #[test]
+fn dates_have_three_forms_and_any_case() {
+    let read = |text: &str| http_date(text).map(|date| date.duration_since(UNIX_EPOCH).unwrap().as_secs());
+    for same in [
+        "Tue, 14 Nov 2023 22:13:20 GMT",
+        "TUE, 14 nov 2023 22:13:20 gMT",
+        "Tuesday, 14-Nov-23 22:13:20 GMT",
+        "Tue Nov 14 22:13:20 2023",
+        "Fri, 14 Nov 2023 22:13:20 GMT",
+    ] {
+        assert_eq!(read(same), Some(NOW), "{same}");
+    }
+    for broken in [
+        "0",
+        "",
+        "Tue, 14 Nov 2023 22:13:20 UTC",
+        "Tue, 14 Nov 23 22:13:20 GMT",
+        "Tue 14 Nov 2023 22:13:20 GMT",
+        "Tue, 14-Nov-2023 22:13:20 GMT",
+        "Tue, 14 Nov 2023 2:13:20 GMT",
+        "Tue, 14  Nov  2023 22:13:20 GMT",
+        "Tue, 14 Nov 2023 22.13.20 GMT",
+        "Tue, 31 Nov 2023 22:13:20 GMT",
+        "Dienstag",
+        "\u{e9}\u{e9}\u{e9}",
+    ] {
+        assert_eq!(read(broken), None, "{broken}");
+    }
+}
+
+#[test]
 fn what_is_forbidden_is_not_stored_even_with_a_policy() {
     let eager = Policy::named(&CachePolicySettings {
         ttl: TtlSettings { min: Duration::from_secs(60), ..TtlSettings::default() },

@@ -1,6 +1,7 @@
 //! What crosses the edge in header fields, in both directions.
 
 use crate::visit::Visit;
+use cache::control::Directives;
 use cache::{Coding, Entry};
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, COOKIE, ETAG, FORWARDED, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
@@ -136,9 +137,14 @@ pub fn distrust(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes the fields that speak to the edge alone.
+/// Removes the fields that speak to the edge alone, from an answer that is not stored. A `CDN-Cache-Control` that forbids storing
+/// goes on: to the caches between here and the viewer, which RFC 9213 may speak to as well, nothing else may say so.
 pub fn keep_from_viewers(headers: &mut HeaderMap) {
-    for name in cache::EDGE_ONLY {
+    let forbids = headers.contains_key(CDN_CACHE_CONTROL) && {
+        let said = Directives::of_response(headers);
+        said.no_store || said.private || said.no_cache
+    };
+    for name in cache::EDGE_ONLY.iter().filter(|name| !forbids || **name != CDN_CACHE_CONTROL) {
         headers.remove(name);
     }
 }
@@ -337,6 +343,19 @@ mod tests {
         left.sort_unstable();
         assert_eq!(left, ["authorization", "cookie", "x-device"]);
         assert_eq!(map["cookie"], "theme=dark");
+    }
+
+    #[test]
+    fn what_forbids_cdns_to_store_is_told_to_the_next_one() {
+        for (control, kept) in
+            [("private", true), ("no-store", true), ("no-cache", true), ("max-age=60", false), ("foo", false)]
+        {
+            let mut map = headers(&[("cdn-cache-control", control), ("cache-control", "max-age=9")]);
+            map.insert("surrogate-key", HeaderValue::from_static("a"));
+            keep_from_viewers(&mut map);
+            assert_eq!(map.contains_key(CDN_CACHE_CONTROL), kept, "{control}");
+            assert!(!map.contains_key("surrogate-key"));
+        }
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn opaque(tag: &[u8]) -> &[u8] {
 }
 
 fn date(value: Option<&HeaderValue>) -> Option<SystemTime> {
-    httpdate::parse_http_date(value?.to_str().ok()?).ok()
+    cache::policy::http_date(value?.to_str().ok()?)
 }
 
 /// RFC 9110 §14.2: ranges are of a GET, of a body whose length in bytes is known, and of the version that `If-Range` names.

@@ -183,17 +183,28 @@ fn frame(headers: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
     }
 }
 
-/// RFC 9112 section 6.1: a coding other than chunked, which we never ask for, would be passed on as if it were content;
-/// and a `Content-Length` beside chunks is not the length of anything.
+/// RFC 9112 section 6.1: a coding other than chunked, which we never ask for, would be passed on as if it were content; and a
+/// `Content-Length` beside chunks is not the length of anything. A word that names no coding has changed nothing: section 6.3
+/// lets such a body end with its connection.
 fn settle_framing(headers: &mut HeaderMap) -> Result<(), Cause> {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else { return Ok(()) };
-    if codings.next().is_some() || !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") {
+    let token = coding.as_bytes().trim_ascii();
+    let is_word = !token.is_empty() && token.iter().all(u8::is_ascii_alphanumeric);
+    let is_known = CODINGS.iter().any(|known| token.eq_ignore_ascii_case(known.as_bytes()));
+    if codings.next().is_some() || is_known || !is_word {
         return Err(Cause::new(Failure::ResponseCoding, format!("Transfer-Encoding: {coding:?}")));
     }
+    let is_chunked = token.eq_ignore_ascii_case(b"chunked");
     headers.remove(CONTENT_LENGTH);
+    if !is_chunked {
+        headers.remove(TRANSFER_ENCODING);
+    }
     Ok(())
 }
+
+/// The transfer codings that change content (RFC 9112 section 7.2); their other names, with `x-`, are no word here.
+const CODINGS: [&str; 3] = ["compress", "deflate", "gzip"];
 
 #[cfg(test)]
 mod tests {
@@ -223,7 +234,10 @@ mod tests {
         let mut both = fields(&[("content-length", "5"), ("transfer-encoding", "Chunked")]);
         settle_framing(&mut both).unwrap();
         assert!(!both.contains_key(CONTENT_LENGTH));
-        for coding in ["gzip", "gzip, chunked", "chunked, gzip", "identity"] {
+        let mut unknown = fields(&[("content-length", "5"), ("transfer-encoding", "foo")]);
+        settle_framing(&mut unknown).unwrap();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        for coding in ["gzip", "Deflate", "x-gzip", "gzip, chunked", "chunked, gzip", "foo;a=b", ""] {
             let mut headers = fields(&[("transfer-encoding", coding)]);
             assert_eq!(
                 settle_framing(&mut headers).unwrap_err().failure,
