@@ -152,6 +152,31 @@ async fn a_film_that_is_watched_whole_is_fetched_once_and_stays_in_slices() {
 }
 
 #[tokio::test]
+async fn a_purge_knows_a_film_with_its_slices() {
+    let film = Film::new(20 * SLICE + 17);
+    let (_origin, node) = showing(&film, SMALL).await;
+    let admin = node.admin().to_string();
+    let purge = async |what: &[&str]| {
+        let outcome = node.folder().run(&[&["purge"], what, &["--json", "--admin", &admin]].concat()).await;
+        serde_json::from_str::<serde_json::Value>(&outcome.stdout).expect(&outcome.stderr)
+    };
+    node.viewer().get(&film_url()).await;
+
+    let soft = purge(&[&film_url()]).await;
+    let confirmed = part(&node, "bytes=100000-299999").await;
+    assert_eq!(soft["matched"], 1, "{soft}");
+    assert!(confirmed.body == film.bytes(100_000..300_000), "other bytes came");
+    assert!(film.cost() <= film.total + SLICE, "the version was confirmed: {:?}", film.asked());
+
+    let hard = purge(&["--hard", &film_url()]).await;
+    let asked = film.asked().len();
+    assert_eq!((&hard["matched"], &hard["variants"]), (&1.into(), &1.into()), "{hard}");
+    assert!(hard["bytes"].as_u64() > Some(film.total), "{hard}");
+    assert!(!part(&node, "bytes=100000-299999").await.is_hit());
+    assert!(film.asked().len() > asked);
+}
+
+#[tokio::test]
 async fn what_was_watched_in_parts_is_completed_in_slices() {
     let film = Film::new(9 * SLICE);
     let (_origin, node) = showing(&film, SMALL).await;
