@@ -109,7 +109,16 @@ impl Object {
         self.fetch(slice, store.alone(&key)).await
     }
 
+    fn is_only_if_cached(&self) -> bool {
+        let policy = self.visit.route.policy.as_ref();
+        policy.is_some_and(|policy| policy.demand(&self.visit.request.headers).only_if_cached)
+    }
+
     async fn fetch(self: &Arc<Self>, slice: &Slice, permit: Permit) -> Result<Opened, Broken> {
+        // RFC 9111 §5.2.1.7.
+        if self.is_only_if_cached() {
+            return Err(Broken::Fault(Fault::NotStored));
+        }
         // On a task of its own: a viewer that goes away harms nobody who follows.
         let fetch = tokio::spawn(Arc::clone(self).ask(slice.clone(), permit)).await;
         let reader = fetch.map_err(|error| Broken::Fault(Fault::Internal(error.to_string())))??;

@@ -1,12 +1,15 @@
 //! Large objects: fetched and stored in slices, tied to one version.
 
-use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+mod film;
 
-use tests::{Answer, Folder, Gate, LOOPBACK, Node, Origin, RawConnection, Received, Reply, Tap, Viewer};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tests::{Answer, Folder, Gate, LOOPBACK, Node, Origin, RawConnection, Reply, Tap, Viewer};
 
 use crate::{SITE, site};
+use film::Film;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -15,77 +18,6 @@ const GIB: u64 = 1024 * MIB;
 /// The slices of most stories are small, so that they may be many.
 const SMALL: &str = "\n[cache]\nslice = { size = \"64KiB\", over = \"256KiB\" }\n";
 const SLICE: u64 = 64 * KIB;
-
-/// A film: bytes that follow from their position and its version, so that any part of it can be made and checked.
-#[derive(Clone)]
-struct Film {
-    total: u64,
-    version: Arc<AtomicU64>,
-    /// The parts that were asked for; `None` for the whole.
-    asked: Arc<Mutex<Vec<Option<Range<u64>>>>>,
-}
-
-impl Film {
-    fn new(total: u64) -> Self {
-        Self { total, version: Arc::new(AtomicU64::new(1)), asked: Arc::default() }
-    }
-
-    /// Another version of the same length.
-    fn change(&self) {
-        self.version.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn etag(&self) -> String {
-        format!("\"v{}\"", self.version.load(Ordering::SeqCst))
-    }
-
-    fn bytes(&self, part: Range<u64>) -> Vec<u8> {
-        let version = self.version.load(Ordering::SeqCst);
-        part.map(|position| (position ^ (position >> 8) ^ (position >> 16) ^ (version * 85)) as u8).collect()
-    }
-
-    /// What an origin that follows RFC 9110 answers.
-    fn answer(&self, request: &Received) -> Answer {
-        let condition = request.header("if-range");
-        let range = request.header("range").filter(|_| condition.is_none_or(|tag| tag == self.etag()));
-        let part = range.map(|range| self.part(&range));
-        self.asked.lock().unwrap().push(part.clone().and_then(Result::ok));
-        let answer = match part {
-            _ if request.header("if-none-match") == Some(self.etag()) => Answer::new(304),
-            None => Answer::ok(self.bytes(0..self.total)),
-            Some(Err(())) => Answer::new(416).header("content-range", &format!("bytes */{}", self.total)),
-            Some(Ok(part)) => {
-                let range = format!("bytes {}-{}/{}", part.start, part.end - 1, self.total);
-                Answer::new(206).body(self.bytes(part)).header("content-range", &range)
-            }
-        };
-        self.described(answer)
-    }
-
-    fn described(&self, answer: Answer) -> Answer {
-        let answer = answer.header("etag", &self.etag()).header("accept-ranges", "bytes");
-        answer.header("content-type", "video/mp4").header("cache-control", "max-age=3600")
-    }
-
-    fn part(&self, range: &str) -> Result<Range<u64>, ()> {
-        let (first, last) = range.strip_prefix("bytes=").unwrap().split_once('-').unwrap();
-        let part = match (first.parse::<u64>(), last.parse::<u64>()) {
-            (Ok(first), last) => first..last.map_or(self.total, |last| self.total.min(last + 1)),
-            (Err(_), last) => self.total.saturating_sub(last.unwrap())..self.total,
-        };
-        if part.is_empty() { Err(()) } else { Ok(part) }
-    }
-
-    fn asked(&self) -> Vec<Option<Range<u64>>> {
-        self.asked.lock().unwrap().clone()
-    }
-
-    /// How many bytes the origin was asked for.
-    fn cost(&self) -> u64 {
-        let length = |part: Option<Range<u64>>| part.map_or(self.total, |part| part.end - part.start);
-        self.asked().into_iter().map(length).sum()
-    }
-}
 
 /// An origin with this film, and a node that is told to keep it in slices.
 async fn showing(film: &Film, slices: &str) -> (Origin, Node) {
@@ -580,4 +512,89 @@ async fn viewers_who_begin_together_share_what_arrives() {
         assert!(viewer.await.unwrap() == expected, "other bytes came");
     }
     assert!(film.cost() < 2 * film.total, "{:?}", film.asked());
+}
+
+#[tokio::test]
+async fn a_viewer_who_takes_nothing_holds_nobody_up() {
+    // More than sockets take by themselves.
+    let film = Film::new(24 * MIB);
+    let (origin, node) = showing(&film, SMALL).await;
+    let mut idle = RawConnection::open(node.http()).await;
+    idle.send("GET /film HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
+    origin.until("the whole to be asked for", |requests| !requests.is_empty()).await;
+
+    let other = node.viewer().get(&film_url()).await;
+
+    assert!(other.body == film.bytes(0..film.total), "other bytes came");
+    let end = film.bytes(film.total - SLICE..film.total);
+    let is_all = |bytes: &[u8]| bytes.len() as u64 > film.total && bytes.ends_with(&end);
+    let taken = idle.read_bytes_until("the rest", is_all).await;
+    assert!(is_all(taken), "{} bytes came", taken.len());
+}
+
+#[tokio::test]
+async fn asking_for_the_head_of_a_large_object_does_not_fetch_it() {
+    let film = Film::new(GIB);
+    let origin = Origin::start().await;
+    let (played, tap) = (film.clone(), Tap::new());
+    let endless = tap.clone();
+    origin.on("/film", move |_| {
+        played.described(Answer::streamed(&endless)).header("content-length", &GIB.to_string())
+    });
+    let node = Node::start(&format!("{}{SMALL}", site(&origin))).await;
+    let piece = film.bytes(0..32 * SLICE);
+    (0..16).for_each(|_| tap.send(piece.clone()));
+
+    let head = node.viewer().ask("HEAD", &film_url(), &[]).await;
+
+    assert_eq!((head.status, head.header("content-length")), (200, GIB.to_string()));
+    tests::eventually("the fetch to be given up at its beginning", async || {
+        let metrics = node.ask_admin("/metrics").await.text();
+        let is_idle = metrics.lines().any(|line| line == "selvedge_fill_bytes 0");
+        let stored = metrics.lines().find_map(|line| line.strip_prefix("selvedge_cache_bytes "));
+        let stored: u64 = stored.expect("a figure").trim().parse().expect("a number");
+        (is_idle && stored < 3 * SLICE).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_wants_only_what_is_stored_gets_stored_slices() {
+    let film = Film::new(GIB);
+    let (_origin, node) = showing(&film, SMALL).await;
+    part(&node, "bytes=0-9").await;
+    let stored_only = |range| [("range", range), ("cache-control", "only-if-cached")];
+
+    let stored = node.viewer().get_with(&film_url(), &stored_only("bytes=10-19")).await;
+    let missing = node.viewer().get_with(&film_url(), &stored_only("bytes=536870912-536870921")).await;
+
+    assert_eq!((stored.status, stored.body.to_vec()), (206, film.bytes(10..20)));
+    assert_eq!(missing.status, 504);
+    assert_eq!(film.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_purge_reaches_the_slices_and_a_soft_one_confirms_their_version() {
+    let film = Film::new(GIB);
+    let (origin, node) = showing(&film, SMALL).await;
+    let seek = "bytes=536870912-536870921";
+    let expected = film.bytes(GIB / 2..GIB / 2 + 10);
+    part(&node, "bytes=0-9").await;
+    part(&node, seek).await;
+    let admin = node.admin().to_string();
+    let url = film_url();
+
+    let soft = node.folder().run(&["purge", &url, "--json", "--admin", &admin]).await;
+    let confirmed = part(&node, seek).await;
+    assert_eq!(soft.code, Some(0), "{}", soft.stderr);
+    assert!(confirmed.header("cache-status").contains("fwd-status=304"), "{:?}", confirmed.headers);
+    assert_eq!(confirmed.body, expected);
+    assert_eq!(origin.requests_for("/film").len(), 3, "two slices and a question");
+
+    let hard = node.folder().run(&["purge", &url, "--hard", "--json", "--admin", &admin]).await;
+    let receipt: serde_json::Value = serde_json::from_str(&hard.stdout).unwrap();
+    assert!(receipt["bytes"].as_u64().unwrap() > 2 * SLICE, "both slices are gone: {receipt}");
+    let again = part(&node, seek).await;
+    assert_eq!(again.body, expected);
+    assert_eq!(origin.requests_for("/film").len(), 4);
 }
