@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 pub mod fetched;
 pub mod headers;
+pub mod interim;
 pub mod invalidate;
 pub mod listener;
 pub mod node;

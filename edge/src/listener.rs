@@ -2,6 +2,7 @@
 
 mod flood;
 mod framing;
+mod interim;
 mod patient;
 
 use crate::body::{Body, BodyError};
@@ -58,6 +59,11 @@ impl Viewer {
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {
         Some(self.tls.as_ref()?.version)
+    }
+
+    /// Writes the head of an interim response before the answer that the connection is waiting for. Only for HTTP/1.1.
+    pub fn tell_before_answer(&self, head: &[u8]) {
+        self.pace.interim.push(head);
     }
 
     /// Whether a head of this connection framed its body in two ways (RFC 9112 §6.1).

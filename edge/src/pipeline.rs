@@ -8,6 +8,7 @@ use crate::error::Fault;
 use crate::events::{self, OriginRequest};
 use crate::fetched::{self, Answer, Fetched};
 use crate::headers;
+use crate::interim;
 use crate::invalidate;
 use crate::listener::Viewer;
 use crate::node::Node;
@@ -113,7 +114,8 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
             Lookup::Lead(permit) => {
                 record.cache = Some(CacheStatus::of_fetch(&permit, now));
                 // On a task of its own: a viewer that goes away harms nobody who follows.
-                let fetched = tokio::spawn(fetch(visit.clone(), OutgoingBody::Empty, Some(permit))).await;
+                let fetch = |visit| tokio::spawn(fetch(visit, OutgoingBody::Empty, Some(permit)));
+                let fetched = Box::pin(interim::relay(visit, fetch)).await;
                 let fetched = fetched.map_err(|error| Fault::Internal(error.to_string()))??;
                 if fetched.is_more_than_asked(visit) {
                     break;
@@ -148,7 +150,8 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
 async fn pass(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Bypass);
     let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
-    fetch(visit.clone(), upload, None).await?.respond(visit, None, record).await?.only()
+    let fetched = interim::relay(visit, |visit| fetch(visit, upload, None)).await?;
+    fetched.respond(visit, None, record).await?.only()
 }
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
@@ -159,7 +162,7 @@ async fn alone(
     record: &mut Record,
 ) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::of_fetch(&permit, visit.later()));
-    let fetched = fetch(visit.clone(), OutgoingBody::Empty, Some(permit)).await?;
+    let fetched = interim::relay(visit, |visit| fetch(visit, OutgoingBody::Empty, Some(permit))).await?;
     fetched.respond(visit, Some(key), record).await?.only()
 }
 
@@ -218,6 +221,7 @@ pub async fn send(
         OriginRequest::Answered(response) => (*response, Vec::new()),
         OriginRequest::Ask(mut request, group) => {
             edit(&mut request.headers);
+            visit.listener.clone().and_then(|listener| request.extensions.insert(listener));
             let reply = group.send(Request::from_parts(*request, upload), Instant::now()).await;
             let reply = reply.map_err(|exhausted| Fault::Origin(Box::new(exhausted)))?;
             (reply.response.map(Body::Origin), reply.attempts)

@@ -44,6 +44,8 @@ pub struct Visit {
     pub now: SystemTime,
     /// For durations.
     pub started: Instant,
+    /// Who hears what the origin says before its answer.
+    pub listener: Option<origin_shield::Listener>,
 }
 
 /// What the wrapper around the pipeline knows before anything is decided.
@@ -144,6 +146,7 @@ impl Visit {
             request_id: arrival.request_id.clone(),
             now: arrival.now,
             started: arrival.started,
+            listener: None,
         })
     }
 

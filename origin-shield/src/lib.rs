@@ -12,6 +12,7 @@ mod dial;
 mod error;
 mod failure;
 mod group;
+mod interim;
 mod origin;
 mod pool;
 mod settings;
@@ -21,6 +22,7 @@ pub use body::OriginBody;
 pub use error::OriginError;
 pub use failure::Failure;
 pub use group::{Attempt, Exhausted, Group, MemberState, Reply};
+pub use interim::{Interim, Listener};
 pub use origin::Origin;
 pub use settings::{
     Condition, GroupSettings, Material, OriginSettings, OriginTls, OriginUrl, OriginUrlError, PoolSettings,

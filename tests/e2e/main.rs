@@ -29,6 +29,7 @@ mod freshness;
 mod geo;
 mod hooks;
 mod http2;
+mod interim;
 mod invalidation;
 mod keys;
 mod malformed;

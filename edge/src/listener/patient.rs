@@ -5,12 +5,13 @@
 
 use super::flood::{FloodWatch, GOAWAY};
 use super::framing::FramingScan;
+use super::interim::{Turn, Waiting};
 use crate::node::Limits;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -39,6 +40,8 @@ pub(super) struct Pace {
     rested: AtomicU64,
     /// A head of the connection had `Content-Length` and `Transfer-Encoding`: none that comes after is trusted.
     pub(super) framed_twice: AtomicBool,
+    /// What is to be said before the next answer.
+    pub(super) interim: Waiting,
 }
 
 impl Pace {
@@ -99,6 +102,7 @@ pub(super) struct Patient<S> {
     speech: Speech,
     /// Since when the viewer takes nothing.
     stuck: Option<Instant>,
+    turn: Turn,
 }
 
 /// What is watched for in what the viewer says.
@@ -132,7 +136,8 @@ impl<S> Patient<S> {
     }
 
     fn new(stream: S, pace: Arc<Pace>, patience: Patience, speech: Speech) -> Self {
-        Self { stream, pace, patience, timer: None, lively: None, rested: 0, speech, stuck: None }
+        let turn = Turn::default();
+        Self { stream, pace, patience, timer: None, lively: None, rested: 0, speech, stuck: None, turn }
     }
 
     /// Whether what was heard is too much.
@@ -209,6 +214,25 @@ impl<S> Patient<S> {
     }
 }
 
+impl<S: AsyncWrite + Unpin> Patient<S> {
+    /// Writes what comes before the answer; ready when nothing (more) does.
+    fn poll_interim(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let requests = self.pace.requests.load(Relaxed);
+        while let head = self.turn.next(&self.pace.interim, requests)
+            && !head.is_empty()
+        {
+            let outcome = Pin::new(&mut self.stream).poll_write(context, head);
+            if let Poll::Ready(Ok(written)) = outcome {
+                head.drain(..written);
+            }
+            if ready!(self.wrote(outcome, context))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -234,6 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_interim(context))?;
         let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
         this.wrote(outcome, context)
     }
@@ -244,6 +269,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        ready!(this.poll_interim(context))?;
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, slices);
         this.wrote(outcome, context)
     }
@@ -252,8 +278,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // Whoever flushes has written all that it had.
+        this.turn.is_clear(this.pace.requests.load(Relaxed));
+        ready!(this.poll_interim(context))?;
+        Pin::new(&mut this.stream).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

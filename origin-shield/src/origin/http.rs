@@ -16,6 +16,7 @@ use crate::body::OriginBody;
 use crate::dial::{Dialer, Tls};
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
+use crate::interim::Listener;
 use crate::pool::{Lease, Pool, Unsent};
 use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
 use crate::upload::{OutgoingBody, Progress, Sending};
@@ -148,6 +149,9 @@ impl HttpOrigin {
         } else {
             request.headers_mut().insert(HOST, self.url.host_field());
             *request.uri_mut() = Uri::from(target);
+            if let Some(listener) = head.extensions.get::<Listener>() {
+                listener.attend(&mut request);
+            }
         }
         Ok(request)
     }

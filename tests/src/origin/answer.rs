@@ -17,6 +17,7 @@ pub struct Answer {
     headers: Vec<(String, String)>,
     body: Body,
     gate: Option<Gate>,
+    interim: String,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +45,13 @@ impl Answer {
     /// An empty answer with this status.
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Body::Whole(Bytes::new()), gate: None }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: Body::Whole(Bytes::new()),
+            gate: None,
+            interim: String::new(),
+        }
     }
 
     /// 200 with a body.
@@ -85,6 +92,13 @@ impl Answer {
         self
     }
 
+    /// Says this before it, without waiting for a gate: the head of an interim response. Over HTTP/1.1 only.
+    #[must_use]
+    pub fn after(mut self, interim: &str) -> Self {
+        self.interim.push_str(interim);
+        self
+    }
+
     /// Not one byte of it is sent before the gate opens.
     #[must_use]
     pub fn behind(mut self, gate: &Gate) -> Self {
@@ -112,6 +126,7 @@ impl Answer {
     }
 
     pub(super) async fn play(self, stream: &mut TcpStream, asked: Asked) -> io::Result<After> {
+        stream.write_all(self.interim.as_bytes()).await?;
         if let Some(gate) = &self.gate {
             gate.wait().await;
         }
