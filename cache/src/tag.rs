@@ -90,8 +90,21 @@ impl Tags {
         &self.tags
     }
 
-    /// How many were dropped.
-    pub(crate) fn dropped(&self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tags.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
+    /// How many were too many, too long or not readable.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
         self.dropped
     }
 

@@ -442,6 +442,8 @@ async fn what_cannot_be_purged_is_refused_with_the_reason() {
         assert_eq!(reply.status, 400, "{body}: {said}");
         assert!(said.contains(words), "{body}: {said}");
     }
+    let many = serde_json::json!({ "tag": vec!["a"; 1001] }).to_string();
+    assert_eq!(post(&node, many).await.status, 400);
     let reply = post(&node, vec![b' '; 1 << 20]).await;
     assert_eq!(reply.status, 413, "{}", reply.text());
     let admin = node.admin();

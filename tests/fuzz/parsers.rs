@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use cache::{Coding, CompressSettings};
+use cache::{Coding, CompressSettings, TagHeaders, TagLimits, Tags};
 use edge::compress::{self, Bounds, Decoder, Step};
 use edge::range::{Ranges, Wanted};
 use http::{HeaderMap, HeaderValue, Uri};
@@ -225,3 +225,26 @@ fn what_the_disk_tier_reads_is_what_was_written() {
     });
     assert!(read.get() > 1_000, "only {} inputs were read", read.get());
 }
+
+#[test]
+fn tags_stay_within_their_limits_and_the_surplus_is_counted() {
+    let limits = TagLimits { count: 4, length: 8 };
+    let names = TagHeaders::default().0;
+    fuzz(&["fuzz/corpus/tags"], 20_000, |input| {
+        let Ok(value) = HeaderValue::from_bytes(input) else { return };
+        for name in &names {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.clone());
+            let (few, all) = (Tags::read(&headers, &names, limits), Tags::read(&headers, &names, UNLIMITED));
+            assert!(few.len() <= limits.count);
+            assert!(few.len() + few.dropped() >= all.len(), "{name}: {value:?}");
+            // A list of strings is one over all lines: two halves of a string make a whole.
+            if name != "cache-groups" {
+                headers.append(name, value.clone());
+                assert_eq!(Tags::read(&headers, &names, UNLIMITED), all, "said twice is said once");
+            }
+        }
+    });
+}
+
+const UNLIMITED: TagLimits = TagLimits { count: usize::MAX, length: usize::MAX };

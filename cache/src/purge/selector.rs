@@ -51,23 +51,22 @@ impl Selector {
 
     /// Whether it takes what is stored under a key of this realm and path and bears these tags.
     pub(crate) fn takes(&self, realm: &str, path: &str, bears: impl Fn(Tag) -> bool) -> bool {
-        let mut parts = realm.split(Key::SEPARATOR);
-        let mut next = || parts.next().unwrap_or_default();
-        let (site, _group, its_scheme, its_authority) = (next(), next(), next(), next());
+        // Site, group, scheme, authority.
+        let part = |number| realm.split(Key::SEPARATOR).nth(number).unwrap_or_default();
         match self {
             Self::Url(key) => {
                 let rest = path.strip_prefix(key.primary_path()).filter(|_| realm == key.realm());
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(Key::SEPARATOR))
             }
             Self::Prefix { scheme, authority, path: prefix } => {
-                let is_of_scheme = scheme.as_ref().is_none_or(|scheme| scheme == its_scheme);
-                is_of_scheme && authority == its_authority && path.starts_with(prefix)
+                let is_of_scheme = scheme.as_ref().is_none_or(|scheme| scheme == part(2));
+                path.starts_with(prefix) && authority == part(3) && is_of_scheme
             }
             Self::Tag(tag) => bears(*tag),
             Self::Group { tag, scheme, authority } => {
-                scheme == its_scheme && authority == its_authority && bears(*tag)
+                bears(*tag) && authority == part(3) && scheme == part(2)
             }
-            Self::Site(name) => name == site,
+            Self::Site(name) => name == part(0),
         }
     }
 

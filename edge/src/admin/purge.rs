@@ -20,6 +20,9 @@ use std::time::Instant;
 /// The longest request: a thousand long tags.
 const LONGEST_REQUEST: usize = 256 * 1024;
 
+/// URLs, prefixes, tags or sites of one request: each fill under way is compared with each of them.
+const MOST_NAMES: usize = 1000;
+
 /// What is asked for, as it comes.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +91,8 @@ enum PurgeFault {
     Host(String),
     #[error("there is no site {0:?}; {1}")]
     Site(String, String),
+    #[error("more than {MOST_NAMES} names in one request; send several")]
+    Many,
     #[error("a tag has at least one character")]
     EmptyTag,
 }
@@ -135,6 +140,7 @@ fn order(node: &Node, body: &[u8]) -> Result<Order, PurgeFault> {
     let texts = match texts {
         Texts::One(text) => vec![text],
         Texts::Several(texts) if texts.is_empty() => return Err(PurgeFault::Nothing),
+        Texts::Several(texts) if texts.len() > MOST_NAMES => return Err(PurgeFault::Many),
         Texts::Several(texts) => texts,
     };
     let select = |text: &String| match kind {
