@@ -251,7 +251,9 @@ impl Disk {
     pub fn close(&self) {
         self.shared.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = writer {
+        // The writer itself may be the last one who holds the store that this belongs to.
+        let is_own = |writer: &JoinHandle<()>| writer.thread().id() == thread::current().id();
+        if let Some(writer) = writer.filter(|writer| !is_own(writer)) {
             // A writer that panicked has nothing more to write.
             let _ = writer.join();
         }

@@ -204,6 +204,29 @@ impl Entry {
         }
     }
 
+    /// An entry that was stored before, in the form that [`Self::packed`] gave.
+    pub(crate) fn revived(
+        address: Address<'_>,
+        status: StatusCode,
+        stored: &Packed,
+        freshness: &Freshness,
+        body: &[u8],
+    ) -> Self {
+        let tags: Vec<Tag> = stored.tags().collect();
+        let head = Packed::new(&stored.selection(), address.carried(), &tags, &stored.all_headers());
+        Self {
+            times: Times::new(freshness),
+            spans: Spans::new(freshness),
+            check: address.key.check(),
+            realm: address.realm,
+            status,
+            compressible: AtomicU8::new(UNJUDGED),
+            head,
+            content: Content::Whole(body.into()),
+            encodings: OnceBox::new(),
+        }
+    }
+
     /// RFC 9111 §4.3.4: the same body under header fields that the origin has just confirmed. `None` for what is still arriving.
     pub(crate) fn refreshed(
         self: &Arc<Self>,
@@ -292,6 +315,16 @@ impl Entry {
             Elsewhere::With(entry) => Some(entry),
             Elsewhere::Filling(filling) => filling.settled.get(),
         }
+    }
+
+    /// Whether it has the body of an earlier entry, which the origin has confirmed.
+    pub(crate) fn is_confirmed(&self) -> bool {
+        matches!(&self.content, Content::Elsewhere(elsewhere) if matches!(**elsewhere, Elsewhere::With(_)))
+    }
+
+    /// The head in its stored form.
+    pub(crate) fn packed(&self) -> &Packed {
+        &self.head
     }
 
     fn filling(&self) -> Option<&Filling> {

@@ -8,7 +8,7 @@ use crate::entry::{Entry, Head};
 use crate::key::Key;
 use crate::policy::{Freshness, Skip, update_headers};
 use crate::purge::{About, Mark, Overtaken};
-use crate::store::Inner;
+use crate::store::{Inner, Source};
 use crate::tag::{Tag, Tags};
 use crate::vary::Selection;
 use bytes::Bytes;
@@ -141,7 +141,7 @@ impl Permit {
         self.stale.as_ref()
     }
 
-    fn fill(&self) -> Option<&Fill> {
+    pub(crate) fn fill(&self) -> Option<&Fill> {
         self.place.as_ref().map(|place| &*place.fill)
     }
 
@@ -154,7 +154,7 @@ impl Permit {
     /// Lets followers share what they may reuse (§4). An answer without any lifetime is the leader's: it has to be asked for each
     /// time, and may be another for each viewer. One that a purge has made of yesterday is the leader's too: some who wait may have
     /// come after that, and ask anew.
-    fn share(&self, entry: &Arc<Entry>) {
+    pub(crate) fn share(&self, entry: &Arc<Entry>) {
         let tags: Vec<Tag> = entry.tags().collect();
         // Held until they are told: a purge comes before and is seen here, or after and finds out what is shared.
         let purges = self.store.purges.publishing();
@@ -212,7 +212,7 @@ impl Permit {
         };
         let tags = tags.with(self.key.part_of());
         let entry = Arc::new(stale.refreshed(&headers, tags.as_slice(), &freshness)?);
-        self.store.publish(&self.key, &entry, self.since, self.fill());
+        self.store.publish(&self.key, &entry, self.since, self.fill(), Source::Origin);
         self.share(&entry);
         Some(entry)
     }
@@ -275,7 +275,8 @@ impl Writer {
     pub fn finish(mut self) {
         self.finished = true;
         if let Some(settled) = self.entry.settle() {
-            self.permit.store.publish(&self.permit.key, &settled, self.permit.since, self.permit.fill());
+            let Permit { store, key, since, .. } = &self.permit;
+            store.publish(key, &settled, *since, self.permit.fill(), Source::Origin);
         }
     }
 

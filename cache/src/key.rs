@@ -74,6 +74,11 @@ impl Key {
         Self { part_of: Some(self.tag_of_parts()), ..Self::hashed(text, self.realm_end, primary_end) }
     }
 
+    /// The [place](Self::place) of a primary key by its text.
+    pub(crate) fn place_of(primary: &str) -> u64 {
+        HASHERS[0].hash_one(primary)
+    }
+
     fn hashed(text: String, realm_end: usize, primary_end: usize) -> Self {
         let [place, check] = &*HASHERS;
         let (place, check) = (place.hash_one(&text[..primary_end]), check.hash_one(&text) as u32);

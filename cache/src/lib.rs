@@ -18,6 +18,7 @@ mod packed;
 pub mod policy;
 mod purge;
 mod realm;
+mod second_tier;
 mod settings;
 pub mod slice;
 mod store;

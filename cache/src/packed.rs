@@ -92,6 +92,16 @@ impl Packed {
         Self::new(&self.selection(), self.path(), tags, headers)
     }
 
+    /// The stored form. It outlives the program: what was written by one can be read by the next.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What [`Self::as_bytes`] gave.
+    pub(crate) fn from_stored(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -80,6 +80,7 @@ impl Inner {
     /// Remembers the purge, and has nobody who comes from now on join a fill that began before.
     fn overtake(&self, selectors: &[Selector], effect: Effect, now: SystemTime) {
         self.purges.note(selectors, effect, now);
+        self.second_tier.iter().for_each(|tier| tier.purge(selectors, effect, now));
         self.fills().retain(|_, fill| {
             let tags = fill.tags();
             let about = About { key: &fill.key, tags: &tags };

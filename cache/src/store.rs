@@ -1,5 +1,6 @@
 //! Where entries live: the only Moka of the node, and the list of fills in flight.
 
+use crate::disk::{Disk, DiskStatistics};
 use crate::entry::{Address, Entry};
 use crate::fill::{Fill, Follower, Permit, Place, State};
 use crate::key::Key;
@@ -7,6 +8,7 @@ use crate::object::Object;
 use crate::policy::Demand;
 use crate::purge::{About, Mark, Overtaken, Purges};
 use crate::realm::Realms;
+use crate::second_tier::SecondTier;
 use crate::tag::Tag;
 use crate::tags::TagIndex;
 use http::HeaderMap;
@@ -14,7 +16,7 @@ use moka::ops::compute::Op;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 /// The share of the budget that bodies in flight may take: one part in eight.
@@ -47,6 +49,16 @@ pub(crate) struct Inner {
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
     in_flight: AtomicU64,
     pub(crate) limits: Limits,
+    pub(crate) second_tier: Option<SecondTier>,
+}
+
+/// Where an entry that is published comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// From the origin: the second tier gets it too.
+    Origin,
+    /// From the second tier.
+    Disk,
 }
 
 /// Keys of the table are hashes already.
@@ -74,6 +86,8 @@ impl Hasher for Hashed {
 pub enum Lookup {
     /// A stored response that may be used as it is: fresh, or as stale as the viewer allows.
     Fresh(Arc<Entry>),
+    /// The same from the second tier; see [`Lookup::on_disk`].
+    Revived(Arc<Entry>),
     /// A stored response that may be used while it is revalidated; the permit is there unless somebody is at it already.
     Stale(Arc<Entry>, Option<Permit>),
     /// Somebody is fetching it.
@@ -88,7 +102,7 @@ impl Lookup {
     /// Whether there is something to answer with at once.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        matches!(self, Self::Fresh(_) | Self::Stale(..))
+        matches!(self, Self::Fresh(_) | Self::Revived(_) | Self::Stale(..))
     }
 }
 
@@ -105,31 +119,38 @@ pub struct Statistics {
     pub tag_postings: u64,
     /// Tags that were too many, too long or not readable, since the start.
     pub tags_dropped: u64,
+    /// Those of the second tier, where there is one.
+    pub disk: Option<DiskStatistics>,
 }
 
 impl Store {
     /// An empty store.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let kept = limits.memory - limits.memory / IN_FLIGHT_SHARE;
-        let index = Arc::<TagIndex>::default();
-        let postings = Arc::clone(&index);
-        let objects = moka::sync::Cache::builder()
-            .max_capacity(kept)
-            .weigher(|_, object: &Object| u32::try_from(object.weight()).unwrap_or(u32::MAX))
-            .eviction_listener(move |place, object, _| postings.remove_all(*place, &object))
-            .build_with_hasher(BuildHasherDefault::default());
-        let inner = Inner {
-            objects,
-            realms: Realms::default(),
-            index,
-            purges: Purges::default(),
-            tags_dropped: AtomicU64::new(0),
-            fills: Mutex::default(),
-            in_flight: AtomicU64::new(0),
-            limits,
-        };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(Inner::new(limits)) }
+    }
+
+    /// A store over a second tier, with what that holds.
+    #[must_use]
+    pub fn over(disk: Disk, limits: Limits) -> Self {
+        let inner = Arc::new_cyclic(|this: &Weak<Inner>| {
+            let this = this.clone();
+            let in_memory = move |primary: &str| this.upgrade().is_some_and(|store| store.has(primary));
+            Inner { second_tier: Some(SecondTier::new(disk, in_memory)), ..Inner::new(limits) }
+        });
+        Self { inner }
+    }
+
+    /// Writes what the second tier has still to write, and ends it.
+    pub fn close(&self) {
+        self.inner.second_tier.iter().for_each(SecondTier::close);
+    }
+
+    /// Waits until what was purged so far stays purged whatever happens; false when the disk of the second tier refuses, `None`
+    /// where there is no such tier.
+    pub async fn settled(&self) -> Option<bool> {
+        let tier = self.inner.second_tier.as_ref()?;
+        Some(tier.settled().await)
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -185,6 +206,7 @@ impl Store {
             fill.overtaken.fetch_or(overtaken, Relaxed);
             !overtaken
         });
+        self.inner.second_tier.iter().for_each(|tier| tier.forget(key));
         for place in self.inner.index.objects(parts).into_iter().chain([key.place()]) {
             self.inner.objects.invalidate(&place);
         }
@@ -212,12 +234,13 @@ impl Store {
             in_flight_bytes: self.inner.in_flight.load(Relaxed),
             tag_postings: self.inner.index.postings(),
             tags_dropped: self.inner.tags_dropped.load(Relaxed),
+            disk: self.inner.second_tier.as_ref().map(SecondTier::statistics),
         }
     }
 }
 
 /// RFC 9111 §4: fresh and not asked for fresher, or no staler than the viewer allows.
-fn is_good_enough(entry: &Entry, demand: &Demand, now: SystemTime) -> bool {
+pub(crate) fn is_good_enough(entry: &Entry, demand: &Demand, now: SystemTime) -> bool {
     let freshness = entry.freshness();
     match freshness.remaining(now) {
         Some(_) => !demand.insists() || !demand.wants_better_than(&freshness, entry.is_immutable(), now),
@@ -238,6 +261,28 @@ enum Joined {
 }
 
 impl Inner {
+    fn new(limits: Limits) -> Self {
+        let kept = limits.memory - limits.memory / IN_FLIGHT_SHARE;
+        let index = Arc::<TagIndex>::default();
+        let postings = Arc::clone(&index);
+        let objects = moka::sync::Cache::builder()
+            .max_capacity(kept)
+            .weigher(|_, object: &Object| u32::try_from(object.weight()).unwrap_or(u32::MAX))
+            .eviction_listener(move |place, object, _| postings.remove_all(*place, &object))
+            .build_with_hasher(BuildHasherDefault::default());
+        Self {
+            objects,
+            realms: Realms::default(),
+            index,
+            purges: Purges::default(),
+            tags_dropped: AtomicU64::new(0),
+            fills: Mutex::default(),
+            in_flight: AtomicU64::new(0),
+            limits,
+            second_tier: None,
+        }
+    }
+
     fn find(&self, key: &Key, request: &HeaderMap, demand: &Demand, now: SystemTime) -> Found {
         let Some(object) = self.objects.get(&key.place()) else { return Found::Nothing };
         let variant = object.variant(key, request).map(Arc::clone);
@@ -290,21 +335,37 @@ impl Inner {
     }
 
     /// Puts a complete entry under its key, in the place of the variant that it replaces, unless the fill that brought it
-    /// was overtaken by an invalidation or a purge.
-    pub(crate) fn publish(&self, key: &Key, entry: &Arc<Entry>, since: Mark, fill: Option<&Fill>) {
+    /// was overtaken by an invalidation or a purge; says whether it did.
+    pub(crate) fn publish(
+        &self,
+        key: &Key,
+        entry: &Arc<Entry>,
+        since: Mark,
+        fill: Option<&Fill>,
+        source: Source,
+    ) -> bool {
         let tags: Vec<Tag> = entry.tags().collect();
         // Held until it is stored: a purge comes before and is seen here, or after and finds it there.
         let purges = self.purges.publishing();
         match purges.overtaken(since, &About { key, tags: &tags }) {
             Overtaken::No => {}
             Overtaken::Stale(at) => entry.expire(at),
-            Overtaken::Gone => return,
+            Overtaken::Gone => return false,
         }
         let _fills = self.fills();
         if fill.is_some_and(|fill| fill.overtaken.load(Relaxed)) {
-            return;
+            return false;
         }
         self.change(key, |known| Object::with(known, Arc::clone(entry), key));
+        if source == Source::Origin {
+            self.second_tier.iter().for_each(|tier| tier.put(key, entry));
+        }
+        true
+    }
+
+    /// Whether anything is in memory under a primary key.
+    fn has(&self, primary: &str) -> bool {
+        self.objects.contains_key(&Key::place_of(primary))
     }
 
     /// Remembers that an answer under this key could not be shared.

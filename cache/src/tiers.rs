@@ -1,5 +1,6 @@
 //! `[cache]`: how this node stores.
 
+use crate::disk::DiskSettings;
 use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -8,6 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct CacheSettings {
+    /// A second tier on disk, which survives a restart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskSettings>,
     /// How large objects are cut up.
     pub slice: SliceSettings,
 }

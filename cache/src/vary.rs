@@ -61,6 +61,11 @@ impl Selection {
         suffix
     }
 
+    /// The same names with another request's values.
+    pub(crate) fn with(&self, request: &HeaderMap) -> Self {
+        Self(self.0.iter().map(|(name, _)| (name.clone(), combined(request, name))).collect())
+    }
+
     /// Appends the stored form: a count, then each name with its value, behind a byte that says whether there is one.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         write_number(bytes, self.0.len());

@@ -174,6 +174,17 @@ fn status(node: &Node, now: Instant) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "sites": node.config.site.keys().collect::<Vec<_>>(),
         "cache": { "keys": cache.keys, "bytes": cache.stored_bytes, "in_flight_bytes": cache.in_flight_bytes },
+        "disk": cache.disk.map(|disk| json!({
+            "records": disk.records,
+            "bytes": disk.bytes,
+            "queued_bytes": disk.queued_bytes,
+            "hits": disk.hits,
+            "misses": disk.misses,
+            "written": disk.written,
+            "dropped": disk.dropped,
+            "damaged": disk.damaged,
+            "errors": disk.errors,
+        })),
         "origins": groups,
     })
 }

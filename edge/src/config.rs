@@ -24,6 +24,7 @@ mod wording;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use cache::disk::DiskSettings;
 use cache::{CachePolicySettings, CacheSettings};
 use certs::SiteTls;
 use geo::{DnsSettings, GeoSettings};
@@ -159,6 +160,13 @@ impl Config {
         config.node.listen.push(from);
         config.site.insert("proxy".into(), site);
         config
+    }
+
+    /// The second tier, if there is one, with the path of its folder: it is part of the node's state.
+    pub fn disk(&self) -> Option<DiskSettings> {
+        let mut disk = self.cache.disk.clone()?;
+        disk.path = self.node.state.join(disk.path);
+        Some(disk)
     }
 
     /// Makes relative paths start at `base`.

@@ -18,16 +18,21 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use log::Log;
 use origin_shield::Attempt;
 use std::fmt::Write;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 pub use figures::CacheFigure;
+
+/// How often the log says that the disk fails.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What the cache had to do with an answer (RFC 9211).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheStatus {
     /// From the store, fresh for so long.
     Hit(Duration),
+    /// From the second tier of the store, fresh for so long.
+    Revived(Duration),
     /// From the store, stale for so long, while somebody revalidates.
     Stale(Duration),
     /// Fetched for this request: nothing was stored.
@@ -125,6 +130,7 @@ impl Record {
                 text.push_str(itoa::Buffer::new().format(ttl.as_secs()));
                 Ok(())
             }
+            CacheStatus::Revived(ttl) => write!(text, "; hit; ttl={}; detail=disk", ttl.as_secs()),
             CacheStatus::Stale(past) => write!(text, "; hit; ttl=-{}", past.as_secs()),
             CacheStatus::Miss => write!(text, "; fwd=uri-miss"),
             CacheStatus::Expired => write!(text, "; fwd=stale"),
@@ -217,6 +223,7 @@ impl CacheStatus {
     pub fn token(self) -> &'static str {
         match self {
             Self::Hit(_) => "hit",
+            Self::Revived(_) => "disk",
             Self::Stale(_) => "stale",
             Self::Miss => "miss",
             Self::Expired => "expired",
@@ -236,13 +243,14 @@ pub struct Observer {
     figures: Figures,
     log: Log,
     level: LogLevel,
+    disk_said: Mutex<Option<Instant>>,
 }
 
 impl Observer {
     /// An observer that begins at zero.
     #[must_use]
     pub fn new(level: LogLevel) -> Self {
-        Self { figures: Figures::default(), log: Log::start(), level }
+        Self { figures: Figures::default(), log: Log::start(), level, disk_said: Mutex::default() }
     }
 
     fn note(&self, record: &Record, status: http::StatusCode) {
@@ -273,6 +281,16 @@ impl Observer {
         let id = visit.request_id.to_str().unwrap_or_default();
         self.log
             .write(format!("body id={id} site={} reason=body-truncated story={story:?}", visit.site.name));
+    }
+
+    /// The second tier of the store could not do something: said once in a while, for a full disk fails with every write.
+    pub fn disk_failed(&self, what: &str, error: &std::io::Error) {
+        self.figures.reason("disk");
+        let mut said = self.disk_said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none_or(|said| said.elapsed() >= QUIET) {
+            *said = Some(Instant::now());
+            self.log.write(format!("disk cannot {what}: {error}; requests go on without what it holds"));
+        }
     }
 
     /// A TLS handshake with a viewer did not come to an end.

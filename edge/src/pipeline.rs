@@ -96,9 +96,15 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
     };
     for round in 0..ROUNDS {
         let now = if round == 0 && visit.route.hooks.is_empty() { visit.now } else { visit.later() };
-        let entry = match visit.node.store.begin(&key, &visit.request.headers, &demand, now) {
+        let lookup = visit.node.store.begin(&key, &visit.request.headers, &demand, now);
+        let entry = match lookup.on_disk(&visit.request.headers, &demand, now).await {
             Lookup::Fresh(entry) => {
                 record.cache = Some(CacheStatus::of_stored(&entry.freshness(), now));
+                entry
+            }
+            Lookup::Revived(entry) => {
+                let left = entry.freshness().remaining(now).unwrap_or_default();
+                record.cache = Some(CacheStatus::Revived(left));
                 entry
             }
             Lookup::Stale(entry, permit) => {

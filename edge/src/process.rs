@@ -123,6 +123,8 @@ pub fn run(config: Config, source: Source, announce: impl FnOnce(&Ready)) -> Res
         }
         Ok(())
     });
+    // What was stored until now is there after a restart.
+    current.load().store.close();
     observer.flush();
     // Tasks that wait on blocking work would keep the process from ending.
     shell.shutdown_background();

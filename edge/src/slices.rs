@@ -87,8 +87,10 @@ impl Object {
     async fn open(self: &Arc<Self>, slice: &Slice) -> Result<Opened, Broken> {
         let (store, key) = (&self.visit.node.store, self.key_of(slice));
         for _ in 0..ROUNDS {
-            let entry = match store.begin(&key, &HeaderMap::new(), &Demand::default(), self.visit.later()) {
-                Lookup::Fresh(entry) | Lookup::Stale(entry, _) => entry,
+            let (nothing, anything, now) = (HeaderMap::new(), Demand::default(), self.visit.later());
+            let lookup = store.begin(&key, &nothing, &anything, now);
+            let entry = match lookup.on_disk(&nothing, &anything, now).await {
+                Lookup::Fresh(entry) | Lookup::Revived(entry) | Lookup::Stale(entry, _) => entry,
                 Lookup::Lead(permit) | Lookup::Alone(permit) => return self.fetch(slice, permit).await,
                 Lookup::Follow(follower) => {
                     match tokio::time::timeout(self.visit.node.limits.collapse_wait, follower.wait()).await {
@@ -170,7 +172,7 @@ impl Object {
         let now = self.visit.later();
         match self.visit.node.store.begin(&self.key_of(slice), &HeaderMap::new(), &Demand::default(), now) {
             Lookup::Lead(permit) | Lookup::Alone(permit) => Some(permit),
-            Lookup::Fresh(_) | Lookup::Stale(..) | Lookup::Follow(_) => None,
+            Lookup::Fresh(_) | Lookup::Revived(_) | Lookup::Stale(..) | Lookup::Follow(_) => None,
         }
     }
 

@@ -19,6 +19,7 @@ mod conditional;
 mod config;
 mod demo;
 mod directives;
+mod disk;
 mod dns;
 mod drain;
 mod encoded;

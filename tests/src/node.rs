@@ -182,6 +182,20 @@ impl Node {
         within("the node to end", self.child.wait()).await.expect("cannot wait for the node").code()
     }
 
+    /// Ends it as an operator does, and returns its folder, for another one that goes on there.
+    pub async fn stop(mut self) -> Folder {
+        self.signal(Signal::Drain).await;
+        let code = self.exit_code().await;
+        assert_eq!(code, Some(0), "the node did not end well; it said:\n{}", self.log.text());
+        self.folder
+    }
+
+    /// Ends it in the middle of whatever it does (SIGKILL), and returns its folder.
+    pub async fn kill(mut self) -> Folder {
+        self.child.kill().await.expect("cannot kill the node");
+        self.folder
+    }
+
     /// Waits until its port refuses connections.
     pub async fn await_refusal(&self, address: SocketAddr) {
         eventually("the node's port to close", async || {

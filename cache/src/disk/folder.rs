@@ -1,8 +1,9 @@
 //! The folder of the second tier: whose it is, and what lies in it.
 
 use super::segment::{self, Segment};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// The file that says whose folder this is; locked while a node uses it.
@@ -46,7 +47,8 @@ impl Folder {
     pub(super) fn claim(path: &Path) -> Result<Self, DiskError> {
         let failed = |source| DiskError::Folder { path: path.to_owned(), source };
         check(path)?;
-        fs::create_dir_all(path).map_err(failed)?;
+        // What is stored may be for few eyes.
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut marker = options.open(path.join(MARKER)).map_err(failed)?;

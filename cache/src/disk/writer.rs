@@ -225,6 +225,10 @@ impl Writer {
             }
             Err(_) => self.shared.state().index.remove_segment(segment.number),
         }
+        // What is written again is found before it is gone from here.
+        if let Err(error) = self.flush() {
+            self.shared.trouble("write", &error);
+        }
         self.shared.state().segments.remove(&segment.number);
         if let Err(error) = segment.delete() {
             self.shared.trouble("delete", &error);

@@ -315,6 +315,7 @@ async fn carry_out(context: &Context, node: &Node, order: Order) -> Response<Bod
         }
     };
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let durable = tokio::time::timeout(PATIENCE, node.store.settled()).await.unwrap_or(Some(false));
     node.observer.purged(order.kind, &order.named, order.effect, &receipt, micros);
     said(
         StatusCode::OK,
@@ -326,6 +327,7 @@ async fn carry_out(context: &Context, node: &Node, order: Order) -> Response<Bod
             "dry_run": order.effect == Effect::Count,
             "node": &*node.name,
             "micros": micros,
+            "durable": durable,
         }),
     )
 }

@@ -48,7 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 /// Builds the node and drops it. A local authority that is not there yet is made in a folder that goes away again: a check
 /// leaves no traces. The outer error is that of the folder.
 fn build(config: &Config) -> io::Result<Result<(), NodeError>> {
+    if let Some(Err(error)) = config.disk().map(|disk| cache::disk::check(&disk.path)) {
+        return Ok(Err(error.into()));
+    }
     let mut config = config.clone();
+    // A running node may be using it.
+    config.cache.disk = None;
     let scratch = (!config.node.state.join("local-ca").exists()).then(scratch_folder).transpose()?;
     if let Some(scratch) = &scratch {
         config.node.state.clone_from(scratch);

@@ -132,6 +132,12 @@ fn status_text(status: &Value) -> String {
         cache["bytes"],
         cache["in_flight_bytes"],
     );
+    if let disk @ Value::Object(_) = &status["disk"] {
+        lines.push_str(&format!(
+            "disk {} objects, {} bytes, {} bytes waiting, {} dropped, {} errors\n",
+            disk["records"], disk["bytes"], disk["queued_bytes"], disk["dropped"], disk["errors"],
+        ));
+    }
     for (name, members) in status["origins"].as_object().into_iter().flatten() {
         for member in members.as_array().into_iter().flatten() {
             let state = match (member["last_failure"].as_str(), member["skipped_for_ms"].as_u64()) {

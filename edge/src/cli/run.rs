@@ -57,6 +57,7 @@ fn section(error: &NodeError) -> Vec<&str> {
         NodeError::Key(id, ..) | NodeError::KeyMaterial(id, ..) => vec!["key", id],
         NodeError::Hook(name, _) => vec!["hook", name],
         NodeError::Geo(_) => vec!["geo"],
+        NodeError::Disk(_) => vec!["cache", "disk"],
         NodeError::Certificate(site, _) => vec!["site", site, "tls"],
         NodeError::Name(_) => vec!["node", "name"],
         _ => vec![],

@@ -49,6 +49,10 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         (vec!["cache", "slice", "size"], config.cache.slice.size),
         (vec!["cache", "slice", "over"], config.cache.slice.over),
     ];
+    if let Some(disk) = &config.cache.disk {
+        sizes.push((vec!["cache", "disk", "size"], disk.size));
+        sizes.push((vec!["cache", "disk", "queue"], disk.queue));
+    }
     for (name, policy) in &config.cache_policy {
         sizes.push((vec!["cache-policy", name, "compress", "min"], policy.compress.min));
         sizes.push((vec!["cache-policy", name, "compress", "max"], policy.compress.max));

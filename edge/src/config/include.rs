@@ -17,7 +17,7 @@ const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_FILES: usize = 10_000;
 
 /// Sections that are one thing, not a list of named things: they stand in one file.
-const ONCE: [&str; 3] = ["node", "geo", "dns"];
+const ONCE: [&str; 4] = ["node", "cache", "geo", "dns"];
 
 /// The main file and everything that it includes, merged but not yet checked.
 pub(crate) fn load(path: &Path) -> Result<Loaded, ConfigErrors> {

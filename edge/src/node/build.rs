@@ -7,6 +7,7 @@ use crate::config::{
 };
 use crate::observe::Observer;
 use crate::route::{Route, Site, Sites};
+use cache::disk::{Disk, DiskError};
 use cache::{CachePolicySettings, Policy, Store, TagLimits};
 use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
@@ -42,6 +43,9 @@ pub enum NodeError {
     /// A geo database.
     #[error("[geo]: {0}")]
     Geo(#[from] GeoError),
+    /// The second tier.
+    #[error("[cache] disk: {0}")]
+    Disk(#[from] DiskError),
     /// A certificate.
     #[error("[site.{0}] tls: {1}")]
     Certificate(String, #[source] CertsError),
@@ -79,6 +83,15 @@ impl Node {
             settings.hosts.iter().for_each(|host| sites.insert(&host.to_string(), &site));
         }
         let (tls, local_root) = build_tls(config, now)?;
+        let observer = match previous {
+            Some(previous) => Arc::clone(&previous.observer),
+            None => Arc::new(Observer::new(config.node.log)),
+        };
+        // Last, for it takes possession of a folder.
+        let store = match previous {
+            Some(previous) => previous.store.clone(),
+            None => new_store(config, &observer)?,
+        };
         Ok(Self {
             via: header(format!("1.1 {name}"))?,
             cdn_loop: header(name.clone())?,
@@ -89,12 +102,9 @@ impl Node {
                 Some(settings) => Locator::open(settings)?,
                 None => Locator::empty(),
             }),
-            store: previous.map_or_else(|| new_store(config), |previous| previous.store.clone()),
+            store,
             coders: Coders::new(config.node.limits.codings),
-            observer: match previous {
-                Some(previous) => Arc::clone(&previous.observer),
-                None => Arc::new(Observer::new(config.node.log)),
-            },
+            observer,
             limits: Limits::from(&config.node.limits),
             tls,
             local_root,
@@ -106,12 +116,16 @@ impl Node {
     }
 }
 
-fn new_store(config: &Config) -> Store {
-    Store::new(cache::Limits {
+fn new_store(config: &Config, observer: &Arc<Observer>) -> Result<Store, DiskError> {
+    let limits = cache::Limits {
         memory: config.node.memory.as_u64(),
         max_object: config.node.limits.max_object.as_u64(),
         uncacheable: config.node.limits.uncacheable,
-    })
+    };
+    let Some(settings) = config.disk() else { return Ok(Store::new(limits)) };
+    let observer = Arc::clone(observer);
+    let disk = Disk::open(&settings, Box::new(move |what, error| observer.disk_failed(what, error)))?;
+    Ok(Store::over(disk, limits))
 }
 
 /// An origin whose settings are as before keeps its pool of warm connections.

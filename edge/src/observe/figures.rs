@@ -1,6 +1,7 @@
 //! Counters and gauges, named as Prometheus wants them.
 
 use super::CacheStatus;
+use cache::disk::DiskStatistics;
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -8,8 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-const CACHE: [&str; 10] = [
+const CACHE: [&str; 11] = [
     "hit",
+    "disk",
     "stale",
     "miss",
     "expired",
@@ -112,10 +114,34 @@ impl Figures {
                 lines_dropped,
             ),
         ] {
-            let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+            figure(&mut text, name, help, kind, value);
+        }
+        if let Some(disk) = &cache.disk {
+            of_disk(&mut text, disk);
         }
         text
     }
+}
+
+fn of_disk(text: &mut String, disk: &DiskStatistics) {
+    for (name, help, kind, value) in [
+        ("objects", "Objects held on disk, variants each for itself.", "gauge", disk.records),
+        ("bytes", "Bytes that the disk tier takes.", "gauge", disk.bytes),
+        ("queued_bytes", "Bytes that wait to be written to disk.", "gauge", disk.queued_bytes),
+        ("hits_total", "Lookups that found something on disk.", "counter", disk.hits),
+        ("misses_total", "Lookups that found nothing on disk.", "counter", disk.misses),
+        ("written_total", "Objects written to disk.", "counter", disk.written),
+        ("written_bytes_total", "Bytes written to disk.", "counter", disk.written_bytes),
+        ("dropped_total", "Objects too large or too many at once for the disk.", "counter", disk.dropped),
+        ("damaged_total", "Objects on disk that were not what was written.", "counter", disk.damaged),
+        ("errors_total", "What the operating system refused the disk tier.", "counter", disk.errors),
+    ] {
+        figure(text, &format!("selvedge_disk_{name}"), help, kind, value);
+    }
+}
+
+fn figure(text: &mut String, name: &str, help: &str, kind: &str, value: u64) {
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
 }
 
 fn count(counts: &Mutex<BTreeMap<&'static str, u64>>, token: &'static str) {
@@ -168,6 +194,7 @@ mod tests {
             in_flight_bytes: 1,
             tag_postings: 4,
             tags_dropped: 5,
+            disk: Some(DiskStatistics { records: 6, ..DiskStatistics::default() }),
         };
         let text = figures.text(cache, 0);
         for line in [
@@ -180,6 +207,7 @@ mod tests {
             "selvedge_purges_total{kind=\"tag\"} 2",
             "selvedge_purged_objects_total{effect=\"soft\"} 3",
             "selvedge_cache_keys 3",
+            "selvedge_disk_objects 6",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

@@ -65,7 +65,7 @@ impl Reloader for Reload {
     }
 }
 
-/// Sockets, threads and the memory of the store are made once.
+/// Sockets, threads and the tiers of the store are made once.
 fn refuse_restart(before: &Config, after: &Config) -> Result<(), ReloadError> {
     let listens = |config: &Config| config.dns.as_ref().map(|dns| dns.listen.clone());
     let with_tls =
@@ -77,6 +77,7 @@ fn refuse_restart(before: &Config, after: &Config) -> Result<(), ReloadError> {
         (old.admin_token == new.admin_token, "[node] admin-token"),
         (old.threads == new.threads, "[node] threads"),
         (old.memory == new.memory, "[node] memory"),
+        (before.disk() == after.disk(), "[cache] disk"),
         (old.limits.max_object == new.limits.max_object, "[node] limits.max-object"),
         (old.limits.uncacheable == new.limits.uncacheable, "[node] limits.uncacheable"),
         (old.log == new.log, "[node] log"),
