@@ -79,6 +79,13 @@ impl Key {
         HASHERS[0].hash_one(primary)
     }
 
+    /// The key of another form of what is stored under this one. It has the same place: whatever forgets one forgets the other.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Self {
+        let text = format!("{}{}{name}", self.text, Self::SEPARATOR);
+        Self::hashed(text, self.realm_end, self.primary_end)
+    }
+
     fn hashed(text: String, realm_end: usize, primary_end: usize) -> Self {
         let [place, check] = &*HASHERS;
         let (place, check) = (place.hash_one(&text[..primary_end]), check.hash_one(&text) as u32);

@@ -1,13 +1,14 @@
 //! What the origin's side of the pipeline brings back to the viewer's.
 
 use crate::body::Body;
+use crate::compress;
 use crate::error::Fault;
 use crate::headers;
 use crate::observe::{CacheStatus, Record};
 use crate::respond::{self, Served};
 use crate::slices::{self, Cut};
 use crate::visit::Visit;
-use cache::{Entry, Key, Reader, Writer};
+use cache::{Entry, Freshness, Key, Permit, Reader, Skip, Storing, Writer};
 use http::header::{AGE, RANGE};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -44,6 +45,24 @@ impl Fetched {
     #[must_use]
     pub fn new(answer: Answer, attempts: Vec<Attempt>) -> Self {
         Self { answer, cache: None, stored: None, attempts, own: HeaderMap::new() }
+    }
+
+    /// An answer that is being stored; `own` fields are not.
+    #[must_use]
+    pub fn stored(answer: Answer, own: HeaderMap, attempts: Vec<Attempt>) -> Self {
+        Self { stored: Some(Ok(())), own, ..Self::new(answer, attempts) }
+    }
+
+    /// An entry that the origin has confirmed.
+    #[must_use]
+    pub fn revalidated(entry: Arc<Entry>, own: HeaderMap, attempts: Vec<Attempt>) -> Self {
+        Self { cache: Some(CacheStatus::Revalidated), own, ..Self::new(Answer::Entry(entry, None), attempts) }
+    }
+
+    /// An answer that is not stored.
+    #[must_use]
+    pub fn declined(response: Response<Body>, skip: Skip, attempts: Vec<Attempt>) -> Self {
+        Self { stored: Some(Err(skip.token())), ..Self::new(Answer::Stream(response), attempts) }
     }
 
     /// A stale entry in place of a failed origin.
@@ -95,6 +114,30 @@ impl Fetched {
             response.headers_mut().extend(self.own);
         }
         Ok(served)
+    }
+}
+
+/// Whether an answer that may be stored is one that this node keeps.
+///
+/// # Errors
+/// Why it is not.
+pub fn keeps(
+    visit: &Visit,
+    judged: &Storing,
+    permit: &Permit,
+    headers: &HeaderMap,
+    body: &Body,
+) -> Result<Freshness, Skip> {
+    match *judged {
+        Storing::Store(_) if !permit.accepts(body.length(headers)) => Err(Skip::Size),
+        // Asked for in one viewer's own codings.
+        Storing::Store(_)
+            if permit.is_alone() && compress::is_for_one_viewer(headers, &visit.route.compress) =>
+        {
+            Err(Skip::Encoded)
+        }
+        Storing::Store(freshness) => Ok(freshness),
+        Storing::Skip(skip) => Err(skip),
     }
 }
 

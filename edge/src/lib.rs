@@ -18,6 +18,7 @@ pub mod invalidate;
 pub mod listener;
 pub mod node;
 pub mod observe;
+pub mod parts;
 pub mod pipeline;
 pub mod process;
 pub mod range;

@@ -3,7 +3,6 @@
 //! Rooms decide, this file acts. The order of the steps is a contract with operators and hook authors.
 
 use crate::body::Body;
-use crate::compress;
 use crate::error::Fault;
 use crate::events::{self, OriginRequest};
 use crate::fetched::{self, Answer, Fetched};
@@ -13,11 +12,12 @@ use crate::invalidate;
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::observe::{CacheStatus, Record};
+use crate::parts;
 use crate::respond::{self, Served};
 use crate::slices::{self, Plan};
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
-use cache::{Head, Key, Lookup, Outcome, Permit, Skip, Storing, policy};
+use cache::{Head, Key, Lookup, Outcome, Permit, Storing, policy};
 use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -118,6 +118,9 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
             _ if demand.only_if_cached => return Err(Fault::NotStored),
             _ if demand.no_store => return Box::pin(pass(visit, upload, record)).await,
             Lookup::Lead(permit) => {
+                if let Some(response) = parts::respond(visit, &key, now, record) {
+                    return Ok(response);
+                }
                 record.cache = Some(CacheStatus::of_fetch(&permit, now));
                 // On a task of its own: a viewer that goes away harms nobody who follows.
                 let fetch = |visit| tokio::spawn(fetch(visit, OutgoingBody::Empty, Some(permit)));
@@ -254,11 +257,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
     if let (StatusCode::NOT_MODIFIED, Some(stale)) = (head.status, permit.stale().cloned()) {
         let renew = |headers: &_| Some((judge(headers, stale.status()).freshness()?, policy.tags(headers)));
         let entry = permit.refresh(&head.headers, renew).unwrap_or(stale);
-        return Fetched {
-            cache: Some(CacheStatus::Revalidated),
-            own,
-            ..Fetched::new(Answer::Entry(entry, None), attempts)
-        };
+        return Fetched::revalidated(entry, own, attempts);
     }
     if head.status.is_server_error()
         && let Some(entry) = permit.reuse_stale(now)
@@ -270,33 +269,22 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
         && let Some(key) = visit.key()
     {
         let answer = slices::store(visit.clone(), key, plan, permit, freshness, body);
-        return Fetched { stored: Some(Ok(())), own, ..Fetched::new(answer, attempts) };
+        return Fetched::stored(answer, own, attempts);
     }
-    let freshness = match judge(&head.headers, head.status) {
-        Storing::Store(_) if !permit.accepts(body.length(&head.headers)) => Err(Skip::Size),
-        // Asked for in one viewer's own codings.
-        Storing::Store(_)
-            if permit.is_alone() && compress::is_for_one_viewer(&head.headers, &visit.route.compress) =>
-        {
-            Err(Skip::Encoded)
-        }
-        Storing::Store(freshness) => Ok(freshness),
-        Storing::Skip(skip) => Err(skip),
-    };
-    match freshness {
+    let (judged, permit) = parts::beside(&visit, &head, permit, judge);
+    match fetched::keeps(&visit, &judged, &permit, &head.headers, &body) {
         Err(skip) => {
             permit.decline(skip, now);
             head.headers.extend(own);
-            let answer = Answer::Stream(Response::from_parts(head, body));
-            Fetched { stored: Some(Err(skip.token())), ..Fetched::new(answer, attempts) }
+            Fetched::declined(Response::from_parts(head, body), skip, attempts)
         }
         Ok(freshness) => {
             let tags = policy.tags(&head.headers);
             let head = Head::new(head.status, head.headers).tagged(tags);
             let writer = permit.store(&visit.request.headers, head, freshness);
-            let (entry, beginning) = (Arc::clone(writer.entry()), writer.entry().read());
+            let answer = Answer::Entry(Arc::clone(writer.entry()), writer.entry().read());
             tokio::spawn(fetched::fill(visit, body, writer));
-            Fetched { stored: Some(Ok(())), own, ..Fetched::new(Answer::Entry(entry, beginning), attempts) }
+            Fetched::stored(answer, own, attempts)
         }
     }
 }

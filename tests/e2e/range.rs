@@ -186,3 +186,36 @@ async fn a_range_of_a_cold_object_leaves_no_broken_entry() {
     assert_eq!((part.status, part.text().as_str()), (206, "ab"));
     assert_eq!((whole.status, whole.text().as_str()), (200, "abcd"));
 }
+
+#[tokio::test]
+async fn a_part_that_came_alone_answers_for_what_it_holds() {
+    let (origin, node) = origin_and_node().await;
+    origin.on("/page", |request| match request.header("range").as_deref() {
+        Some("bytes=-5") => Answer::new(206)
+            .header("content-range", "bytes 5-9/10")
+            .header("cache-control", "max-age=60")
+            .body("56789"),
+        _ => Answer::new(206).header("content-range", "bytes 0-9/10").body("0123456789"),
+    });
+    let url = format!("{SITE}/page");
+    let viewer = node.viewer();
+    let asked = async |range: &str| viewer.get_with(&url, &[("range", range)]).await;
+
+    assert_eq!(asked("bytes=-5").await.text(), "56789");
+    for (range, text, part) in [
+        ("bytes=-5", "56789", "bytes 5-9/10"),
+        ("bytes=-1", "9", "bytes 9-9/10"),
+        ("bytes=6-7", "67", "bytes 6-7/10"),
+        ("bytes=7-", "789", "bytes 7-9/10"),
+    ] {
+        let reply = asked(range).await;
+        assert_eq!((reply.status, reply.text().as_str()), (206, text), "{range}");
+        assert_eq!(reply.header("content-range"), part);
+        assert!(reply.is_hit(), "{range}: {}", reply.header("cache-status"));
+    }
+    for range in ["bytes=4-6", "bytes=-6", "bytes=0-"] {
+        assert!(!asked(range).await.is_hit(), "{range} is not in it");
+    }
+    let conditional = [("range", "bytes=-1"), ("if-range", "\"a\"")];
+    assert!(!viewer.get_with(&url, &conditional).await.is_hit(), "nothing says which version the part is of");
+}

@@ -108,7 +108,8 @@ pub async fn contact(visit: &Visit, permit: &Permit) -> Result<Option<Reply>, Fa
     Ok(None)
 }
 
-/// The value of the `Range` to ask with: the slice that holds the first byte wanted, or as many bytes at the end.
+/// The value of the `Range` to ask with: the slice that holds the first byte wanted, or at the end as many bytes as are wanted, up to
+/// a slice. Where the end is nobody knows yet, so no slice can be named, and most of one would be for nobody.
 fn first_needed(visit: &Visit, permit: &Permit, size: u64) -> Option<HeaderValue> {
     let is_for_parts =
         visit.request.method == Method::GET && !permit.is_alone() && permit.accepts(Some(size));
@@ -124,7 +125,7 @@ fn first_needed(visit: &Visit, permit: &Permit, size: u64) -> Option<HeaderValue
             Some(range_of(&(start..start.saturating_add(size))))
         }
         Span::Last(0) => Some(range_of(&(0..size))),
-        Span::Last(_) => HeaderValue::from_str(&format!("bytes=-{size}")).ok(),
+        Span::Last(count) => HeaderValue::from_str(&format!("bytes=-{}", count.min(size))).ok(),
     }
 }
 
