@@ -99,7 +99,7 @@ fn herd(peer: &Peer, path: &str, viewers: usize) -> Result<Vec<f64>, Failure> {
 }
 
 /// The time within which this share of the viewers were answered.
-fn at(times: &[f64], share: f64) -> f64 {
+pub(crate) fn at(times: &[f64], share: f64) -> f64 {
     let rank = (times.len() as f64 * share).ceil() as usize;
     times.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
 }

@@ -13,6 +13,7 @@ mod objects;
 mod origin;
 mod peer;
 mod processor;
+mod purge;
 mod report;
 mod resident;
 mod rounds;
@@ -39,6 +40,8 @@ enum Scenario {
     Herd(herd::Arguments),
     /// Resident bytes of a cached object
     Memory(memory::Arguments),
+    /// Purges among a million objects
+    Purge(purge::Arguments),
     /// One current-thread runtime a core beside one work-stealing runtime
     Runtimes(runtimes::Arguments),
     /// The floor itself: hyper and Moka, nothing else; started by the scenarios
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Scenario::Encoded(arguments) => encoded::run(arguments),
         Scenario::Herd(arguments) => herd::run(arguments),
         Scenario::Memory(arguments) => memory::run(arguments),
+        Scenario::Purge(arguments) => purge::run(arguments),
         Scenario::Runtimes(arguments) => runtimes::run(arguments),
         Scenario::Bare(arguments) => bare::run(arguments),
     };

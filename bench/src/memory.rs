@@ -85,10 +85,10 @@ fn verify(peer: &Peer, objects: u64, origin: &Origin) -> Result<(), Failure> {
 }
 
 /// Asks for every so manieth object of a folder once, over kept connections.
-fn ask(
+pub(crate) fn ask(
     target: SocketAddr,
     connections: usize,
-    folder: &'static str,
+    folder: &str,
     objects: Range<u64>,
     step: u64,
 ) -> Result<(), Failure> {
@@ -96,7 +96,7 @@ fn ask(
     runtime()?.block_on(async {
         let mut crew = JoinSet::new();
         for _ in 0..connections {
-            let (next, end) = (Arc::clone(&next), objects.end);
+            let (next, end, folder) = (Arc::clone(&next), objects.end, folder.to_owned());
             crew.spawn(async move {
                 let expected = Expected::Plain(SIZE);
                 let mut connection = Connection::open(target, expected).await?;

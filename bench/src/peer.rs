@@ -24,6 +24,8 @@ pub(crate) struct Peer {
     pub(crate) name: &'static str,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where its admin API is, if it has one.
+    admin: Option<SocketAddr>,
     process: Child,
     /// Its config and state.
     _folder: TempDir,
@@ -98,16 +100,18 @@ impl Peer {
                 "{missing} is not there: build it with `cargo build --release -p edge`, or name it with --node"
             )));
         }
-        let (folder, address) = (folder()?, free_address()?);
+        let (folder, address, admin) = (folder()?, free_address()?, free_address()?);
         let settings = setup.settings();
         let config = format!(
-            "[node]\nname = \"edge\"\nlisten = [\"http://{address}\"]\nadmin = \"off\"\n{settings}\nstate = \"state\"\n\n\
+            "[node]\nname = \"edge\"\nlisten = [\"http://{address}\"]\nadmin = \"{admin}\"\n{settings}\nstate = \"state\"\n\n\
              [site.\"bench.test\"]\norigin = \"http://{origin}\"\n"
         );
         let file = write(&folder, "selvedge.toml", &config)?;
         let mut command = bound(program, cores);
         command.arg("run").arg("--config").arg(file);
-        Self::start("selvedge", command, address, folder)
+        let mut node = Self::start("selvedge", command, address, folder)?;
+        node.admin = Some(admin);
+        Ok(node)
     }
 
     /// nginx `proxy_cache` with one worker.
@@ -167,7 +171,7 @@ impl Peer {
     ) -> Result<Self, Failure> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log(&folder)?);
         let process = command.spawn().map_err(Failure::system(format!("cannot start {name}")))?;
-        let mut peer = Self { name, address, process, _folder: folder };
+        let mut peer = Self { name, address, admin: None, process, _folder: folder };
         match runtime()?.block_on(async { tokio::time::timeout(START, accepting(address)).await }) {
             Ok(()) => Ok(peer),
             Err(_) => {
@@ -177,6 +181,11 @@ impl Peer {
                 Err(Failure::Setup(format!("{name} does not accept connections ({state}): {}", said.trim())))
             }
         }
+    }
+
+    /// Where its admin API is.
+    pub(crate) fn admin(&self) -> Result<SocketAddr, Failure> {
+        self.admin.ok_or_else(|| Failure::Setup(format!("{} has no admin API", self.name)))
     }
 
     /// What all its processes and threads have had of the processors so far.

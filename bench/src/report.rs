@@ -73,6 +73,18 @@ impl Report {
             row.figures.iter().for_each(|figure| print!("{:>22}", figure.measured.shown(1)));
             println!();
         }
+        if first.figures.len() > 1 {
+            self.print_ratios(first);
+        }
+        println!();
+        for row in &self.rows {
+            for figure in row.figures.iter().filter(|figure| figure.measured.is_wide()) {
+                println!("warning: {}, {}: the samples lie far apart", row.case, figure.program);
+            }
+        }
+    }
+
+    fn print_ratios(&self, first: &Row) {
         println!(
             "\n{} in proportion, round by round",
             first.figures.first().map_or("", |figure| figure.program)
@@ -81,12 +93,6 @@ impl Report {
             print!("{:22}", row.case);
             row.figures.iter().for_each(|figure| print!("{:>22}", figure.ratio.shown(2)));
             println!();
-        }
-        println!();
-        for row in &self.rows {
-            for figure in row.figures.iter().filter(|figure| figure.measured.is_wide()) {
-                println!("warning: {}, {}: the samples lie far apart", row.case, figure.program);
-            }
         }
     }
 

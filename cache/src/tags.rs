@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What one posting costs in bytes: 20 of its own in B-tree nodes of which two thirds are filled, nodes above and counters
-/// included. `bench purge` measures it.
+/// What one posting costs in bytes: 20 of its own in B-tree nodes that hold eleven and are filled to two thirds, and its share of
+/// the nodes above.
 pub(crate) const POSTING: usize = 40;
 
 /// Locks; tags are spread over them.
