@@ -165,6 +165,9 @@ impl Record {
             status.as_u16(),
             self.arrival.started.elapsed().as_micros(),
         );
+        if let Some(Err(reason)) = self.stored {
+            let _ = write!(line, " unstored={reason}");
+        }
         if let Some((token, story)) = &self.fault {
             let _ = write!(line, " reason={token} story={story:?}");
         }
@@ -257,6 +260,9 @@ impl Observer {
         self.figures.request(status, record.cache);
         if let Some((token, _)) = &record.fault {
             self.figures.reason(token);
+        }
+        if let Some(Err(reason)) = record.stored {
+            self.figures.unstored(reason);
         }
         for attempt in &record.attempts {
             self.figures.attempt(attempt.failure.token());

@@ -261,3 +261,24 @@ async fn a_stale_answer_is_served_at_once_while_it_is_revalidated_when_the_polic
         .await;
     assert_eq!(origin.requests_for("/page").len(), 2, "however many ask, one revalidation is enough");
 }
+
+#[tokio::test]
+async fn the_rule_that_forbids_storing_is_told_to_viewers_log_and_metrics() {
+    let origin = Origin::start().await;
+    let node = Node::start(&crate::site(&origin).replace("[node]", "[node]\nlog = \"requests\"")).await;
+    for (path, control, status, reason) in [
+        ("/private", "private", 200, "private"),
+        ("/no-store", "no-store", 200, "no-store"),
+        ("/silent", "public", 200, "no-freshness"),
+        ("/refused", "max-age=60", 403, "status"),
+    ] {
+        origin.on(path, move |_| Answer::new(status).header("cache-control", control));
+        let reply = node.viewer().get(&format!("{SITE}{path}")).await;
+        let said = reply.header("cache-status");
+        assert!(said.ends_with(&format!("; detail={reason}")), "{path}: {said}");
+        let line = format!("unstored={reason}");
+        eventually("the log line", async || node.log().contains(&line).then_some(())).await;
+        let metrics = node.ask_admin("/metrics").await.text();
+        assert!(metrics.contains(&format!("selvedge_unstored_total{{reason=\"{reason}\"}} 1")), "{metrics}");
+    }
+}

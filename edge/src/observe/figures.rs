@@ -31,6 +31,7 @@ pub(super) struct Figures {
     classes: [AtomicU64; CLASSES.len()],
     cache: [AtomicU64; CACHE.len()],
     reasons: Mutex<BTreeMap<&'static str, u64>>,
+    unstored: Mutex<BTreeMap<&'static str, u64>>,
     attempts: Mutex<BTreeMap<&'static str, u64>>,
     purges: Mutex<BTreeMap<&'static str, u64>>,
     purged: Mutex<BTreeMap<&'static str, u64>>,
@@ -48,6 +49,10 @@ impl Figures {
 
     pub(super) fn reason(&self, token: &'static str) {
         count(&self.reasons, token);
+    }
+
+    pub(super) fn unstored(&self, reason: &'static str) {
+        count(&self.unstored, reason);
     }
 
     pub(super) fn attempt(&self, token: &'static str) {
@@ -73,6 +78,13 @@ impl Figures {
             "Requests answered, by what the cache did.",
             "cache",
             outcomes,
+        );
+        family(
+            &mut text,
+            "selvedge_unstored_total",
+            "Answers of origins that were not stored, by the rule that forbids it.",
+            "reason",
+            all(&self.unstored),
         );
         family(
             &mut text,
