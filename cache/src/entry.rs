@@ -11,6 +11,7 @@ use crate::tag::{Tag, Tags};
 use crate::tags::POSTING;
 use crate::times::{Spans, Times};
 use crate::vary::Selection;
+use crate::warm::{ROOM, Warm};
 use bytes::Bytes;
 use http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -22,12 +23,6 @@ use tokio::sync::OnceCell;
 
 /// What an entry costs beside its bytes: itself, and the headers of its allocations. Measured, rounded up.
 const OVERHEAD: usize = 128;
-
-/// What each kept encoded body costs beside its bytes.
-const ENCODING: usize = 64;
-
-/// Header fields that the edge adds to an answer, at most (Age, Vary, Accept-Ranges, Cache-Status, Via, X-Request-Id …).
-const ROOM: usize = 8;
 
 /// Fields that speak to the edge alone: RFC 9213 §2, and what purge tags are known by. Stored, never sent on.
 pub const EDGE_ONLY: [HeaderName; 6] = [
@@ -110,7 +105,8 @@ pub struct Entry {
     compressible: AtomicU8,
     head: Packed,
     content: Content,
-    encodings: OnceBox<Encodings>,
+    hits: AtomicU8,
+    warm: OnceBox<Warm>,
 }
 
 /// Two words: what is stored is whole.
@@ -147,21 +143,6 @@ impl AsRef<[u8]> for Held {
     }
 }
 
-/// Encoded bodies kept with an entry, in the order of [`Coding::ALL`].
-#[derive(Debug, Default, Clone)]
-struct Encodings([OnceCell<Bytes>; Coding::ALL.len()]);
-
-impl Encodings {
-    fn of(&self, coding: Coding) -> &OnceCell<Bytes> {
-        &self.0[coding as usize]
-    }
-
-    fn weight(&self) -> usize {
-        let kept = self.0.iter().filter_map(OnceCell::get);
-        size_of::<Self>() + kept.map(|body| ENCODING + body.len()).sum::<usize>()
-    }
-}
-
 /// What an entry is stored under.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Address<'a> {
@@ -195,12 +176,13 @@ impl Entry {
             realm: address.realm,
             status,
             compressible: AtomicU8::new(UNJUDGED),
+            hits: AtomicU8::new(0),
             head: packed,
             content: Content::Elsewhere(Box::new(Elsewhere::Filling(Filling {
                 body,
                 settled: OnceLock::new(),
             }))),
-            encodings: OnceBox::new(),
+            warm: OnceBox::new(),
         }
     }
 
@@ -221,9 +203,10 @@ impl Entry {
             realm: address.realm,
             status,
             compressible: AtomicU8::new(UNJUDGED),
+            hits: AtomicU8::new(0),
             head,
             content: Content::Whole(body.into()),
-            encodings: OnceBox::new(),
+            warm: OnceBox::new(),
         }
     }
 
@@ -241,21 +224,21 @@ impl Entry {
     }
 
     fn with(&self, head: Packed, times: Times, spans: Spans, content: Content) -> Self {
-        let encodings = OnceBox::new();
-        if let Some(known) = self.encodings.get() {
-            let _ = encodings.set(Box::new(known.clone()));
+        let warm = OnceBox::new();
+        if let Some(known) = self.warm.get() {
+            let _ = warm.set(Box::new(known.with_other_head()));
         }
-        let compressible = AtomicU8::new(UNJUDGED);
         Self {
             times,
             spans,
             check: self.check,
             realm: self.realm,
             status: self.status,
-            compressible,
+            compressible: AtomicU8::new(UNJUDGED),
+            hits: AtomicU8::new(0),
             head,
             content,
-            encodings,
+            warm,
         }
     }
 
@@ -268,7 +251,8 @@ impl Entry {
     /// The header fields for viewers, with room for those that the edge adds.
     #[must_use]
     pub fn headers(&self) -> HeaderMap {
-        self.head.viewer_headers(ROOM)
+        let unpacked = self.warm.get().and_then(Warm::headers);
+        unpacked.map_or_else(|| self.head.viewer_headers(ROOM), HeaderMap::clone)
     }
 
     /// The first header field of a name.
@@ -374,7 +358,7 @@ impl Entry {
         // What is encoded when all has arrived belongs to the entry that is stored.
         let settled = self.filling().and_then(|filling| filling.settled.get());
         let entry = settled.map_or(self, |settled| &**settled);
-        entry.encodings.get_or_init(Box::default).of(coding)
+        entry.warm.get_or_init(Box::default).encoding(coding)
     }
 
     /// Whether a response of this head is worth compressing: judged once by the edge, then remembered.
@@ -411,6 +395,21 @@ impl Entry {
     /// Whether reloading brings nothing new while it is fresh (RFC 8246).
     pub(crate) fn is_immutable(&self) -> bool {
         Directives::of_response(&self.headers()).immutable
+    }
+
+    /// Counts a hit. At the one that shows that it is in use its head is unpacked: then it weighs more, and this is true.
+    pub(crate) fn is_warmed(&self) -> bool {
+        let hits = self.hits.load(Relaxed);
+        if hits >= WARM {
+            return false;
+        }
+        // Two at a time may count as one, or both see the last: neither does harm.
+        self.hits.store(hits + 1, Relaxed);
+        if hits + 1 < WARM {
+            return false;
+        }
+        self.warm.get_or_init(Box::default).unpack(&self.head);
+        true
     }
 
     /// Whether it is stored under this key.
@@ -463,9 +462,12 @@ impl Entry {
     pub(crate) fn weight(&self) -> usize {
         let body = self.whole_length().unwrap_or_default();
         let index = POSTING * self.tags().len();
-        OVERHEAD + self.head.len() + index + body + self.encodings.get().map_or(0, Encodings::weight)
+        OVERHEAD + self.head.len() + index + body + self.warm.get().map_or(0, Warm::weight)
     }
 }
+
+/// Hits after which an entry is taken to be in use.
+const WARM: u8 = 8;
 
 const UNJUDGED: u8 = 0;
 const WORTH: u8 = 1;

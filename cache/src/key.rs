@@ -44,8 +44,9 @@ pub struct Key {
 /// Site, group, scheme and authority.
 const REALM_PARTS: usize = 4;
 
-/// Two keyed hash functions, drawn when the program starts: nobody outside can make keys that collide.
-static HASHERS: LazyLock<[RandomState; 2]> = LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+/// Keyed hash functions, drawn when the program starts: nobody outside can make keys that collide in the first, and the second
+/// makes it impossible that any do by accident.
+static HASHERS: LazyLock<(RandomState, foldhash::quality::RandomState)> = LazyLock::new(Default::default);
 
 impl Key {
     /// Between the parts: none can hold one.
@@ -76,7 +77,7 @@ impl Key {
 
     /// The [place](Self::place) of a primary key by its text.
     pub(crate) fn place_of(primary: &str) -> u64 {
-        HASHERS[0].hash_one(primary)
+        HASHERS.0.hash_one(primary)
     }
 
     /// The key of another form of what is stored under this one. It has the same place: whatever forgets one forgets the other.
@@ -87,7 +88,7 @@ impl Key {
     }
 
     fn hashed(text: String, realm_end: usize, primary_end: usize) -> Self {
-        let [place, check] = &*HASHERS;
+        let (place, check) = &*HASHERS;
         let (place, check) = (place.hash_one(&text[..primary_end]), check.hash_one(&text) as u32);
         Self { text, realm_end, primary_end, place, check, part_of: None }
     }

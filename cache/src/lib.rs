@@ -27,6 +27,7 @@ mod tags;
 mod tiers;
 mod times;
 mod vary;
+mod warm;
 
 pub use body::{Reader, Truncated};
 pub use coding::Coding;

@@ -288,7 +288,12 @@ impl Inner {
         let variant = object.variant(key, request).map(Arc::clone);
         let is_marked = object.is_marked(key, now);
         match variant {
-            Some(entry) if is_good_enough(&entry, demand, now) => Found::Fresh(entry),
+            Some(entry) if is_good_enough(&entry, demand, now) => {
+                if entry.is_warmed() {
+                    self.replace(key.place(), |known| Some(known.clone()));
+                }
+                Found::Fresh(entry)
+            }
             variant if is_marked => Found::Uncacheable(variant),
             Some(entry) => Found::Stale(entry),
             None => Found::Nothing,

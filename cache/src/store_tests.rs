@@ -292,6 +292,18 @@ async fn an_entry_knows_its_key_and_ends_when_told() {
 }
 
 #[tokio::test]
+async fn what_is_in_use_is_kept_at_hand_and_weighed() {
+    let (store, plain) = (store(), HeaderMap::new());
+    stored(&store, &plain, &[("x", "y"), ("surrogate-key", "k")]).await;
+    let (cold, before) = (fresh(&store, &plain, at(1)).unwrap().headers(), store.statistics().stored_bytes);
+    for _ in 0..20 {
+        assert_eq!(fresh(&store, &plain, at(1)).unwrap().headers(), cold);
+    }
+    let after = store.statistics().stored_bytes;
+    assert!(after > before, "{before} {after}");
+}
+
+#[tokio::test]
 async fn what_is_encoded_while_it_settles_belongs_to_the_stored_entry() {
     let (store, plain) = (store(), HeaderMap::new());
     let mut writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));

@@ -1,7 +1,7 @@
 //! A request that has found its site and route, with all that is known about its viewer.
 
 use crate::error::Fault;
-use crate::headers::{self, X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::headers::{self, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::route::{Path, Route, Site};
@@ -293,8 +293,11 @@ pub fn host_of(authority: &str) -> &str {
 
 /// The scheme that the viewer spoke to the outermost trusted peer (RFC 7239 §5.4 says the same in `proto`).
 fn believed_scheme(node: &Node, viewer: &Viewer, headers: &HeaderMap) -> &'static str {
-    let said = || headers.get("x-forwarded-proto").filter(|_| node.trusts(viewer.peer.ip().to_canonical()));
-    match said().map(HeaderValue::as_bytes) {
+    let said = match node.trusts(viewer.peer.ip().to_canonical()) {
+        true => headers.get(X_FORWARDED_PROTO),
+        false => None,
+    };
+    match said.map(HeaderValue::as_bytes) {
         Some(b"https") => "https",
         Some(b"http") => "http",
         _ => viewer.scheme.as_str(),

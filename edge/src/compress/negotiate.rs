@@ -9,6 +9,9 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL};
 /// comes first in `formats`. `None` is no coding: none is acceptable, or the viewer says that it would rather have none.
 #[must_use]
 pub fn negotiate(request: &HeaderMap, formats: &[Coding]) -> Option<Coding> {
+    if !request.contains_key(ACCEPT_ENCODING) {
+        return None;
+    }
     let mut best = None;
     let mut most = 0;
     for coding in formats {

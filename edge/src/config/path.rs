@@ -38,6 +38,9 @@ impl PathPattern {
     /// Whether `path` (normalised, without query) is meant. Time grows with the lengths of both, never with their product
     /// for patterns of one `*`.
     pub fn matches(&self, path: &str) -> bool {
+        if self.text == "/*" {
+            return path.starts_with('/');
+        }
         let Some((first, rest)) = self.text.split_once('*') else {
             return self.text == path;
         };
