@@ -103,9 +103,10 @@ pub struct Entry {
     realm: Realm,
     status: StatusCode,
     compressible: AtomicU8,
+    /// Hits so far, up to [`WARM`]; [`WITHDRAWN`] when a purge or an invalidation has taken it.
+    hits: AtomicU8,
     head: Packed,
     content: Content,
-    hits: AtomicU8,
     warm: OnceBox<Warm>,
 }
 
@@ -292,6 +293,23 @@ impl Entry {
         }
     }
 
+    /// A hard purge has taken this: it must not come back under header fields that the origin confirms.
+    pub(crate) fn withdraw(&self) {
+        self.hits.store(WITHDRAWN, Relaxed);
+    }
+
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.hits.load(Relaxed) == WITHDRAWN
+    }
+
+    /// Whether both have the very same body: one is the other, or what became of it when the origin confirmed it.
+    pub(crate) fn shares_body_with(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        match (self.whole(), other.whole()) {
+            (Some(body), Some(others)) => Arc::ptr_eq(body, others),
+            _ => Arc::ptr_eq(self, other),
+        }
+    }
+
     /// The entry that holds the whole body of this one.
     fn whole(self: &Arc<Self>) -> Option<&Arc<Self>> {
         let Content::Elsewhere(elsewhere) = &self.content else { return Some(self) };
@@ -403,9 +421,9 @@ impl Entry {
         if hits >= WARM {
             return false;
         }
-        // Two at a time may count as one, or both see the last: neither does harm.
-        self.hits.store(hits + 1, Relaxed);
-        if hits + 1 < WARM {
+        // Of two at a time one counts, and what is withdrawn stays so.
+        let is_counted = self.hits.compare_exchange(hits, hits + 1, Relaxed, Relaxed).is_ok();
+        if !is_counted || hits + 1 < WARM {
             return false;
         }
         self.warm.get_or_init(Box::default).unpack(&self.head);
@@ -468,6 +486,8 @@ impl Entry {
 
 /// Hits after which an entry is taken to be in use.
 const WARM: u8 = 8;
+
+const WITHDRAWN: u8 = u8::MAX;
 
 const UNJUDGED: u8 = 0;
 const WORTH: u8 = 1;

@@ -10,11 +10,11 @@ use crate::policy::{Freshness, Skip, update_headers};
 use crate::purge::{About, Mark, Overtaken};
 use crate::store::{Inner, Source};
 use crate::tag::{Tag, Tags};
+use crate::underway::Fetch;
 use crate::vary::Selection;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 use tokio::sync::watch;
 
@@ -24,8 +24,6 @@ pub(crate) struct Fill {
     pub(crate) state: watch::Sender<State>,
     /// What it fills.
     pub(crate) key: Key,
-    /// The key was invalidated after this fill began: what it brings is not published.
-    pub(crate) overtaken: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -53,7 +51,7 @@ pub struct Refusal {
 
 impl Fill {
     pub(crate) fn new(key: Key) -> Self {
-        Self { state: watch::Sender::new(State::Waiting), key, overtaken: AtomicBool::new(false) }
+        Self { state: watch::Sender::new(State::Waiting), key }
     }
 
     /// The purge tags, once the head has come.
@@ -132,6 +130,8 @@ pub struct Permit {
     pub(crate) stale: Option<Arc<Entry>>,
     /// Purges after it overtake what this brings.
     pub(crate) since: Mark,
+    /// Invalidations after it began overtake it too.
+    pub(crate) fetch: Fetch,
 }
 
 impl Permit {
@@ -141,14 +141,15 @@ impl Permit {
         self.stale.as_ref()
     }
 
-    pub(crate) fn fill(&self) -> Option<&Fill> {
-        self.place.as_ref().map(|place| &*place.fill)
+    fn tell(&self, state: State) {
+        if let Some(place) = &self.place {
+            place.fill.state.send_replace(state);
+        }
     }
 
-    fn tell(&self, state: State) {
-        if let Some(fill) = self.fill() {
-            fill.state.send_replace(state);
-        }
+    /// Stores an entry, unless it was overtaken; says whether it did.
+    pub(crate) fn publish(&self, entry: &Arc<Entry>, source: Source<'_>) -> bool {
+        self.store.publish(&self.key, entry, self.since, &self.fetch, source)
     }
 
     /// Lets followers share what they may reuse (§4). An answer without any lifetime is the leader's: it has to be asked for each
@@ -212,8 +213,9 @@ impl Permit {
         };
         let tags = tags.with(self.key.part_of());
         let entry = Arc::new(stale.refreshed(&headers, tags.as_slice(), &freshness)?);
-        self.store.publish(&self.key, &entry, self.since, self.fill(), Source::Origin);
-        self.share(&entry);
+        if self.publish(&entry, Source::Confirmation(stale)) {
+            self.share(&entry);
+        }
         Some(entry)
     }
 
@@ -230,7 +232,9 @@ impl Permit {
     #[must_use]
     pub fn reuse_stale(&self, now: SystemTime) -> Option<Arc<Entry>> {
         let stale = self.stale.as_ref().filter(|entry| entry.freshness().serves_if_error(now))?;
-        self.share(stale);
+        if !stale.is_withdrawn() {
+            self.share(stale);
+        }
         Some(Arc::clone(stale))
     }
 
@@ -275,8 +279,7 @@ impl Writer {
     pub fn finish(mut self) {
         self.finished = true;
         if let Some(settled) = self.entry.settle() {
-            let Permit { store, key, since, .. } = &self.permit;
-            store.publish(key, &settled, *since, self.permit.fill(), Source::Origin);
+            self.permit.publish(&settled, Source::Origin);
         }
     }
 

@@ -121,6 +121,11 @@ impl Key {
         Tag::of(&self.text.as_bytes()[..self.primary_end])
     }
 
+    /// What this is invalidated by: its primary key, or for a part that which it is a part of.
+    pub(crate) fn primary_tag(&self) -> Tag {
+        self.part_of.unwrap_or_else(|| self.tag_of_parts())
+    }
+
     /// The tag of a part.
     pub(crate) fn part_of(&self) -> Option<Tag> {
         self.part_of

@@ -26,6 +26,7 @@ mod tag;
 mod tags;
 mod tiers;
 mod times;
+mod underway;
 mod vary;
 mod warm;
 

@@ -79,8 +79,10 @@ enum Places {
 impl Inner {
     /// Remembers the purge, and has nobody who comes from now on join a fill that began before.
     fn overtake(&self, selectors: &[Selector], effect: Effect, now: SystemTime) {
-        self.purges.note(selectors, effect, now);
+        let noting = self.purges.noting();
+        // Before it is noted: whoever asks after that finds nothing on disk. And nothing is put there between the two.
         self.second_tier.iter().for_each(|tier| tier.purge(selectors, effect, now));
+        noting.note(selectors, effect, now);
         self.fills().retain(|_, fill| {
             let tags = fill.tags();
             let about = About { key: &fill.key, tags: &tags };
@@ -127,8 +129,15 @@ impl Inner {
         match effect {
             Effect::Count => {}
             Effect::Expire => taken.iter().for_each(|entry| entry.expire(now)),
-            // These very entries: what has taken their place meanwhile was asked for later.
-            Effect::Remove => self.remove(place, |entry| taken.iter().any(|gone| Arc::ptr_eq(gone, entry))),
+            Effect::Remove => {
+                // First: what the origin confirms of them from now on is not stored.
+                taken.iter().for_each(|entry| entry.withdraw());
+                // These very bodies: others that have taken their place meanwhile were asked for later.
+                self.remove(place, |entry| {
+                    let is_gone = taken.iter().any(|gone| gone.shares_body_with(entry));
+                    is_gone.then(|| entry.withdraw()).is_some()
+                });
+            }
         }
     }
 

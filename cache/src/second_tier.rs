@@ -132,7 +132,7 @@ impl Permit {
             return Lookup::Lead(self);
         };
         let entry = Arc::new(entry);
-        if !store.publish(&self.key, &entry, self.since, self.fill(), Source::Disk) {
+        if !self.publish(&entry, Source::Disk) {
             return Lookup::Lead(self);
         }
         if is_good_enough(&entry, demand, now) {

@@ -11,6 +11,7 @@ use crate::realm::Realms;
 use crate::second_tier::SecondTier;
 use crate::tag::Tag;
 use crate::tags::TagIndex;
+use crate::underway::{Fetch, Underway};
 use http::HeaderMap;
 use moka::ops::compute::Op;
 use std::collections::HashMap;
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) index: Arc<TagIndex>,
     pub(crate) purges: Purges,
     pub(crate) tags_dropped: AtomicU64,
+    underway: Arc<Underway>,
     fills: Mutex<HashMap<Arc<str>, Arc<Fill>>>,
     in_flight: AtomicU64,
     pub(crate) limits: Limits,
@@ -53,10 +55,12 @@ pub(crate) struct Inner {
 }
 
 /// Where an entry that is published comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Source {
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source<'a> {
     /// From the origin: the second tier gets it too.
     Origin,
+    /// From this stale copy, which the origin has confirmed.
+    Confirmation(&'a Entry),
     /// From the second tier.
     Disk,
 }
@@ -165,10 +169,12 @@ impl Store {
             return Lookup::Fresh(entry);
         }
         let mut fills = inner.fills();
+        // Before the look at what is stored: a purge between the two overtakes the stale copy as well.
+        let since = inner.purges.mark();
         // Again, under the lock: a fill is published before it leaves the list, so nothing falls between the two.
         let stale = match inner.find(key, request, demand, now) {
             Found::Fresh(entry) => return Lookup::Fresh(entry),
-            Found::Uncacheable(stale) => return Lookup::Alone(inner.permit(key.clone(), None, stale)),
+            Found::Uncacheable(stale) => return Lookup::Alone(inner.permit(key.clone(), None, stale, since)),
             Found::Stale(entry) => Some(entry),
             Found::Nothing => None,
         };
@@ -182,7 +188,7 @@ impl Store {
             },
             Joined::Leading(fill_key, fill) => {
                 let place = Place { store: Arc::clone(inner), fill_key, fill };
-                let permit = inner.permit(key.clone(), Some(place), stale);
+                let permit = inner.permit(key.clone(), Some(place), stale, since);
                 match usable {
                     Some(entry) => Lookup::Stale(entry, Some(permit)),
                     None => Lookup::Lead(permit),
@@ -194,22 +200,21 @@ impl Store {
     /// A permit for a request that goes alone whatever is stored.
     #[must_use]
     pub fn alone(&self, key: &Key) -> Permit {
-        self.inner.permit(key.clone(), None, None)
+        self.inner.permit(key.clone(), None, None, self.inner.purges.mark())
     }
 
     /// Forgets everything under a key, what is arriving included: it was asked for before.
     pub fn invalidate(&self, key: &Key) {
         let parts = key.tag_of_parts();
         let mut fills = self.inner.fills();
-        fills.retain(|_, fill| {
-            let overtaken = fill.key.place() == key.place() || fill.key.part_of() == Some(parts);
-            fill.overtaken.fetch_or(overtaken, Relaxed);
-            !overtaken
+        fills.retain(|_, fill| fill.key.primary_tag() != parts);
+        self.inner.underway.invalidate(parts, || {
+            self.inner.second_tier.iter().for_each(|tier| tier.forget(key));
+            for place in self.inner.index.objects(parts).into_iter().chain([key.place()]) {
+                // As a change like any other: Moka keeps changes of one key apart, not changes and its own removals.
+                self.inner.replace(place, |_| None);
+            }
         });
-        self.inner.second_tier.iter().for_each(|tier| tier.forget(key));
-        for place in self.inner.index.objects(parts).into_iter().chain([key.place()]) {
-            self.inner.objects.invalidate(&place);
-        }
     }
 
     /// Weighs a key again after one of its entries got an encoded body.
@@ -276,6 +281,7 @@ impl Inner {
             index,
             purges: Purges::default(),
             tags_dropped: AtomicU64::new(0),
+            underway: Arc::default(),
             fills: Mutex::default(),
             in_flight: AtomicU64::new(0),
             limits,
@@ -334,20 +340,26 @@ impl Inner {
         latest.map(|entry| entry.selection().suffix(request)).unwrap_or_default()
     }
 
-    fn permit(self: &Arc<Self>, key: Key, place: Option<Place>, stale: Option<Arc<Entry>>) -> Permit {
-        let since = self.purges.mark();
-        Permit { store: Arc::clone(self), key, place, stale, since }
+    fn permit(
+        self: &Arc<Self>,
+        key: Key,
+        place: Option<Place>,
+        stale: Option<Arc<Entry>>,
+        since: Mark,
+    ) -> Permit {
+        let fetch = self.underway.begin(key.primary_tag());
+        Permit { store: Arc::clone(self), key, place, stale, since, fetch }
     }
 
-    /// Puts a complete entry under its key, in the place of the variant that it replaces, unless the fill that brought it
+    /// Puts a complete entry under its key, in the place of the variant that it replaces, unless the fetch that brought it
     /// was overtaken by an invalidation or a purge; says whether it did.
     pub(crate) fn publish(
         &self,
         key: &Key,
         entry: &Arc<Entry>,
         since: Mark,
-        fill: Option<&Fill>,
-        source: Source,
+        fetch: &Fetch,
+        source: Source<'_>,
     ) -> bool {
         let tags: Vec<Tag> = entry.tags().collect();
         // Held until it is stored: a purge comes before and is seen here, or after and finds it there.
@@ -357,15 +369,16 @@ impl Inner {
             Overtaken::Stale(at) => entry.expire(at),
             Overtaken::Gone => return false,
         }
-        let _fills = self.fills();
-        if fill.is_some_and(|fill| fill.overtaken.load(Relaxed)) {
-            return false;
-        }
-        self.change(key, |known| Object::with(known, Arc::clone(entry), key));
-        if source == Source::Origin {
-            self.second_tier.iter().for_each(|tier| tier.put(key, entry));
-        }
-        true
+        fetch.publish(|| {
+            // A purge that came between this request and its look at the store may have taken the stale copy.
+            let is_withdrawn = || matches!(source, Source::Confirmation(stale) if stale.is_withdrawn());
+            let is_put = self
+                .change(key, |known| (!is_withdrawn()).then(|| Object::with(known, Arc::clone(entry), key)));
+            if is_put && !matches!(source, Source::Disk) {
+                self.second_tier.iter().for_each(|tier| tier.put(key, entry));
+            }
+            is_put
+        })
     }
 
     /// Whether anything is in memory under a primary key.
@@ -375,7 +388,7 @@ impl Inner {
 
     /// Remembers that an answer under this key could not be shared.
     pub(crate) fn mark_uncacheable(&self, key: &Key, until: SystemTime) {
-        self.change(key, |known| Object::marked(known, key, until));
+        self.change(key, |known| Some(Object::marked(known, key, until)));
     }
 
     /// Where entries under this key say that they are stored.
@@ -383,13 +396,16 @@ impl Inner {
         Address { key, realm: self.realms.number(key.realm()) }
     }
 
-    /// Changes what is known under a key in one step.
-    fn change(&self, key: &Key, change: impl FnOnce(Option<&Object>) -> Object) {
-        self.objects.entry(key.place()).and_upsert_with(|known| {
-            let object = change(known.as_ref().map(moka::Entry::value));
+    /// Changes what is known under a key in one step, or leaves it; says which.
+    fn change(&self, key: &Key, change: impl FnOnce(Option<&Object>) -> Option<Object>) -> bool {
+        let mut is_changed = false;
+        self.objects.entry(key.place()).and_compute_with(|known| {
+            let Some(object) = change(known.as_ref().map(moka::Entry::value)) else { return Op::Nop };
+            is_changed = true;
             self.index.add_all(key.place(), &object);
-            object
+            Op::Put(object)
         });
+        is_changed
     }
 
     /// Replaces what is known at a place in one step: what was removed meanwhile does not come back.

@@ -216,6 +216,21 @@ async fn a_fill_that_outlasts_its_freshness_gets_no_new_followers() {
 }
 
 #[tokio::test]
+async fn fetches_that_nobody_follows_are_overtaken_by_an_invalidation_too() {
+    let (store, plain) = (store(), HeaderMap::new());
+    let alone = store.alone(&KEY).store(&plain, head(&[]), fresh_for(10));
+    // While this arrives it grows stale, and the next one takes its place among those that are followed.
+    let replaced = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));
+    let follower = lead(&store, &plain, at(11));
+    store.invalidate(&KEY);
+    fill(alone, "asked for before").await;
+    fill(replaced, "asked for before").await;
+    drop(follower);
+    let permit = lead(&store, &plain, at(1));
+    assert!(permit.stale().is_none(), "{permit:?}");
+}
+
+#[tokio::test]
 async fn what_was_asked_for_before_an_invalidation_is_not_published() {
     let (store, plain) = (store(), HeaderMap::new());
     let writer = lead(&store, &plain, at(0)).store(&plain, head(&[]), fresh_for(10));

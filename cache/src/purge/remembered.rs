@@ -5,7 +5,7 @@ use crate::key::Key;
 use crate::tag::Tag;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::SystemTime;
 
 /// Purges remembered for the fills that began before them. A fill that has been overtaken by more of them is not stored.
@@ -76,18 +76,11 @@ impl Purges {
         Mark(self.count.load(Acquire))
     }
 
-    /// Notes a purge. Whoever holds a [`Publishing`] has published before it, whoever gets one later learns of it.
-    pub(crate) fn note(&self, selectors: &[Selector], effect: Effect, at: SystemTime) {
-        let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
-        let purge = Purge { selectors: selectors.into(), effect, at };
-        remembered.bytes += purge.bytes();
-        remembered.purges.push_back(purge);
-        self.count.fetch_add(1, Release);
-        while remembered.purges.len() > REMEMBERED || remembered.bytes > REMEMBERED_BYTES {
-            let Some(oldest) = remembered.purges.pop_front() else { break };
-            remembered.bytes -= oldest.bytes();
-            remembered.forgotten += 1;
-        }
+    /// Nothing is published until the purge is noted: whoever holds a [`Publishing`] has published before it, whoever gets one
+    /// later learns of it.
+    pub(crate) fn noting(&self) -> Noting<'_> {
+        let remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
+        Noting { count: &self.count, remembered }
     }
 
     /// No purge is noted until this is dropped.
@@ -97,6 +90,28 @@ impl Purges {
 
     fn read(&self) -> RwLockReadGuard<'_, Remembered> {
         self.remembered.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A purge about to be noted.
+#[derive(Debug)]
+pub(crate) struct Noting<'a> {
+    count: &'a AtomicU64,
+    remembered: RwLockWriteGuard<'a, Remembered>,
+}
+
+impl Noting<'_> {
+    pub(crate) fn note(self, selectors: &[Selector], effect: Effect, at: SystemTime) {
+        let Self { count, mut remembered } = self;
+        let purge = Purge { selectors: selectors.into(), effect, at };
+        remembered.bytes += purge.bytes();
+        remembered.purges.push_back(purge);
+        count.fetch_add(1, Release);
+        while remembered.purges.len() > REMEMBERED || remembered.bytes > REMEMBERED_BYTES {
+            let Some(oldest) = remembered.purges.pop_front() else { break };
+            remembered.bytes -= oldest.bytes();
+            remembered.forgotten += 1;
+        }
     }
 }
 
@@ -166,9 +181,9 @@ mod tests {
     fn only_what_was_asked_for_before_is_overtaken() {
         let purges = Purges::default();
         let before = purges.mark();
-        purges.note(&[Selector::Tag(tag("news"))], Effect::Expire, at(1));
+        purges.noting().note(&[Selector::Tag(tag("news"))], Effect::Expire, at(1));
         let between = purges.mark();
-        purges.note(&[prefix("/img/"), Selector::Tag(tag("x"))], Effect::Remove, at(2));
+        purges.noting().note(&[prefix("/img/"), Selector::Tag(tag("x"))], Effect::Remove, at(2));
         let after = purges.mark();
 
         let news = [tag("news")];
@@ -184,8 +199,8 @@ mod tests {
     fn of_several_soft_purges_the_last_one_counts() {
         let purges = Purges::default();
         let before = purges.mark();
-        purges.note(&[Selector::Site("www".to_owned())], Effect::Expire, at(1));
-        purges.note(&[Selector::Site("www".to_owned())], Effect::Expire, at(5));
+        purges.noting().note(&[Selector::Site("www".to_owned())], Effect::Expire, at(1));
+        purges.noting().note(&[Selector::Site("www".to_owned())], Effect::Expire, at(5));
         assert_eq!(judged(&purges, before, "/", &[]), Overtaken::Stale(at(5)));
     }
 
@@ -194,13 +209,13 @@ mod tests {
         let purges = Purges::default();
         let before = purges.mark();
         for number in 0..REMEMBERED {
-            purges.note(&[Selector::Site(number.to_string())], Effect::Expire, at(1));
+            purges.noting().note(&[Selector::Site(number.to_string())], Effect::Expire, at(1));
         }
         assert_eq!(judged(&purges, before, "/", &[]), Overtaken::No);
-        purges.note(&[Selector::Site("one more".to_owned())], Effect::Expire, at(1));
+        purges.noting().note(&[Selector::Site("one more".to_owned())], Effect::Expire, at(1));
         assert_eq!(judged(&purges, before, "/", &[]), Overtaken::Gone);
         for _ in 0..8 {
-            purges.note(&[prefix(&"x".repeat(1 << 20))], Effect::Expire, at(1));
+            purges.noting().note(&[prefix(&"x".repeat(1 << 20))], Effect::Expire, at(1));
         }
         assert!(purges.read().bytes <= REMEMBERED_BYTES);
         assert_eq!(judged(&purges, purges.mark(), "/", &[]), Overtaken::No);
