@@ -58,8 +58,11 @@ pub fn choose(
         return choose_encoded(request, entry, headers, settings);
     }
     let eligibility = eligibility(entry, settings);
-    let is_offered = eligibility == Eligibility::Yes && !negotiate::forbids_transforming(request);
-    let encode = if is_offered { negotiate(request, &settings.formats) } else { None };
+    let offered = match eligibility {
+        Eligibility::Yes => negotiate(request, &settings.formats),
+        Eligibility::No | Eligibility::Undecided => None,
+    };
+    let encode = offered.filter(|_| !negotiate::forbids_transforming(request));
     Choice { form: Form { decode: None, encode }, varies: eligibility != Eligibility::No }
 }
 
