@@ -35,6 +35,8 @@ fn is_protected(name: &str, message: Message, event: Event) -> bool {
         "via" | "cdn-loop" => true,
         // Names the tenant: route, key and signature have used it already.
         "host" => true,
+        // Marks the record of an object in slices in the node's store: a forged one would stand for slices that nobody has stored.
+        "selvedge-slices" => true,
         // The node vouches for these to the origin.
         "forwarded" | "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-request-id" => true,
         // Written by the node when the answer leaves (RFC 9211, RFC 9209, RFC 9111 section 5.1).
@@ -132,6 +134,7 @@ mod tests {
                 "cdn-loop",
                 "host",
                 "x-forwarded-for",
+                "selvedge-slices",
             ] {
                 for message in [Message::Request, Message::Response] {
                     let mut headers = HeaderMap::new();
