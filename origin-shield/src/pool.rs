@@ -44,7 +44,7 @@ struct State {
     /// HTTP/1.1 connections that wait for a request, the longest unused one first.
     idle: VecDeque<Idle>,
     /// The HTTP/2 connection that all requests share.
-    shared: Option<(http2::SendRequest<Sending>, Instant)>,
+    shared: Option<Shared>,
     /// What the origin speaks, once a connection has told.
     protocol: Protocol,
     /// How many connections are being opened, and how the last of these ended.
@@ -56,6 +56,14 @@ struct State {
 struct Idle {
     sender: http1::SendRequest<Sending>,
     since: Instant,
+    /// When it is too old for another request.
+    until: Instant,
+}
+
+struct Shared {
+    sender: http2::SendRequest<Sending>,
+    used: Instant,
+    until: Instant,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -109,7 +117,8 @@ impl Pool {
         let dialing = Dialing::begin(self);
         let outcome = self.open().await;
         dialing.finish(outcome.as_ref().err());
-        Ok(Lease::new(outcome?, false, self))
+        let (sender, until) = outcome?;
+        Ok(Lease::new(sender, false, until, self))
     }
 
     /// Stops handing out the shared connection; requests on it go on. For when it may be dead without saying so.
@@ -117,9 +126,12 @@ impl Pool {
         self.state().shared = None;
     }
 
-    async fn open(&self) -> Result<Sender, Cause> {
+    async fn open(&self) -> Result<(Sender, Instant), Cause> {
         let line = self.dialer.dial(&self.resolver).await?;
-        if line.is_http2() { self.open_http2(line).await } else { self.open_http1(line).await }
+        let until = Instant::now() + shortened(self.settings.lifetime, fastrand::f64());
+        let sender =
+            if line.is_http2() { self.open_http2(line, until).await? } else { self.open_http1(line).await? };
+        Ok((sender, until))
     }
 
     async fn open_http1(&self, line: Line) -> Result<Sender, Cause> {
@@ -134,7 +146,7 @@ impl Pool {
         Ok(Sender::Http1(sender))
     }
 
-    async fn open_http2(&self, line: Line) -> Result<Sender, Cause> {
+    async fn open_http2(&self, line: Line, until: Instant) -> Result<Sender, Cause> {
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_header_list_size(LARGEST_HEAD)
@@ -146,23 +158,23 @@ impl Pool {
         tokio::spawn(async move { drop(connection.await) });
         let mut state = self.state();
         state.protocol = Protocol::Http2;
-        state.shared = Some((sender.clone(), Instant::now()));
+        state.shared = Some(Shared { sender: sender.clone(), used: Instant::now(), until });
         Ok(Sender::Http2(sender))
     }
 
     fn parked(self: &Arc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut state = self.state();
-        if let Some((sender, used)) = &mut state.shared {
-            if !sender.is_closed() {
+        if let Some(Shared { sender, used, until }) = &mut state.shared {
+            if !sender.is_closed() && now < *until {
                 *used = now;
-                return Some(Lease::new(Sender::Http2(sender.clone()), true, self));
+                return Some(Lease::new(Sender::Http2(sender.clone()), true, *until, self));
             }
             state.shared = None;
         }
-        while let Some(Idle { sender, since }) = state.idle.pop_back() {
-            if sender.is_ready() && now.duration_since(since) < self.settings.idle {
-                return Some(Lease::new(Sender::Http1(sender), true, self));
+        while let Some(Idle { sender, since, until }) = state.idle.pop_back() {
+            if sender.is_ready() && now.duration_since(since) < self.settings.idle && now < until {
+                return Some(Lease::new(Sender::Http1(sender), true, until, self));
             }
         }
         None
@@ -174,29 +186,33 @@ impl Pool {
     }
 
     /// Takes a connection back as soon as it can carry the next request, if it ever can.
-    fn park(self: &Arc<Self>, mut sender: http1::SendRequest<Sending>) {
+    fn park(self: &Arc<Self>, mut sender: http1::SendRequest<Sending>, until: Instant) {
         if self.settings.max_idle == 0 || sender.is_closed() {
             return;
         }
         if sender.is_ready() {
-            return self.keep(sender);
+            return self.keep(sender, until);
         }
         let pool = Arc::downgrade(self);
         self.runtime.spawn(async move {
             if sender.ready().await.is_ok()
                 && let Some(pool) = pool.upgrade()
             {
-                pool.keep(sender);
+                pool.keep(sender, until);
             }
         });
     }
 
-    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Sending>) {
+    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Sending>, until: Instant) {
+        let since = Instant::now();
+        if until <= since {
+            return;
+        }
         let mut state = self.state();
         if state.idle.len() >= self.settings.max_idle {
             state.idle.pop_front();
         }
-        state.idle.push_back(Idle { sender, since: Instant::now() });
+        state.idle.push_back(Idle { sender, since, until });
         self.start_reaping(&mut state);
     }
 
@@ -207,19 +223,18 @@ impl Pool {
         }
     }
 
-    /// Closes what was not used for too long; says when to look again, or that nothing is left to look after.
+    /// Closes what was not used for too long or is too old; says when to look again, or that nothing is left to look after.
     fn expire(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state();
         let limit = self.settings.idle;
-        while state.idle.front().is_some_and(|idle| idle.since + limit <= now || idle.sender.is_closed()) {
-            state.idle.pop_front();
-        }
-        if state.shared.as_ref().is_some_and(|(sender, used)| *used + limit <= now || sender.is_closed()) {
-            state.shared = None;
-        }
-        let unused_since =
-            [state.idle.front().map(|idle| idle.since), state.shared.as_ref().map(|(_, used)| *used)];
-        let next = unused_since.into_iter().flatten().min().map(|since| since + limit);
+        let ends = |since: Instant, until: Instant| until.min(since + limit);
+        state.idle.retain(|idle| now < ends(idle.since, idle.until) && !idle.sender.is_closed());
+        state.shared = state
+            .shared
+            .take()
+            .filter(|shared| now < ends(shared.used, shared.until) && !shared.sender.is_closed());
+        let idle = state.idle.iter().map(|idle| ends(idle.since, idle.until));
+        let next = idle.chain(state.shared.iter().map(|shared| ends(shared.used, shared.until))).min();
         state.is_reaping = next.is_some();
         next
     }
@@ -227,6 +242,11 @@ impl Pool {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A lifetime less up to a tenth of it, by a number from 0 to 1 that is drawn anew for each.
+fn shortened(lifetime: Duration, draw: f64) -> Duration {
+    lifetime.mul_f64(1.0 - draw / 10.0)
 }
 
 async fn reap(pool: Weak<Pool>) {
@@ -262,5 +282,19 @@ impl Drop for Dialing<'_> {
         }
         drop(state);
         self.pool.dial_ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lifetimes_differ_by_up_to_a_tenth_and_are_never_longer() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(shortened(hour, 0.0), hour);
+        assert_eq!(shortened(hour, 0.5), hour.mul_f64(0.95));
+        assert_eq!(shortened(hour, 1.0), hour.mul_f64(0.9));
+        assert_eq!(shortened(Duration::ZERO, 0.3), Duration::ZERO);
     }
 }

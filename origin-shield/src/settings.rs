@@ -75,11 +75,17 @@ pub struct PoolSettings {
     pub idle: Duration,
     /// How many unused connections are kept per core; 0 closes every connection after its answer.
     pub max_idle: usize,
+    /// How old a connection may be and still get another request, less up to a tenth so that those of one moment do not all
+    /// end in one. What is under way on it then is finished. An hour spreads load again over the machines behind one address,
+    /// and is what nginx ends its own connections after.
+    #[serde(with = "duration::span")]
+    #[schemars(with = "String")]
+    pub lifetime: Duration,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(60), max_idle: 64 }
+        Self { idle: Duration::from_secs(60), max_idle: 64, lifetime: Duration::from_secs(60 * 60) }
     }
 }
 
@@ -156,12 +162,14 @@ mod tests {
             connect-timeout = "2s"
             response-timeout = "10s"
             attempts = 3
-            pool = { idle = "30s", max-idle = 8 }
+            pool = { idle = "30s", max-idle = 8, lifetime = "10m" }
             tls = { ca = "ca.pem", client-cert = "edge.pem", client-key = { file = "edge.key" }, sni = "app.example.com" }
             "#,
         )
         .unwrap();
-        assert_eq!(settings.pool, PoolSettings { idle: Duration::from_secs(30), max_idle: 8 });
+        assert_eq!(settings.pool.max_idle, 8);
+        assert_eq!(settings.pool.idle, Duration::from_secs(30));
+        assert_eq!(settings.pool.lifetime, Duration::from_secs(600));
         let printed = toml::to_string(&settings).unwrap();
         assert_eq!(parse(&printed).unwrap(), settings, "{printed}");
     }

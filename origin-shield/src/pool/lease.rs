@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use tokio::time::Instant;
 
 use super::Pool;
 use crate::failure::Cause;
@@ -20,6 +21,8 @@ pub(super) enum Sender {
 pub(crate) struct Lease {
     sender: Sender,
     was_used: bool,
+    /// When the connection is too old for another request.
+    until: Instant,
     pool: Arc<Pool>,
 }
 
@@ -31,8 +34,8 @@ pub(crate) struct Unsent {
 }
 
 impl Lease {
-    pub(super) fn new(sender: Sender, was_used: bool, pool: &Arc<Pool>) -> Self {
-        Self { sender, was_used, pool: pool.clone() }
+    pub(super) fn new(sender: Sender, was_used: bool, until: Instant, pool: &Arc<Pool>) -> Self {
+        Self { sender, was_used, until, pool: pool.clone() }
     }
 
     /// Whether the connection carried requests before, so that it may have ended without the origin being down.
@@ -62,7 +65,7 @@ impl Lease {
     /// The answer was read to its end.
     pub(crate) fn hand_back(self) {
         if let Sender::Http1(sender) = self.sender {
-            self.pool.park(sender);
+            self.pool.park(sender, self.until);
         }
     }
 }

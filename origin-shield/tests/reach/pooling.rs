@@ -102,12 +102,35 @@ async fn a_new_connection_that_dies_is_a_failure() {
 #[tokio::test]
 async fn an_unused_connection_is_closed_after_its_idle_time() {
     let origin = Scripted::answering(answer("200 OK", "x")).await;
-    let pool = PoolSettings { idle: Duration::from_millis(50), max_idle: 64 };
+    let pool = PoolSettings { idle: Duration::from_millis(50), ..PoolSettings::default() };
     let group = single_with_pool(&origin.url(), pool);
     get_text(&group).await;
     origin.ended(1).await;
     get_text(&group).await;
     origin.ended(2).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_gets_no_further_request() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let young = single_with_pool(&origin.url(), PoolSettings::default());
+    get_text(&young).await;
+    get_text(&young).await;
+    assert_eq!(origin.accepted(), 1);
+
+    let pool = PoolSettings { lifetime: Duration::from_millis(50), ..PoolSettings::default() };
+    let short_lived = single_with_pool(&origin.url(), pool);
+    get_text(&short_lived).await;
+    // Unused, it is closed when its time is over, long before it would be for being idle.
+    origin.ended(1).await;
+    get_text(&short_lived).await;
+    assert_eq!(origin.accepted(), 3);
+
+    let none =
+        single_with_pool(&origin.url(), PoolSettings { lifetime: Duration::ZERO, ..PoolSettings::default() });
+    get_text(&none).await;
+    get_text(&none).await;
+    assert_eq!(origin.accepted(), 5);
 }
 
 #[tokio::test]
