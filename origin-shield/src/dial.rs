@@ -19,7 +19,7 @@ pub(crate) use resolve::Resolver;
 pub(crate) use tls::Tls;
 
 use crate::failure::{Cause, Failure};
-use crate::settings::OriginSettings;
+use crate::settings::{OriginSettings, OriginUrl};
 
 /// RFC 8305 section 8, "Connection Attempt Delay": how long one address is waited for before the next one is tried beside it.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -35,10 +35,10 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    pub(crate) fn new(settings: &OriginSettings, tls: Option<Tls>) -> Self {
+    pub(crate) fn new(url: &OriginUrl, settings: &OriginSettings, tls: Option<Tls>) -> Self {
         Self {
-            host: settings.url.host().to_owned(),
-            port: settings.url.port(),
+            host: url.host().to_owned(),
+            port: url.port(),
             tls,
             connect_timeout: settings.connect_timeout,
             attempts: settings.attempts,

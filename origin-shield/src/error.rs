@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::failure::Failure;
+use crate::settings::TargetError;
 
 /// Wrong settings of an origin, found when it is built, or a body that its origin did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +32,14 @@ pub enum OriginError {
         variable: String,
         /// What is wrong with it.
         cause: String,
+    },
+    /// The settings name nobody to ask, or too many.
+    #[error("origin {origin}: {cause}")]
+    Target {
+        /// The origin's name.
+        origin: Arc<str>,
+        /// What is wrong with them.
+        cause: TargetError,
     },
     /// The TLS settings do not fit together.
     #[error("origin {origin}: tls: {cause}")]

@@ -26,5 +26,6 @@ pub use interim::{Interim, Listener};
 pub use origin::Origin;
 pub use settings::{
     Condition, GroupSettings, Material, OriginSettings, OriginTls, OriginUrl, OriginUrlError, PoolSettings,
+    Target, TargetError,
 };
 pub use upload::{BoxError, OutgoingBody};

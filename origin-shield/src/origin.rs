@@ -1,6 +1,7 @@
 //! One origin, of whatever kind.
 
 mod http;
+mod shield;
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use ::http::request::Parts;
 use crate::body::OriginBody;
 use crate::error::OriginError;
 use crate::failure::Cause;
-use crate::settings::OriginSettings;
+use crate::settings::{OriginSettings, Target};
 use crate::upload::OutgoingBody;
 
 /// Where a miss is fetched from: its settings, and its open connections on every core.
@@ -22,7 +23,8 @@ pub struct Origin {
 }
 
 enum Kind {
-    Http(http::HttpOrigin),
+    Http(Box<http::HttpOrigin>),
+    Shields(shield::Shields),
 }
 
 /// An origin that gave no answer.
@@ -39,7 +41,11 @@ impl Origin {
     /// Files or variables that cannot be used, or TLS settings that do not fit together.
     pub fn build(name: &str, settings: &OriginSettings) -> Result<Arc<Self>, OriginError> {
         let name = Arc::from(name);
-        let kind = Kind::Http(http::HttpOrigin::build(&name, settings)?);
+        let kind = match settings.target() {
+            Ok(Target::Url(url)) => Kind::Http(Box::new(http::HttpOrigin::build(&name, url, settings)?)),
+            Ok(Target::Shields(shields)) => Kind::Shields(shield::Shields::build(&name, shields, settings)?),
+            Err(cause) => return Err(OriginError::Target { origin: name, cause }),
+        };
         Ok(Arc::new(Self { name, settings: settings.clone(), kind }))
     }
 
@@ -65,6 +71,7 @@ impl Origin {
     ) -> Result<Response<OriginBody>, NoAnswer> {
         match &self.kind {
             Kind::Http(origin) => origin.exchange(head, body).await,
+            Kind::Shields(shields) => shields.exchange(head, body).await,
         }
     }
 }

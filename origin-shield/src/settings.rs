@@ -2,6 +2,7 @@
 
 mod duration;
 mod group;
+mod target;
 mod url;
 
 use std::path::{Path, PathBuf};
@@ -11,14 +12,28 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use group::{Condition, GroupSettings};
+pub use target::{Target, TargetError};
 pub use url::{OriginUrl, OriginUrlError};
 
 /// One origin: where a miss is fetched from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OriginSettings {
-    /// `http://` or `https://`, host, optional port and path prefix: `https://app.internal:8443/site`.
-    pub url: OriginUrl,
+    /// `http://` or `https://`, host, optional port and path prefix: `https://app.internal:8443/site`. Either this or `shield`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "OriginUrl")]
+    pub url: Option<OriginUrl>,
+    /// Other Selvedge nodes that are asked instead of an origin of one's own: `["https://shield-a:443", "https://shield-b:443"]`.
+    /// Every object belongs to one of them, the same for all edges; while that one is down, to the next.
+    #[serde(default, deserialize_with = "target::shields", skip_serializing_if = "Vec::is_empty")]
+    pub shield: Vec<OriginUrl>,
+    /// The secret by which these shields know this node as one of their edges; 32 characters at least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Material>,
+    /// How long a shield that failed is passed over; an origin with a `url` has no use for it.
+    #[serde(default = "remember", with = "duration::span")]
+    #[schemars(with = "String")]
+    pub remember: Duration,
     /// How long one connection attempt may take: name, TCP and TLS together.
     #[serde(default = "connect_timeout", with = "duration::timeout")]
     #[schemars(with = "String")]
@@ -43,7 +58,10 @@ impl OriginSettings {
     /// The defaults for an origin of which only the address is known.
     pub fn new(url: OriginUrl) -> Self {
         Self {
-            url,
+            url: Some(url),
+            shield: Vec::new(),
+            key: None,
+            remember: remember(),
             connect_timeout: connect_timeout(),
             response_timeout: response_timeout(),
             attempts: attempts(),
@@ -54,6 +72,9 @@ impl OriginSettings {
 
     /// Makes relative paths start at `base`, the folder of the config file.
     pub fn resolve_paths(&mut self, base: &Path) {
+        if let Some(Material::File(path)) = &mut self.key {
+            *path = base.join(&*path);
+        }
         let Some(tls) = &mut self.tls else { return };
         let key = match &mut tls.client_key {
             Some(Material::File(path)) => Some(path),
@@ -122,6 +143,11 @@ fn connect_timeout() -> Duration {
 }
 
 fn response_timeout() -> Duration {
+    Duration::from_secs(30)
+}
+
+/// As long as a group remembers.
+fn remember() -> Duration {
     Duration::from_secs(30)
 }
 
@@ -211,6 +237,6 @@ mod tests {
         assert_eq!(schema["properties"]["url"]["type"], "string");
         assert_eq!(schema["properties"]["connect-timeout"]["type"], "string");
         assert_eq!(schema["properties"]["connect-timeout"]["default"], "3s");
-        assert_eq!(schema["required"], serde_json::json!(["url"]));
+        assert_eq!(schema["properties"]["shield"]["items"]["type"], "string");
     }
 }

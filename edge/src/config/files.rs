@@ -44,6 +44,9 @@ fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
         files.add(&["node", "admin-token", "file"], file);
     }
     for (name, origin) in &config.origin {
+        if let Some(origin_shield::Material::File(file)) = &origin.key {
+            files.add(&["origin", name, "key", "file"], file);
+        }
         let Some(tls) = &origin.tls else { continue };
         files.maybe(&["origin", name, "tls", "ca"], tls.ca.as_deref());
         files.maybe(&["origin", name, "tls", "client-cert"], tls.client_cert.as_deref());

@@ -14,6 +14,7 @@ use super::{Config, wording};
 pub(crate) fn check(config: &Config, sources: &Sources) -> ConfigErrors {
     let mut checks = Checks { config, sources, errors: ConfigErrors::default() };
     checks.node();
+    checks.origins();
     checks.groups();
     checks.policies();
     for (name, site) in &config.site {
@@ -55,6 +56,14 @@ impl Checks<'_> {
                 let message = format!("node.listen: {} is listened on twice", listen.address);
                 self.refuse(&["node", "listen", &index.to_string()], message, None);
             }
+        }
+    }
+
+    fn origins(&mut self) {
+        for (name, origin) in &self.config.origin {
+            let Err(error) = origin.target() else { continue };
+            let path = ["origin", name].into_iter().chain(error.setting());
+            self.refuse(&path.collect::<Vec<_>>(), format!("origin.{name}: {error}"), None);
         }
     }
 

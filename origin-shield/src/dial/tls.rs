@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use crate::error::OriginError;
-use crate::settings::{Material, OriginSettings, OriginTls};
+use crate::settings::{Material, OriginSettings, OriginTls, OriginUrl};
 
 /// The names of the two protocols in TLS (RFC 7301 section 6, RFC 9113 section 3.2).
 pub(super) const HTTP2: &[u8] = b"h2";
@@ -24,10 +24,14 @@ pub(crate) struct Tls {
 
 impl Tls {
     /// What an `https://` origin needs; reads the files and variables that the settings name.
-    pub(crate) fn build(origin: &Arc<str>, settings: &OriginSettings) -> Result<Self, OriginError> {
+    pub(crate) fn build(
+        origin: &Arc<str>,
+        url: &OriginUrl,
+        settings: &OriginSettings,
+    ) -> Result<Self, OriginError> {
         let wrong = |cause: String| OriginError::Tls { origin: origin.clone(), cause };
         let tls = settings.tls.clone().unwrap_or_default();
-        let name = tls.sni.as_deref().unwrap_or(settings.url.host());
+        let name = tls.sni.as_deref().unwrap_or(url.host());
         let name = ServerName::try_from(name.to_owned()).map_err(|error| {
             wrong(format!("{name:?} cannot be a server name ({error}): set sni to a DNS name"))
         })?;
@@ -125,9 +129,10 @@ mod tests {
     use std::path::PathBuf;
 
     fn build(tls: OriginTls) -> Result<Tls, String> {
-        let mut settings = OriginSettings::new("https://app.internal".parse().unwrap());
+        let url: OriginUrl = "https://app.internal".parse().unwrap();
+        let mut settings = OriginSettings::new(url.clone());
         settings.tls = Some(tls);
-        Tls::build(&Arc::from("app"), &settings).map_err(|error| error.to_string())
+        Tls::build(&Arc::from("app"), &url, &settings).map_err(|error| error.to_string())
     }
 
     fn written(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {

@@ -32,13 +32,18 @@ pub(super) struct HttpOrigin {
 }
 
 impl HttpOrigin {
-    pub(super) fn build(name: &Arc<str>, settings: &OriginSettings) -> Result<Self, OriginError> {
-        let tls = if settings.url.is_https() { Some(Tls::build(name, settings)?) } else { None };
+    /// The origin at `url`; the settings say the rest.
+    pub(super) fn build(
+        name: &Arc<str>,
+        url: &OriginUrl,
+        settings: &OriginSettings,
+    ) -> Result<Self, OriginError> {
+        let tls = if url.is_https() { Some(Tls::build(name, url, settings)?) } else { None };
         Ok(Self {
             name: name.clone(),
-            url: settings.url.clone(),
+            url: url.clone(),
             response_timeout: settings.response_timeout,
-            dialer: Arc::new(Dialer::new(settings, tls)),
+            dialer: Arc::new(Dialer::new(url, settings, tls)),
             pool_settings: settings.pool.clone(),
             pools: ThreadLocal::new(),
         })

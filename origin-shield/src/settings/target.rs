@@ -1,0 +1,113 @@
+//! What an origin is: an address, or a set of shields.
+
+use serde::{Deserialize, Deserializer};
+
+use super::{OriginSettings, OriginUrl};
+
+/// The most shields of one origin: each request weighs all of them.
+const MOST_SHIELDS: usize = 64;
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Target<'a> {
+    /// One address.
+    Url(&'a OriginUrl),
+    /// Other Selvedge nodes, at least one.
+    Shields(&'a [OriginUrl]),
+}
+
+/// Settings that name nobody to ask, or too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// Neither address nor shields.
+    #[error("there is nobody to ask: give url = \"https://…\", or shield = [\"https://…\"]")]
+    Nobody,
+    /// An address beside shields.
+    #[error("url and shield exclude each other: an origin group can have both as members")]
+    Both,
+    /// A secret for shields where there are none.
+    #[error("key is for shields, and this origin has none")]
+    Key,
+}
+
+impl TargetError {
+    /// The setting that is wrong; `None` where one is missing.
+    pub fn setting(self) -> Option<&'static str> {
+        match self {
+            Self::Nobody => None,
+            Self::Both => Some("shield"),
+            Self::Key => Some("key"),
+        }
+    }
+}
+
+impl OriginSettings {
+    /// Whom these settings name.
+    ///
+    /// # Errors
+    /// Neither an address nor shields, both, or what belongs to shields without any.
+    pub fn target(&self) -> Result<Target<'_>, TargetError> {
+        match (&self.url, &self.shield[..]) {
+            (None, []) => Err(TargetError::Nobody),
+            (Some(_), []) if self.key.is_some() => Err(TargetError::Key),
+            (Some(url), []) => Ok(Target::Url(url)),
+            (None, shields) => Ok(Target::Shields(shields)),
+            (Some(_), _) => Err(TargetError::Both),
+        }
+    }
+}
+
+pub(super) fn shields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<OriginUrl>, D::Error> {
+    use serde::de::Error;
+    let shields = Vec::<OriginUrl>::deserialize(deserializer)?;
+    if shields.is_empty() || shields.len() > MOST_SHIELDS {
+        return Err(D::Error::custom(format!("give from 1 to {MOST_SHIELDS} shields")));
+    }
+    for (index, shield) in shields.iter().enumerate() {
+        if !shield.prefix().is_empty() {
+            return Err(D::Error::custom(format!(
+                "{shield} has a path: a shield is a whole node, asked for the same paths as this one"
+            )));
+        }
+        if shields[..index].contains(shield) {
+            return Err(D::Error::custom(format!("{shield} stands twice")));
+        }
+    }
+    Ok(shields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<OriginSettings, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_origin_is_an_address_or_shields_and_never_both() {
+        let shields = parse("shield = [\"https://a:443\", \"https://b\"]").unwrap();
+        let Ok(Target::Shields([a, _])) = shields.target() else { panic!("{shields:?}") };
+        assert_eq!(a.to_string(), "https://a");
+        for (text, error) in [
+            ("", TargetError::Nobody),
+            ("url = \"http://a\"\nshield = [\"http://b\"]", TargetError::Both),
+            ("url = \"http://a\"\nkey = { env = \"KEY\" }", TargetError::Key),
+        ] {
+            assert_eq!(parse(text).unwrap().target(), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn shields_are_whole_nodes_each_named_once() {
+        for (list, reason) in [
+            ("[]", "from 1 to 64"),
+            ("[\"https://a/site\"]", "a whole node"),
+            ("[\"https://a\", \"https://a:443\"]", "stands twice"),
+            ("[\"shield-a\"]", "http://"),
+        ] {
+            let error = parse(&format!("shield = {list}")).unwrap_err();
+            assert!(error.contains(reason), "{list}: {error}");
+        }
+    }
+}
