@@ -49,6 +49,14 @@ pub enum OriginError {
         /// What does not fit, and what would.
         cause: String,
     },
+    /// The bucket cannot be reached or opened with these settings.
+    #[error("origin {origin}: s3: {cause}")]
+    Bucket {
+        /// The origin's name.
+        origin: Arc<str>,
+        /// What is missing or does not fit, and what would.
+        cause: String,
+    },
     /// The origin began to answer and did not finish: what was received must not be taken for the whole.
     #[error("origin {origin} did not finish its answer: {failure}: {detail}")]
     Body {

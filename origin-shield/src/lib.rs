@@ -25,7 +25,7 @@ pub use group::{Attempt, Exhausted, Group, MemberState, Reply};
 pub use interim::{Interim, Listener};
 pub use origin::Origin;
 pub use settings::{
-    Condition, GroupSettings, Material, OriginSettings, OriginTls, OriginUrl, OriginUrlError, PoolSettings,
-    Target, TargetError,
+    BucketSettings, BucketStyle, Condition, GroupSettings, Material, OriginSettings, OriginTls, OriginUrl,
+    OriginUrlError, PoolSettings, ProfileSettings, Target, TargetError, WebIdentitySettings,
 };
 pub use upload::{BoxError, OutgoingBody};

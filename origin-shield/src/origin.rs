@@ -43,6 +43,10 @@ impl Origin {
         let name = Arc::from(name);
         let kind = match settings.target() {
             Ok(Target::Url(url)) => Kind::Http(Box::new(http::HttpOrigin::build(&name, url, settings)?)),
+            Ok(Target::Bucket(..)) => {
+                let cause = "requests to buckets cannot be signed yet".to_owned();
+                return Err(OriginError::Bucket { origin: name, cause });
+            }
             Ok(Target::Shields(shields)) => Kind::Shields(shield::Shields::build(&name, shields, settings)?),
             Err(cause) => return Err(OriginError::Target { origin: name, cause }),
         };

@@ -1,5 +1,6 @@
 //! What an operator says about origins and origin groups.
 
+mod bucket;
 mod duration;
 mod group;
 mod target;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use bucket::{BucketSettings, BucketStyle, ProfileSettings, WebIdentitySettings};
 pub use group::{Condition, GroupSettings};
 pub use target::{Target, TargetError};
 pub use url::{OriginUrl, OriginUrlError};
@@ -19,7 +21,8 @@ pub use url::{OriginUrl, OriginUrlError};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OriginSettings {
-    /// `http://` or `https://`, host, optional port and path prefix: `https://app.internal:8443/site`. Either this or `shield`.
+    /// `http://` or `https://`, host, optional port and path prefix: `https://app.internal:8443/site`; or a private
+    /// bucket, with or without a prefix: `s3://media/site`. Either this or `shield`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OriginUrl")]
     pub url: Option<OriginUrl>,
@@ -34,6 +37,9 @@ pub struct OriginSettings {
     #[serde(default = "remember", with = "duration::span")]
     #[schemars(with = "String")]
     pub remember: Duration,
+    /// How the bucket of an `s3://` origin is reached and opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub s3: Option<BucketSettings>,
     /// How long one connection attempt may take: name, TCP and TLS together.
     #[serde(default = "connect_timeout", with = "duration::timeout")]
     #[schemars(with = "String")]
@@ -62,6 +68,7 @@ impl OriginSettings {
             shield: Vec::new(),
             key: None,
             remember: remember(),
+            s3: None,
             connect_timeout: connect_timeout(),
             response_timeout: response_timeout(),
             attempts: attempts(),
@@ -74,6 +81,9 @@ impl OriginSettings {
     pub fn resolve_paths(&mut self, base: &Path) {
         if let Some(Material::File(path)) = &mut self.key {
             *path = base.join(&*path);
+        }
+        if let Some(bucket) = &mut self.s3 {
+            bucket.resolve_paths(base);
         }
         let Some(tls) = &mut self.tls else { return };
         let key = match &mut tls.client_key {

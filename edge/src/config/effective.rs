@@ -53,6 +53,11 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         sizes.push((vec!["cache", "disk", "size"], disk.size));
         sizes.push((vec!["cache", "disk", "queue"], disk.queue));
     }
+    for (name, origin) in &config.origin {
+        let Some(bucket) = &origin.s3 else { continue };
+        sizes.push((vec!["origin", name, "s3", "part-size"], bucket.part_size));
+        sizes.push((vec!["origin", name, "s3", "single-put"], bucket.single_put));
+    }
     for (name, policy) in &config.cache_policy {
         sizes.push((vec!["cache-policy", name, "compress", "min"], policy.compress.min));
         sizes.push((vec!["cache-policy", name, "compress", "max"], policy.compress.max));

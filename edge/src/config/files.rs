@@ -47,6 +47,9 @@ fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
         if let Some(origin_shield::Material::File(file)) = &origin.key {
             files.add(&["origin", name, "key", "file"], file);
         }
+        for (keys, file) in origin.s3.iter().flat_map(origin_shield::BucketSettings::files) {
+            files.add(&[&["origin", name, "s3"], keys].concat(), file);
+        }
         let Some(tls) = &origin.tls else { continue };
         files.maybe(&["origin", name, "tls", "ca"], tls.ca.as_deref());
         files.maybe(&["origin", name, "tls", "client-cert"], tls.client_cert.as_deref());

@@ -1,8 +1,8 @@
-//! What an origin is: an address, or a set of shields.
+//! What an origin is: an address, a bucket, or a set of shields.
 
 use serde::{Deserialize, Deserializer};
 
-use super::{OriginSettings, OriginUrl};
+use super::{BucketSettings, OriginSettings, OriginUrl};
 
 /// The most shields of one origin: each request weighs all of them.
 const MOST_SHIELDS: usize = 64;
@@ -12,6 +12,8 @@ const MOST_SHIELDS: usize = 64;
 pub enum Target<'a> {
     /// One address.
     Url(&'a OriginUrl),
+    /// A bucket, and what is said about it.
+    Bucket(&'a OriginUrl, Option<&'a BucketSettings>),
     /// Other Selvedge nodes, at least one.
     Shields(&'a [OriginUrl]),
 }
@@ -28,6 +30,9 @@ pub enum TargetError {
     /// A secret for shields where there are none.
     #[error("key is for shields, and this origin has none")]
     Key,
+    /// What belongs to a bucket, for something else.
+    #[error("s3 is for buckets: give url = \"s3://…\" beside it")]
+    NoBucket,
 }
 
 impl TargetError {
@@ -37,6 +42,7 @@ impl TargetError {
             Self::Nobody => None,
             Self::Both => Some("shield"),
             Self::Key => Some("key"),
+            Self::NoBucket => Some("s3"),
         }
     }
 }
@@ -45,11 +51,13 @@ impl OriginSettings {
     /// Whom these settings name.
     ///
     /// # Errors
-    /// Neither an address nor shields, both, or what belongs to shields without any.
+    /// Neither an address nor shields, both, or what belongs to shields or a bucket without any.
     pub fn target(&self) -> Result<Target<'_>, TargetError> {
         match (&self.url, &self.shield[..]) {
             (None, []) => Err(TargetError::Nobody),
             (Some(_), []) if self.key.is_some() => Err(TargetError::Key),
+            (Some(url), []) if url.is_bucket() => Ok(Target::Bucket(url, self.s3.as_ref())),
+            _ if self.s3.is_some() => Err(TargetError::NoBucket),
             (Some(url), []) => Ok(Target::Url(url)),
             (None, shields) => Ok(Target::Shields(shields)),
             (Some(_), _) => Err(TargetError::Both),
@@ -68,6 +76,9 @@ pub(super) fn shields<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
             return Err(D::Error::custom(format!(
                 "{shield} has a path: a shield is a whole node, asked for the same paths as this one"
             )));
+        }
+        if shield.is_bucket() {
+            return Err(D::Error::custom(format!("{shield} is a bucket, and no Selvedge node")));
         }
         if shields[..index].contains(shield) {
             return Err(D::Error::custom(format!("{shield} stands twice")));
@@ -92,6 +103,7 @@ mod tests {
         for (text, error) in [
             ("", TargetError::Nobody),
             ("url = \"http://a\"\nshield = [\"http://b\"]", TargetError::Both),
+            ("url = \"http://a\"\ns3 = { region = \"r\" }", TargetError::NoBucket),
             ("url = \"http://a\"\nkey = { env = \"KEY\" }", TargetError::Key),
         ] {
             assert_eq!(parse(text).unwrap().target(), Err(error), "{text}");
@@ -105,6 +117,7 @@ mod tests {
             ("[\"https://a/site\"]", "a whole node"),
             ("[\"https://a\", \"https://a:443\"]", "stands twice"),
             ("[\"shield-a\"]", "http://"),
+            ("[\"s3://media\"]", "is a bucket"),
         ] {
             let error = parse(&format!("shield = {list}")).unwrap_err();
             assert!(error.contains(reason), "{list}: {error}");

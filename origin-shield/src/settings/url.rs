@@ -1,4 +1,4 @@
-//! The address of an HTTP origin.
+//! The address of an origin.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,7 +10,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// `http(s)://host[:port][/prefix]`, taken apart. A default port is left out of the authority, as in a `Host` field.
+/// The scheme of a bucket.
+const BUCKET: &str = "s3";
+
+/// `http(s)://host[:port][/prefix]`, taken apart. A default port is left out of the authority, as in a `Host` field. Or
+/// `s3://bucket[/prefix]`: then the host is the bucket's name, and the settings say where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct OriginUrl {
     scheme: Scheme,
@@ -31,7 +35,7 @@ pub enum OriginUrlError {
         cause: String,
     },
     /// A scheme that is not spoken.
-    #[error("{text:?} does not start with http:// or https://, the schemes that an origin can have")]
+    #[error("{text:?} does not start with http://, https:// or s3://, the schemes that an origin can have")]
     Scheme {
         /// What was written.
         text: String,
@@ -41,6 +45,14 @@ pub enum OriginUrlError {
         "the URL of an origin holds no user name or password: set an Authorization header on the route instead"
     )]
     Credentials,
+    /// A name that no bucket can have.
+    #[error(
+        "{text:?} names no bucket: write s3:// and 3 to 63 letters, digits, dots and hyphens, and perhaps a prefix"
+    )]
+    Bucket {
+        /// What was written.
+        text: String,
+    },
     /// A port that does not exist.
     #[error("{text:?} has no usable port: give a number from 1 to 65535 after the host, or none")]
     Port {
@@ -59,6 +71,11 @@ impl OriginUrl {
     /// Whether TLS is spoken.
     pub fn is_https(&self) -> bool {
         self.scheme == Scheme::HTTPS
+    }
+
+    /// Whether this is a bucket, whose service the settings name.
+    pub fn is_bucket(&self) -> bool {
+        self.scheme.as_str() == BUCKET
     }
 
     /// The host name or address, without the brackets of an IPv6 address.
@@ -120,7 +137,7 @@ impl FromStr for OriginUrl {
         let parts = text.parse::<Uri>().map_err(|error| malformed(&error))?.into_parts();
         let scheme = parts
             .scheme
-            .filter(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS)
+            .filter(|scheme| ["http", "https", BUCKET].contains(&scheme.as_str()))
             .ok_or_else(|| OriginUrlError::Scheme { text: text.into() })?;
         let authority = parts.authority.ok_or_else(|| malformed(&"it has no host"))?;
         let target = parts.path_and_query.unwrap_or(PathAndQuery::from_static("/"));
@@ -146,6 +163,9 @@ fn canonical(scheme: &Scheme, authority: &Authority, text: &str) -> Result<Autho
     if host.is_empty() {
         return Err(OriginUrlError::Malformed { text: text.into(), cause: "it has no host".into() });
     }
+    if scheme.as_str() == BUCKET && !is_bucket_name(authority.as_str()) {
+        return Err(OriginUrlError::Bucket { text: text.into() });
+    }
     if authority.as_str().len() == host.len() {
         return Ok(authority.clone());
     }
@@ -155,6 +175,12 @@ fn canonical(scheme: &Scheme, authority: &Authority, text: &str) -> Result<Autho
             .map_err(|error| OriginUrlError::Malformed { text: text.into(), cause: error.to_string() }),
         Some(_) => Ok(authority.clone()),
     }
+}
+
+/// S3's rule for names, and capitals and underlines, which the oldest buckets may have.
+fn is_bucket_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    (3..=63).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 fn default_port(scheme: &Scheme) -> u16 {
@@ -201,7 +227,7 @@ impl JsonSchema for OriginUrl {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^https?://[^@?#]+$" })
+        json_schema!({ "type": "string", "pattern": "^(https?|s3)://[^@?#]+$" })
     }
 }
 
@@ -222,6 +248,15 @@ mod tests {
 
         let plain = url("http://[::1]");
         assert_eq!((plain.host(), plain.port(), plain.prefix()), ("::1", 80, ""));
+    }
+
+    #[test]
+    fn a_bucket_has_a_name_and_perhaps_a_prefix() {
+        let bucket = url("s3://media/site/");
+        assert!(bucket.is_bucket() && !bucket.is_https());
+        assert_eq!((bucket.host(), bucket.prefix()), ("media", "/site"));
+        assert_eq!(bucket.to_string(), "s3://media/site");
+        assert!(!url("https://media").is_bucket());
     }
 
     #[test]
@@ -251,7 +286,11 @@ mod tests {
             ("127.0.0.1:9000", "http://"),
             ("localhost", "http://"),
             ("ftp://a", "http://"),
-            ("s3://media", "http://"),
+            ("s3://", "is not a URL"),
+            ("s3://me", "names no bucket"),
+            ("s3://media:80", "names no bucket"),
+            ("s3://key:secret@media", "user name"),
+            ("s3://media?list-type=2", "query"),
             ("http://", "is not a URL"),
             ("http:///x", "is not a URL"),
             ("http://u:p@a", "user name"),
