@@ -3,6 +3,7 @@
 //! A setting is declared once, in the room that reads it. Here they only become one document: [`Config::load`] reads the
 //! files, `syntax` turns each into settings, `include` merges them, `references` looks up every name and file that they mention.
 
+mod congestion;
 mod document;
 mod effective;
 mod error;
@@ -34,6 +35,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use signing::{KeyGroupSettings, KeySettings};
 
+pub use congestion::refused_congestion;
 pub use document::Sources;
 pub use effective::{effective_json, effective_toml};
 pub(crate) use error::did_you_mean;

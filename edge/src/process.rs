@@ -96,6 +96,7 @@ pub fn run(config: Config, source: Source, announce: impl FnOnce(&Ready)) -> Res
         return Err(StartError::NoCertificate(socket.to_string()));
     }
     let observer = Arc::clone(&node.observer);
+    config.refused_congestion().into_iter().for_each(|words| observer.say(words));
     let current = Arc::new(Current::new(node));
     let (tell, told) = watch::channel(false);
     let (alive, ended) = mpsc::channel::<Infallible>(1);

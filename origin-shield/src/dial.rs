@@ -2,6 +2,7 @@
 
 mod line;
 mod resolve;
+mod socket;
 mod tls;
 
 use std::io;
@@ -19,7 +20,7 @@ pub(crate) use resolve::Resolver;
 pub(crate) use tls::Tls;
 
 use crate::failure::{Cause, Failure};
-use crate::settings::{OriginSettings, OriginUrl};
+use crate::settings::{Algorithm, OriginSettings, OriginUrl};
 
 /// RFC 8305 section 8, "Connection Attempt Delay": how long one address is waited for before the next one is tried beside it.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -32,6 +33,7 @@ pub(crate) struct Dialer {
     tls: Option<Tls>,
     connect_timeout: Duration,
     attempts: u32,
+    algorithm: Algorithm,
 }
 
 impl Dialer {
@@ -42,6 +44,7 @@ impl Dialer {
             tls,
             connect_timeout: settings.connect_timeout,
             attempts: settings.attempts,
+            algorithm: settings.congestion.resolve().unwrap_or_default(),
         }
     }
 
@@ -72,12 +75,10 @@ impl Dialer {
         let addresses = timeout_at(deadline, resolver.addresses(&self.host, self.port))
             .await
             .map_err(|_| late(Failure::DnsTimeout, "the name"))??;
-        let stream = timeout_at(deadline, connect_any(addresses))
+        let stream = timeout_at(deadline, connect_any(addresses, &self.algorithm))
             .await
             .map_err(|_| late(Failure::ConnectionTimeout, "TCP"))?
             .map_err(|error| Cause::of_connect(&error))?;
-        // A request's last piece must not wait for the acknowledgement of the one before it.
-        stream.set_nodelay(true).map_err(|error| Cause::of_connect(&error))?;
         let Some(tls) = &self.tls else {
             return Ok(Line::Plain(TokioIo::new(stream)));
         };
@@ -91,9 +92,9 @@ impl Dialer {
 }
 
 /// RFC 8305 section 5: one address after another, each with a head start, the first that connects wins.
-async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+async fn connect_any(addresses: Vec<SocketAddr>, algorithm: &Algorithm) -> io::Result<TcpStream> {
     if let [only] = addresses[..] {
-        return TcpStream::connect(only).await;
+        return socket::connect(only, algorithm.clone()).await;
     }
     let mut waiting = addresses.into_iter();
     let mut racing = JoinSet::new();
@@ -102,7 +103,7 @@ async fn connect_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
         let next = waiting.next();
         let is_last = next.is_none();
         if let Some(address) = next {
-            racing.spawn(TcpStream::connect(address));
+            racing.spawn(socket::connect(address, algorithm.clone()));
         }
         let finished = if is_last {
             racing.join_next().await
@@ -135,19 +136,22 @@ mod tests {
     async fn a_dead_address_does_not_hide_a_living_one() {
         let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = alive.local_addr().unwrap();
-        let stream = connect_any(vec![refused().await, refused().await, address]).await.unwrap();
+        let stream = connect_any(vec![refused().await, refused().await, address], &Algorithm::default())
+            .await
+            .unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
     }
 
     #[tokio::test]
     async fn when_every_address_refuses_the_refusal_is_the_answer() {
-        let error = connect_any(vec![refused().await, refused().await]).await.unwrap_err();
+        let error =
+            connect_any(vec![refused().await, refused().await], &Algorithm::default()).await.unwrap_err();
         assert_eq!(Cause::of_connect(&error).failure, Failure::ConnectionRefused);
     }
 
     #[tokio::test]
     async fn a_name_without_addresses_is_an_error_and_not_a_wait() {
-        let error = connect_any(Vec::new()).await.unwrap_err();
+        let error = connect_any(Vec::new(), &Algorithm::default()).await.unwrap_err();
         assert_eq!(error.to_string(), "the name has no address");
     }
 }

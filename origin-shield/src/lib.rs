@@ -25,7 +25,8 @@ pub use group::{Attempt, Exhausted, Group, MemberState, Reply};
 pub use interim::{Interim, Listener};
 pub use origin::Origin;
 pub use settings::{
-    BucketSettings, BucketStyle, Condition, GroupSettings, Material, OriginSettings, OriginTls, OriginUrl,
-    OriginUrlError, PoolSettings, ProfileSettings, Target, TargetError, WebIdentitySettings,
+    Algorithm, BucketSettings, BucketStyle, Condition, Congestion, GroupSettings, Material, NoAlgorithm,
+    OriginSettings, OriginTls, OriginUrl, OriginUrlError, PoolSettings, ProfileSettings, Refused, Target,
+    TargetError, WebIdentitySettings,
 };
 pub use upload::{BoxError, OutgoingBody};

@@ -1,6 +1,7 @@
 //! What an operator says about origins and origin groups.
 
 mod bucket;
+mod congestion;
 mod duration;
 mod group;
 mod target;
@@ -13,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use bucket::{BucketSettings, BucketStyle, ProfileSettings, WebIdentitySettings};
+pub use congestion::{Algorithm, Congestion, NoAlgorithm, Refused};
 pub use group::{Condition, GroupSettings};
 pub use target::{Target, TargetError};
 pub use url::{OriginUrl, OriginUrlError};
@@ -55,6 +57,10 @@ pub struct OriginSettings {
     /// Connections that are kept open between requests.
     #[serde(default)]
     pub pool: PoolSettings,
+    /// Who decides how fast requests' bodies are sent to it: `"auto"` (BBR where the kernel allows it), `"system"`, or an
+    /// algorithm's name. How fast answers come is the origin's to decide.
+    #[serde(default)]
+    pub congestion: Congestion,
     /// TLS towards an `https://` origin, where it differs from the machine's own trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<OriginTls>,
@@ -73,6 +79,7 @@ impl OriginSettings {
             response_timeout: response_timeout(),
             attempts: attempts(),
             pool: PoolSettings::default(),
+            congestion: Congestion::default(),
             tls: None,
         }
     }

@@ -20,6 +20,7 @@ mod config;
 mod demo;
 mod directives;
 mod disk;
+mod distance;
 mod dns;
 mod drain;
 mod encoded;

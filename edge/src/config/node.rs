@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use ipnet::IpNet;
+use origin_shield::Congestion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -31,6 +32,9 @@ pub struct NodeSettings {
     #[serde(deserialize_with = "networks")]
     #[schemars(with = "Vec<String>")]
     pub trust: Vec<IpNet>,
+    /// Who decides how fast answers are sent to viewers, and so by a shield to its edges: "auto" (BBR where the kernel allows it),
+    /// "system", or an algorithm's name.
+    pub congestion: Congestion,
     /// Threads that serve; 0 is one per core.
     pub threads: usize,
     /// One budget for cached bytes, bodies in flight and hooks.
@@ -52,6 +56,7 @@ impl Default for NodeSettings {
             admin: AdminListen::default(),
             admin_token: None,
             trust: Vec::new(),
+            congestion: Congestion::default(),
             threads: 0,
             memory: ByteSize::gib(2),
             state: ".selvedge".into(),

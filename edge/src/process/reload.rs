@@ -60,6 +60,7 @@ impl Reloader for Reload {
         if let (Some(answers), Some(settings)) = (&self.answers, &config.dns) {
             answers.replace(Answerer::new(settings, Arc::clone(&node.locator))?);
         }
+        config.refused_congestion().into_iter().for_each(|words| node.observer.say(words));
         self.current.replace(node);
         Ok(())
     }
@@ -75,6 +76,7 @@ fn refuse_restart(before: &Config, after: &Config) -> Result<(), ReloadError> {
         (old.listen == new.listen, "[node] listen"),
         (old.admin == new.admin, "[node] admin"),
         (old.admin_token == new.admin_token, "[node] admin-token"),
+        (old.congestion == new.congestion, "[node] congestion"),
         (old.threads == new.threads, "[node] threads"),
         (old.memory == new.memory, "[node] memory"),
         (before.disk() == after.disk(), "[cache] disk"),
