@@ -13,7 +13,7 @@ use crate::times::{Spans, Times};
 use crate::vary::Selection;
 use crate::warm::{ROOM, Warm};
 use bytes::Bytes;
-use http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH};
+use http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use once_cell::race::OnceBox;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -70,6 +70,8 @@ impl Head {
             }
             self.headers.remove(name);
         }
+        // RFC 9111 §3: trailers are not stored, so nothing announces them.
+        self.headers.remove(TRAILER);
         self
     }
 

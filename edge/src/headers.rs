@@ -6,27 +6,35 @@ use cache::{Coding, Entry};
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, COOKIE, ETAG, FORWARDED, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    RANGE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
+    RANGE, TE, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
 };
 use http::{HeaderMap, HeaderValue, Uri};
 
 /// Fields that end at this hop (RFC 9110 §7.6.1), whatever `Connection` says, and the one that only records of the store have.
-const HOP_BY_HOP: [HeaderName; 10] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
     TE,
-    TRAILER,
     TRANSFER_ENCODING,
     UPGRADE,
     cache::slice::SLICES,
 ];
 
 /// Fields that `Connection` cannot have removed: the edge itself relies on them.
-const NOT_NOMINATED: [&str; 7] =
-    ["host", "authorization", "cookie", "cache-control", "content-length", "cdn-loop", "via"];
+const NOT_NOMINATED: [&str; 9] = [
+    "host",
+    "authorization",
+    "cookie",
+    "cache-control",
+    "content-length",
+    "cdn-loop",
+    "via",
+    "te",
+    "upgrade",
+];
 
 /// Fields by which a viewer could speak as a proxy. Those of trusted peers go on.
 const PROXY_SPEECH: [&str; 10] = [
@@ -124,6 +132,19 @@ pub fn end_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Removes everything that ends at this hop from a request. That its viewer takes trailers is said on (RFC 9110 §10.1.4): the
+/// edge passes them.
+pub fn end_hop_of_request(headers: &mut HeaderMap) {
+    let takes_trailers = headers.get_all(TE).iter().any(|line| {
+        let members = line.to_str().unwrap_or_default().split(',');
+        members.into_iter().any(|member| member.trim().eq_ignore_ascii_case("trailers"))
+    });
+    end_hop(headers);
+    if takes_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
 /// Removes what would make the origin answer another request than this one.
 pub fn drop_overrides(headers: &mut HeaderMap) {
     for name in OVERRIDES {
@@ -166,9 +187,16 @@ pub fn keep_keyed(headers: &mut HeaderMap, key: &cache::KeySettings) {
 /// Leaves only what a shared answer may depend on: the edge asks for the whole, unconditionally, and for the codings that it
 /// would ask for on behalf of anybody.
 pub fn ask_for_everybody(headers: &mut HeaderMap, codings: &[Coding]) {
-    for name in
-        [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, ACCEPT_ENCODING]
-    {
+    for name in [
+        RANGE,
+        IF_RANGE,
+        IF_MATCH,
+        IF_NONE_MATCH,
+        IF_MODIFIED_SINCE,
+        IF_UNMODIFIED_SINCE,
+        ACCEPT_ENCODING,
+        TE,
+    ] {
         headers.remove(name);
     }
     let tokens: Vec<&str> = codings.iter().map(|coding| coding.token()).collect();

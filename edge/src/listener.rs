@@ -107,12 +107,29 @@ async fn welcome(stream: TcpStream, peer: SocketAddr, scheme: Scheme, current: A
     match (scheme, node.tls.clone()) {
         (Scheme::Http, _) => {
             let viewer = Viewer { peer, scheme, tls: None, pace: Arc::default() };
-            http1(stream, viewer, &node, current, drain).await;
+            match begins_with_http2(&stream, &node, &drain).await {
+                Some(true) => http2(stream, viewer, &node, current, drain).await,
+                Some(false) => http1(stream, viewer, &node, current, drain).await,
+                None => {}
+            }
         }
         (Scheme::Https, Some(tls)) => {
             secure(stream, peer, TlsAcceptor::from(tls), &node, current, drain).await;
         }
         (Scheme::Https, None) => {}
+    }
+}
+
+/// Whether a viewer without TLS speaks HTTP/2 with prior knowledge (RFC 9113 §3.3): its preface begins as no method does. `None`
+/// when it said nothing while it was waited for. Three bytes tell; who cuts them apart is taken to speak HTTP/1.1.
+async fn begins_with_http2(stream: &TcpStream, node: &Node, drain: &Drain) -> Option<bool> {
+    let mut first = [0; 3];
+    let mut told = drain.told.clone();
+    tokio::select! {
+        peeked = tokio::time::timeout(node.limits.idle_timeout, stream.peek(&mut first)) => {
+            Some(peeked.ok()?.ok()? == first.len() && &first == b"PRI")
+        }
+        _ = told.wait_for(|told| *told) => None,
     }
 }
 

@@ -158,7 +158,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
 /// Through to the origin, not from the store.
 async fn pass(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Bypass);
-    let upload = Upload::outgoing(upload, visit.node.limits.body_timeout);
+    let upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
     let fetched = interim::relay(visit, |visit| fetch(visit, upload, None)).await?;
     fetched.respond(visit, None, record).await?.only()
 }

@@ -1,6 +1,7 @@
 //! A request's body on its way to the origin, with limited patience for the viewer who sends it.
 
 use bytes::Bytes;
+use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use tokio::time::{Instant, Sleep};
 #[derive(Debug)]
 pub struct Upload {
     body: Incoming,
+    version: Version,
     pause: Duration,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -24,14 +26,19 @@ pub struct Upload {
 #[error("the viewer sent nothing of its body for {0:?}")]
 pub struct Paused(Duration);
 
+/// The viewer reset the stream before the end of its body.
+#[derive(Debug, thiserror::Error)]
+#[error("the viewer reset the stream before its end")]
+pub struct Cut;
+
 impl Upload {
-    /// The body for the origin; `pause` is how long the viewer may send nothing.
+    /// The body for the origin, as it came in this version of HTTP; `pause` is how long the viewer may send nothing.
     #[must_use]
-    pub fn outgoing(body: Incoming, pause: Duration) -> OutgoingBody {
+    pub fn outgoing(body: Incoming, version: Version, pause: Duration) -> OutgoingBody {
         if body.is_end_stream() {
             return OutgoingBody::Empty;
         }
-        OutgoingBody::Stream(Self { body, pause, timer: None }.boxed_unsync())
+        OutgoingBody::Stream(Self { body, version, pause, timer: None }.boxed_unsync())
     }
 }
 
@@ -46,6 +53,10 @@ impl HttpBody for Upload {
         let this = self.get_mut();
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) {
             this.timer = None;
+            // A stream that was reset without an error looks ended; a part must never reach the origin as the whole.
+            if frame.is_none() && this.version == Version::HTTP_2 && !this.body.is_end_stream() {
+                return Poll::Ready(Some(Err(Cut.into())));
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let pause = this.pause;

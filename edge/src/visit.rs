@@ -217,7 +217,7 @@ impl Visit {
     pub fn to_origin(&self, permit: Option<&Permit>) -> Result<Parts, Fault> {
         let mut request = self.request.clone();
         request.version = http::Version::HTTP_11;
-        headers::end_hop(&mut request.headers);
+        headers::end_hop_of_request(&mut request.headers);
         headers::drop_overrides(&mut request.headers);
         if !self.node.trusts(self.viewer.peer.ip().to_canonical()) {
             headers::distrust(&mut request.headers);

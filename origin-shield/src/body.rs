@@ -14,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::pool::Lease;
+use crate::trailers;
 
 /// The body of an origin's answer: ends well only if it is whole, and fails when the origin is silent for too long.
 ///
@@ -76,13 +77,18 @@ impl Body for OriginBody {
         match frame {
             None => {
                 if let Some(lease) = this.lease.take() {
+                    if lease.was_cut(&this.incoming) {
+                        let cause =
+                            Cause::new(Failure::ResponseIncomplete, "the stream was reset before its end");
+                        return Poll::Ready(Some(Err(this.failed(cause))));
+                    }
                     lease.hand_back();
                 }
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
                 this.hand_back_at_end();
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(trailers::permitted(frame).map(Ok))
             }
             Some(Err(error)) => Poll::Ready(Some(Err(this.failed(Cause::of_body(&error))))),
         }

@@ -20,7 +20,7 @@ pub(crate) use resolve::Resolver;
 pub(crate) use tls::Tls;
 
 use crate::failure::{Cause, Failure};
-use crate::settings::{Algorithm, OriginSettings, OriginUrl};
+use crate::settings::{Algorithm, OriginSettings, OriginUrl, Protocol};
 
 /// RFC 8305 section 8, "Connection Attempt Delay": how long one address is waited for before the next one is tried beside it.
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -31,6 +31,7 @@ pub(crate) struct Dialer {
     host: String,
     port: u16,
     tls: Option<Tls>,
+    protocol: Protocol,
     connect_timeout: Duration,
     attempts: u32,
     algorithm: Algorithm,
@@ -42,14 +43,32 @@ impl Dialer {
             host: url.host().to_owned(),
             port: url.port(),
             tls,
+            protocol: settings.protocol,
             connect_timeout: settings.connect_timeout,
             attempts: settings.attempts,
             algorithm: settings.congestion.resolve().unwrap_or_default(),
         }
     }
 
-    pub(crate) fn is_https(&self) -> bool {
-        self.tls.is_some()
+    /// Whether a connection to this origin may turn out to be one that many requests share.
+    pub(crate) fn may_speak_http2(&self) -> bool {
+        match self.protocol {
+            Protocol::Auto => self.tls.is_some(),
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+        }
+    }
+
+    /// Whether HTTP/2 is spoken on this connection: chosen in TLS (RFC 9113 section 3.2), or known before (section 3.3).
+    pub(crate) fn speaks_http2(&self, line: &Line) -> Result<bool, Cause> {
+        match line {
+            Line::Plain(_) => Ok(self.protocol == Protocol::Http2),
+            Line::Tls(_) if line.chose_http2() => Ok(true),
+            Line::Tls(_) if self.protocol == Protocol::Http2 => {
+                Err(Cause::new(Failure::TlsProtocol, "the origin did not choose HTTP/2 in TLS (ALPN)"))
+            }
+            Line::Tls(_) => Ok(false),
+        }
     }
 
     pub(crate) fn resolver(&self) -> Resolver {

@@ -16,6 +16,7 @@ mod interim;
 mod origin;
 mod pool;
 mod settings;
+mod trailers;
 mod upload;
 
 pub use body::OriginBody;
@@ -26,7 +27,7 @@ pub use interim::{Interim, Listener};
 pub use origin::Origin;
 pub use settings::{
     Algorithm, BucketSettings, BucketStyle, Condition, Congestion, GroupSettings, Material, NoAlgorithm,
-    OriginSettings, OriginTls, OriginUrl, OriginUrlError, PoolSettings, ProfileSettings, Refused, Target,
-    TargetError, WebIdentitySettings,
+    OriginSettings, OriginTls, OriginUrl, OriginUrlError, PoolSettings, ProfileSettings, Protocol, Refused,
+    Target, TargetError, WebIdentitySettings,
 };
 pub use upload::{BoxError, OutgoingBody};

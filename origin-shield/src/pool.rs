@@ -76,7 +76,7 @@ enum Protocol {
 impl Pool {
     /// An empty pool that belongs to the current runtime.
     pub(crate) fn new(dialer: Arc<Dialer>, settings: &PoolSettings) -> Arc<Self> {
-        let protocol = if dialer.is_https() { Protocol::Unknown } else { Protocol::Http1 };
+        let protocol = if dialer.may_speak_http2() { Protocol::Unknown } else { Protocol::Http1 };
         Arc::new(Self {
             resolver: dialer.resolver(),
             dialer,
@@ -129,8 +129,11 @@ impl Pool {
     async fn open(&self) -> Result<(Sender, Instant), Cause> {
         let line = self.dialer.dial(&self.resolver).await?;
         let until = Instant::now() + shortened(self.settings.lifetime, fastrand::f64());
-        let sender =
-            if line.is_http2() { self.open_http2(line, until).await? } else { self.open_http1(line).await? };
+        let sender = if self.dialer.speaks_http2(&line)? {
+            self.open_http2(line, until).await?
+        } else {
+            self.open_http1(line).await?
+        };
         Ok((sender, until))
     }
 

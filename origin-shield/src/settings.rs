@@ -54,6 +54,9 @@ pub struct OriginSettings {
     #[serde(default = "attempts", deserialize_with = "at_least_one")]
     #[schemars(range(min = 1))]
     pub attempts: u32,
+    /// Which HTTP it is spoken to: "auto", "http1" or "http2".
+    #[serde(default)]
+    pub protocol: Protocol,
     /// Connections that are kept open between requests.
     #[serde(default)]
     pub pool: PoolSettings,
@@ -78,6 +81,7 @@ impl OriginSettings {
             connect_timeout: connect_timeout(),
             response_timeout: response_timeout(),
             attempts: attempts(),
+            protocol: Protocol::default(),
             pool: PoolSettings::default(),
             congestion: Congestion::default(),
             tls: None,
@@ -101,6 +105,19 @@ impl OriginSettings {
             *path = base.join(&*path);
         }
     }
+}
+
+/// Which HTTP an origin is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// HTTP/2 where an `https://` origin offers it in TLS, else HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 alone; to an `http://` origin with prior knowledge (RFC 9113 section 3.3), as gRPC services without TLS want it.
+    Http2,
 }
 
 /// Connections kept open between requests, per core.
@@ -194,6 +211,7 @@ mod tests {
         assert_eq!(settings.connect_timeout, Duration::from_secs(3));
         assert_eq!(settings.response_timeout, Duration::from_secs(30));
         assert_eq!(settings.attempts, 2);
+        assert_eq!(settings.protocol, Protocol::Auto);
         assert_eq!((settings.pool.idle, settings.pool.max_idle), (Duration::from_secs(60), 64));
     }
 
@@ -205,6 +223,7 @@ mod tests {
             connect-timeout = "2s"
             response-timeout = "10s"
             attempts = 3
+            protocol = "http2"
             pool = { idle = "30s", max-idle = 8, lifetime = "10m" }
             tls = { ca = "ca.pem", client-cert = "edge.pem", client-key = { file = "edge.key" }, sni = "app.example.com" }
             "#,
@@ -226,6 +245,7 @@ mod tests {
             ("response-timeout = \"9000000000000s\"", "longer than a day"),
             ("pool = { idle = \"9000000000000s\" }", "longer than a year"),
             ("attempts = 0", "at least 1"),
+            ("protocol = \"h2c\"", "unknown variant"),
             ("pool = { max = 3 }", "unknown field"),
             ("tls = { cert = \"x\" }", "unknown field"),
         ] {

@@ -11,6 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Instant;
 
+use crate::trailers;
+
 /// Any error that the source of a request body may bring.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -101,7 +103,10 @@ impl Body for Sending {
                 Poll::Ready(_) => Turn::Origin(Instant::now()),
             });
         }
-        polled
+        match polled {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(trailers::permitted(frame).map(Ok)),
+            other => other,
+        }
     }
 
     fn is_end_stream(&self) -> bool {

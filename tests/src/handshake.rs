@@ -12,14 +12,20 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// A TCP connection.
-pub(crate) async fn plain(address: SocketAddr) -> io::Result<TcpStream> {
+///
+/// # Errors
+/// Nobody listens there.
+pub async fn plain(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
 /// A TLS connection that names `name`, trusts only `root` (PEM) and speaks only `protocol` (an ALPN name).
-pub(crate) async fn tls(
+///
+/// # Errors
+/// There is no connection, or no handshake.
+pub async fn tls(
     address: SocketAddr,
     root: &str,
     name: &str,

@@ -14,7 +14,7 @@
 
 pub mod coding;
 mod folder;
-mod handshake;
+pub mod handshake;
 mod node;
 mod origin;
 pub mod picture;
@@ -25,7 +25,7 @@ mod wait;
 
 pub use folder::{Folder, Outcome};
 pub use node::{LOOPBACK, Node, Signal, binary};
-pub use origin::{Answer, Gate, Origin, Received, Tap};
+pub use origin::{Answer, BareOrigin, Gate, Origin, Received, Tap};
 pub use raw::RawConnection;
 pub use viewer::{Connection, Reply, Streaming, Viewer};
 pub use wait::{DEADLINE, eventually, within};

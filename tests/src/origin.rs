@@ -2,6 +2,7 @@
 //! it was asked.
 
 mod answer;
+mod bare;
 mod http2;
 mod wire;
 
@@ -18,6 +19,7 @@ use crate::pki::Authority;
 use crate::within;
 use answer::{After, Asked};
 pub use answer::{Answer, Gate, Tap};
+pub use bare::BareOrigin;
 pub use wire::Received;
 use wire::Wire;
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::{handshake, within};
 
@@ -21,6 +22,16 @@ impl RawConnection {
     pub async fn open(address: SocketAddr) -> Self {
         let stream = within("a connection", handshake::plain(address)).await.expect("cannot connect");
         Self { stream: Box::new(stream), received: Vec::new() }
+    }
+
+    /// The other end of a connection that was accepted.
+    pub(crate) fn accepted(stream: TcpStream) -> Self {
+        Self { stream: Box::new(stream), received: Vec::new() }
+    }
+
+    /// Says that nothing more will be sent, and goes on listening.
+    pub async fn finish_sending(&mut self) {
+        within("the end to be sent", self.stream.shutdown()).await.expect("the connection has ended already");
     }
 
     /// Connects with TLS, to speak HTTP/2 frames by hand.

@@ -17,8 +17,8 @@ pub(crate) enum Line {
 }
 
 impl Line {
-    /// Whether the origin chose HTTP/2 in TLS (RFC 9113 section 3.2); without TLS it is never spoken.
-    pub(crate) fn is_http2(&self) -> bool {
+    /// Whether the origin chose HTTP/2 in TLS (RFC 9113 section 3.2).
+    pub(super) fn chose_http2(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.inner().get_ref().1.alpn_protocol() == Some(super::tls::HTTP2),

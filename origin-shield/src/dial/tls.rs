@@ -9,7 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use crate::error::OriginError;
-use crate::settings::{Material, OriginSettings, OriginTls, OriginUrl};
+use crate::settings::{Material, OriginSettings, OriginTls, OriginUrl, Protocol};
 
 /// The names of the two protocols in TLS (RFC 7301 section 6, RFC 9113 section 3.2).
 pub(super) const HTTP2: &[u8] = b"h2";
@@ -41,7 +41,11 @@ impl Tls {
             .map_err(|error| wrong(error.to_string()))?
             .with_root_certificates(trusted(origin, &tls)?);
         let mut config = identified(origin, &tls, builder)?;
-        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        config.alpn_protocols = match settings.protocol {
+            Protocol::Auto => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+            Protocol::Http1 => vec![HTTP1.to_vec()],
+            Protocol::Http2 => vec![HTTP2.to_vec()],
+        };
         Ok(Self { config: Arc::new(config), name })
     }
 }

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
@@ -153,6 +153,10 @@ impl HttpOrigin {
             *request.uri_mut() = self.url.absolute(target)?;
         } else {
             request.headers_mut().insert(HOST, self.url.host_field());
+            if request.headers().contains_key(TE) {
+                // RFC 9110 section 10.1.4: it concerns this connection, which HTTP/1.1 has to say.
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("TE"));
+            }
             *request.uri_mut() = Uri::from(target);
             if let Some(listener) = head.extensions.get::<Listener>() {
                 listener.attend(&mut request);

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::{Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ pub(crate) struct Lease {
     was_used: bool,
     /// When the connection is too old for another request.
     until: Instant,
+    /// Whether its request has a body.
+    uploads: bool,
     pool: Arc<Pool>,
 }
 
@@ -35,7 +38,7 @@ pub(crate) struct Unsent {
 
 impl Lease {
     pub(super) fn new(sender: Sender, was_used: bool, until: Instant, pool: &Arc<Pool>) -> Self {
-        Self { sender, was_used, until, pool: pool.clone() }
+        Self { sender, was_used, until, uploads: false, pool: pool.clone() }
     }
 
     /// Whether the connection carried requests before, so that it may have ended without the origin being down.
@@ -47,7 +50,14 @@ impl Lease {
         matches!(self.sender, Sender::Http2(_))
     }
 
+    /// Whether an answer whose body has just ended was cut off. RFC 9113 section 8.1 lets an origin reset a stream without an
+    /// error after a complete answer, to stop an upload; without one such a reset is no end.
+    pub(crate) fn was_cut(&self, body: &Incoming) -> bool {
+        self.is_http2() && !self.uploads && !body.is_end_stream()
+    }
+
     pub(crate) async fn send(&mut self, request: Request<Sending>) -> Result<Response<Incoming>, Unsent> {
+        self.uploads = !request.body().is_end_stream();
         let outcome = match &mut self.sender {
             Sender::Http1(sender) => sender.try_send_request(request).await,
             Sender::Http2(sender) => sender.try_send_request(request).await,
