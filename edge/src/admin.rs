@@ -1,5 +1,6 @@
 //! The admin API: health, figures, state, purge, reload, drain. On loopback by default; elsewhere it wants its token.
 
+mod origins;
 mod purge;
 
 use crate::body::Body;
@@ -147,7 +148,9 @@ async fn reload(context: &Context) -> Response<Body> {
 }
 
 fn metrics(node: &Node) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(node.observer.metrics(node.store.statistics()).into()));
+    let mut text = node.observer.metrics(node.store.statistics());
+    text.push_str(&crate::observe::origins(&node.groups, Instant::now()));
+    let mut response = Response::new(Body::Whole(text.into()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
@@ -155,20 +158,6 @@ fn metrics(node: &Node) -> Response<Body> {
 
 fn status(node: &Node, now: Instant) -> Value {
     let cache = node.store.statistics();
-    let groups: serde_json::Map<String, Value> = node
-        .groups
-        .iter()
-        .map(|(name, group)| {
-            let members = group.state(now).into_iter().map(|member| {
-                json!({
-                    "origin": &*member.origin,
-                    "last_failure": member.last_failure.map(|failure| failure.to_string()),
-                    "skipped_for_ms": u64::try_from(member.skipped_for.as_millis()).unwrap_or(u64::MAX),
-                })
-            });
-            (name.clone(), members.collect())
-        })
-        .collect();
     json!({
         "node": &*node.name,
         "version": env!("CARGO_PKG_VERSION"),
@@ -185,7 +174,7 @@ fn status(node: &Node, now: Instant) -> Value {
             "damaged": disk.damaged,
             "errors": disk.errors,
         })),
-        "origins": groups,
+        "groups": origins::groups(node, now),
     })
 }
 

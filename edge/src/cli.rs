@@ -11,6 +11,7 @@ mod purge;
 mod remote;
 mod run;
 mod sign;
+mod status;
 mod verify;
 
 use std::io::Write as _;
@@ -106,7 +107,7 @@ pub fn main() -> ExitCode {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(arguments) => config::run(&arguments),
         Verb::Cert(arguments) => cert::run(&arguments),
-        Verb::Status(arguments) => remote::status(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
         Verb::Reload(arguments) => remote::reload(&arguments),
         Verb::Drain(arguments) => remote::drain(&arguments),
         Verb::Purge(arguments) => purge::run(&arguments),

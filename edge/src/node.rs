@@ -1,6 +1,7 @@
 //! Everything that is built from a config. A reload builds a new node; requests under way keep the one they began with.
 
 mod build;
+mod checks;
 
 use crate::compress::Coders;
 use crate::config::Config;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use build::NodeError;
+pub use checks::Checks;
 
 /// A node in force.
 pub struct Node {

@@ -3,6 +3,7 @@
 
 mod figures;
 mod log;
+mod origins;
 
 use crate::admin::PurgeKind;
 use crate::body::Body;
@@ -16,12 +17,13 @@ use figures::Figures;
 use http::header::{CONTENT_LENGTH, VIA};
 use http::{HeaderValue, Method, Response, StatusCode};
 use log::Log;
-use origin_shield::Attempt;
+use origin_shield::{Attempt, Change};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use figures::CacheFigure;
+pub use origins::origins;
 
 /// How often the log says that the disk fails.
 const QUIET: Duration = Duration::from_secs(60);
@@ -297,6 +299,11 @@ impl Observer {
             *said = Some(Instant::now());
             self.log.write(format!("disk cannot {what}: {error}; requests go on without what it holds"));
         }
+    }
+
+    /// An origin is passed over, or is back.
+    pub fn origin_changed(&self, change: &Change) {
+        self.log.write(format!("health {change}"));
     }
 
     /// A TLS handshake with a viewer did not come to an end.

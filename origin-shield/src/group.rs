@@ -1,91 +1,70 @@
 //! Origins that stand in for one another: whom to ask, whom to pass over, and what happened.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+mod budget;
+mod memory;
+mod recent;
+mod report;
+mod turns;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 
 use crate::body::OriginBody;
+use crate::change::{Change, Event, Witness};
+use crate::clock;
 use crate::failure::{Cause, Failure};
 use crate::origin::{NoAnswer, Origin};
-use crate::settings::{Condition, GroupSettings};
+use crate::settings::{Condition, EjectSettings, GroupSettings};
 use crate::upload::OutgoingBody;
 
-/// Origins in order of preference, and the memory of who failed. One for all cores.
-#[derive(Debug)]
+use budget::Budget;
+use memory::{Memory, Standing};
+use turns::{Field, Members, Turns};
+
+pub use budget::BudgetState;
+pub use report::{Attempt, Exhausted, GroupState, Halt, MemberState, Reply, Trust};
+pub(crate) use turns::MOST_MEMBERS;
+
+/// Origins in order of preference or with weights, and the memory of who failed. One for all cores.
 pub struct Group {
     name: Arc<str>,
     settings: GroupSettings,
     members: Vec<Member>,
+    /// One for each member; empty where order decides.
+    weights: Vec<u32>,
+    /// `None` for a group of one, which has nowhere to fail over to.
+    budget: Option<Budget>,
+    failovers: AtomicU64,
+    witness: Option<Witness>,
 }
 
 #[derive(Debug)]
 struct Member {
     origin: Arc<Origin>,
-    failed: Mutex<Option<Remembered>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Remembered {
-    failure: Failure,
-    until: Instant,
-}
-
-/// An origin's answer. Its body may still fail.
-#[derive(Debug)]
-pub struct Reply {
-    /// The answer, its body still arriving.
-    pub response: Response<OriginBody>,
-    /// Who gave it.
-    pub origin: Arc<str>,
-    /// What failed before, in order.
-    pub attempts: Vec<Attempt>,
-}
-
-/// One member that was asked and did not help.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// The name of the origin.
-    pub origin: Arc<str>,
-    /// Why it did not help.
-    pub failure: Failure,
-    /// What the connection said about it, for the log; empty for a status.
-    pub detail: String,
-}
-
-/// Nobody answered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub struct Exhausted {
-    /// The name of the group, or of the only origin.
-    pub group: Arc<str>,
-    /// Everyone who was asked, in order.
-    pub attempts: Vec<Attempt>,
-}
-
-/// What a group thinks of one of its members.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MemberState {
-    /// The name of the origin.
-    pub origin: Arc<str>,
-    /// How it failed last, if it did not answer well since.
-    pub last_failure: Option<Failure>,
-    /// How long it is still passed over; zero if it is not.
-    pub skipped_for: Duration,
-}
-
-/// Whom to ask for one request.
-struct Turns<'a> {
-    members: Vec<&'a Member>,
-    /// How many of them are asked in any case; the others, which failed lately, only when nobody answered at all.
-    preferred: usize,
+    memory: Memory,
 }
 
 impl Group {
-    /// A group called `name` of these members; `settings.members` are their names in the same order.
+    /// A group called `name` of these members, at most 64; `settings.members` are their names in the same order.
     pub fn build(name: &str, settings: &GroupSettings, members: Vec<Arc<Origin>>) -> Self {
-        let members = members.into_iter().map(|origin| Member { origin, failed: Mutex::new(None) }).collect();
-        Self { name: name.into(), settings: settings.clone(), members }
+        let weight = |origin: &Arc<Origin>| settings.weights.get(origin.name()).copied().unwrap_or_default();
+        let is_weighted = !settings.weights.is_empty();
+        Self {
+            name: name.into(),
+            settings: settings.clone(),
+            weights: members.iter().filter(|_| is_weighted).map(weight).collect(),
+            budget: (members.len() > 1).then(|| Budget::new(&settings.retry_budget)),
+            members: members
+                .into_iter()
+                .take(MOST_MEMBERS)
+                .map(|origin| Member { origin, memory: Memory::new(settings) })
+                .collect(),
+            failovers: AtomicU64::new(0),
+            witness: None,
+        }
     }
 
     /// A group of one, for a route that names an origin directly.
@@ -94,12 +73,18 @@ impl Group {
         Self::build(&origin.shared_name(), &settings, vec![origin])
     }
 
+    /// The same group, which tells `witness` when it passes a member over and when one is back. A group of one does neither.
+    #[must_use]
+    pub fn telling(self, witness: Witness) -> Self {
+        Self { witness: Some(witness), ..self }
+    }
+
     /// What the config file calls it; for a group of one, the origin's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Asks the members in order until one answers well. `now` is when the request began.
+    /// Asks the members one after the other until one answers well. `now` is when the request began.
     ///
     /// The request's URI needs only path and query; every member gets it under its own address. When the last member to
     /// be asked answers with a status of `failover-on`, that answer is the reply, as CloudFront does it.
@@ -107,64 +92,86 @@ impl Group {
     /// # Errors
     /// Nobody gave an answer, each for the reason in [`Exhausted::attempts`].
     pub async fn send(&self, request: Request<OutgoingBody>, now: Instant) -> Result<Reply, Exhausted> {
-        let (head, body) = request.into_parts();
-        let began = tokio::time::Instant::now();
-        let turns = self.turns(now);
+        let (head, mut body) = request.into_parts();
+        let mut turns = self.turns(now);
+        let mut asked = Asked::by(self, now);
         let may_fail_over = self.may_fail_over(&head.method);
-        let mut body = Some(body);
-        let mut attempts = Vec::new();
-        for (turn, member) in turns.members.iter().enumerate() {
-            let Some(whole) = body.take() else { break };
-            let had_no_body = whole.is_empty();
-            match member.origin.exchange(&head, whole).await {
+        while let Some(turn) = turns.next() {
+            let member = asked.ask(turn);
+            let had_no_body = body.is_empty();
+            match member.origin.exchange(&head, body).await {
                 Ok(response) => {
                     let failure = Failure::Status(response.status().as_u16());
                     if !self.is_failure(failure) {
-                        member.recover();
-                        return Ok(self.reply(member, response, attempts));
+                        asked.answered(turn);
+                        return Ok(asked.reply(turn, response));
                     }
-                    member.remember(failure, now + began.elapsed() + self.settings.remember);
-                    if !may_fail_over || !had_no_body || turn + 1 >= turns.preferred {
-                        return Ok(self.reply(member, response, attempts));
+                    member.memory.note(failure);
+                    let may_go_on = may_fail_over && had_no_body && turns.has_good();
+                    if !may_go_on || !asked.goes_on_from(turn, failure) {
+                        return Ok(asked.reply(turn, response));
                     }
-                    attempts.push(member.attempt(Cause::new(failure, String::new())));
-                    body = Some(OutgoingBody::Empty);
+                    body = OutgoingBody::Empty;
                 }
                 Err(NoAnswer { cause, body: returned }) => {
                     let fails = self.is_failure(cause.failure);
                     if fails {
-                        member.remember(cause.failure, now + began.elapsed() + self.settings.remember);
+                        asked.failed(turn, cause.failure);
                     }
-                    attempts.push(member.attempt(cause));
-                    body = returned.filter(|_| fails && may_fail_over);
+                    asked.attempts.push(member.attempt(cause));
+                    match returned.filter(|_| fails && may_fail_over && !turns.is_over()) {
+                        Some(whole) if asked.goes_on() => body = whole,
+                        _ => break,
+                    }
                 }
             }
         }
-        Err(Exhausted { group: self.name.clone(), attempts })
+        Err(Exhausted { group: self.name.clone(), attempts: asked.attempts })
     }
 
-    /// What the group thinks of its members, in order; for the admin page.
-    pub fn state(&self, now: Instant) -> Vec<MemberState> {
-        let state = |member: &Member| {
-            let remembered = member.remembered();
-            MemberState {
-                origin: member.origin.shared_name(),
-                last_failure: remembered.map(|remembered| remembered.failure),
-                skipped_for: remembered
-                    .map(|remembered| remembered.until.saturating_duration_since(now))
-                    .unwrap_or_default(),
-            }
+    /// What the group thinks of its members and may afford; for the admin page.
+    pub fn state(&self, now: Instant) -> GroupState {
+        let now = clock::micros(now);
+        let state = |(index, member): (usize, &Member)| MemberState {
+            origin: member.origin.shared_name(),
+            trust: match self.standing(index, now) {
+                Standing::Well => Trust::Well,
+                Standing::Warming(_) => Trust::Warming,
+                Standing::Due => Trust::Due,
+                Standing::Out => Trust::Out,
+            },
+            weight: self.weights.get(index).copied(),
+            last_failure: member.memory.last_failure(),
+            skipped_for: member.memory.skipped_for(now),
+            times_skipped: member.memory.times(),
+            health: member.origin.health(),
         };
-        self.members.iter().map(state).collect()
+        GroupState {
+            members: self.members.iter().enumerate().map(state).collect(),
+            budget: self.budget.as_ref().map(|budget| budget.state(now)),
+            failovers: self.failovers.load(Relaxed),
+        }
     }
 
-    /// Members that did not fail lately, then the others. When all failed lately, all in order: one may be back.
-    fn turns(&self, now: Instant) -> Turns<'_> {
-        let (mut members, skipped): (Vec<_>, Vec<_>) =
-            self.members.iter().partition(|member| !member.is_skipped(now));
-        let preferred = if members.is_empty() { skipped.len() } else { members.len() };
-        members.extend(skipped);
-        Turns { members, preferred }
+    fn turns(&self, now: Instant) -> Turns {
+        let Some(budget) = &self.budget else { return Turns::ALONE };
+        let now = clock::micros(now);
+        budget.earn(now);
+        let field = Field {
+            count: self.members.len(),
+            standing: &|index| self.standing(index, now),
+            claim: &|index| self.members[index].memory.claim_trial(now, self.settings.remember),
+            weights: (!self.weights.is_empty()).then_some(&self.weights),
+        };
+        Turns::choose(&field, fastrand::f64)
+    }
+
+    fn standing(&self, index: usize, now: u64) -> Standing {
+        let Member { origin, memory } = &self.members[index];
+        match origin.is_down() {
+            true => Standing::Out,
+            false => memory.standing(now, origin.healed(), self.settings.slow_start),
+        }
     }
 
     fn may_fail_over(&self, method: &Method) -> bool {
@@ -175,30 +182,140 @@ impl Group {
         self.settings.failover_on.iter().any(|condition| condition.covers(failure))
     }
 
-    fn reply(&self, member: &Member, response: Response<OriginBody>, attempts: Vec<Attempt>) -> Reply {
-        Reply { response, origin: member.origin.shared_name(), attempts }
+    /// `index` is not asked for `span`, since it failed like this at `at`.
+    fn pass_over(&self, index: usize, failure: Failure, at: u64, span: Duration) {
+        let Member { origin, memory } = &self.members[index];
+        if memory.pass_over(failure, at, span) {
+            let group = self.name.clone();
+            self.tell(origin, Event::PassedOver { group, failure, span });
+        }
+    }
+
+    /// Whether one more member may be passed over for statuses, though it answers.
+    fn has_room(&self, eject: &EjectSettings, at: u64) -> bool {
+        let out = self.members.iter().filter(|member| member.memory.is_out(at)).count();
+        let most = (self.members.len() as f64 * eject.share) as usize;
+        out < most.max(1)
+    }
+
+    fn tell(&self, origin: &Origin, event: Event) {
+        if let Some(witness) = &self.witness {
+            witness(&Change { origin: origin.shared_name(), event });
+        }
+    }
+}
+
+/// One request on its way through the members.
+struct Asked<'a> {
+    group: &'a Group,
+    now: Instant,
+    attempts: Vec<Attempt>,
+    /// Who had failed before this request, and so proves something if it answers.
+    doubted: Members,
+    /// Who answered with a listed status: that counts against them if somebody else answers well, else it is the request's fault.
+    statuses: Members,
+}
+
+impl<'a> Asked<'a> {
+    fn by(group: &'a Group, now: Instant) -> Self {
+        Self { group, now, attempts: Vec::new(), doubted: Members::default(), statuses: Members::default() }
+    }
+
+    fn ask(&mut self, turn: usize) -> &'a Member {
+        let member = &self.group.members[turn];
+        if !member.memory.is_trusted() {
+            self.doubted.insert(turn);
+        }
+        member
+    }
+
+    /// Well, so it is to be trusted again, and what others answered was their own fault.
+    fn answered(&self, turn: usize) {
+        let Member { origin, memory } = &self.group.members[turn];
+        if self.doubted.contains(turn) {
+            if memory.recover(clock::now()) {
+                self.group.tell(origin, Event::Back { group: self.group.name.clone() });
+            }
+        } else {
+            memory.succeed(clock::micros(self.now));
+        }
+        for other in self.statuses.iter() {
+            self.count(other);
+        }
+    }
+
+    fn count(&self, turn: usize) {
+        let Member { origin, memory } = &self.group.members[turn];
+        let failed = |attempt: &&Attempt| *attempt.origin == *origin.name();
+        let Some(Attempt { failure, .. }) = self.attempts.iter().find(failed) else { return };
+        let at = clock::now();
+        // Who was passed over meanwhile is not so once more for what was under way.
+        if !self.doubted.contains(turn) && !memory.is_trusted() {
+            return;
+        }
+        let settings = &self.group.settings;
+        let has_room = settings.eject.as_ref().is_none_or(|eject| self.group.has_room(eject, at));
+        if memory.count(*failure, at) && has_room {
+            self.group.pass_over(turn, *failure, at, memory.next_span(at, settings.remember));
+        }
+    }
+
+    /// No answer came: that is the member's fault whatever was asked.
+    fn failed(&self, turn: usize, failure: Failure) {
+        match self.group.budget {
+            Some(_) => self.group.pass_over(turn, failure, clock::now(), self.group.settings.remember),
+            // Passing over the only one means nothing.
+            None => self.group.members[turn].memory.note(failure),
+        }
+    }
+
+    /// Whether somebody else may be asked after this status.
+    fn goes_on_from(&mut self, turn: usize, failure: Failure) -> bool {
+        self.statuses.insert(turn);
+        let member = &self.group.members[turn];
+        self.attempts.push(member.attempt(Cause::new(failure, String::new())));
+        self.goes_on()
+    }
+
+    /// Whether somebody else may be asked after the last attempt, as far as the group can afford it.
+    fn goes_on(&mut self) -> bool {
+        let (group, asked) = (self.group, self.attempts.len());
+        let halt = match &group.budget {
+            _ if asked >= group.settings.attempts as usize => Some(Halt::Attempts),
+            Some(budget) if budget.spend(clock::now()).is_err() => Some(Halt::Budget),
+            _ => None,
+        };
+        if let Some(last) = self.attempts.last_mut() {
+            last.halt = halt;
+        }
+        group.failovers.fetch_add(u64::from(halt.is_none()), Relaxed);
+        halt.is_none()
+    }
+
+    fn reply(self, turn: usize, response: Response<OriginBody>) -> Reply {
+        let origin = self.group.members[turn].origin.shared_name();
+        Reply { response, origin, attempts: self.attempts }
     }
 }
 
 impl Member {
-    fn remembered(&self) -> Option<Remembered> {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_skipped(&self, now: Instant) -> bool {
-        self.remembered().is_some_and(|remembered| now < remembered.until)
-    }
-
-    fn remember(&self, failure: Failure, until: Instant) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Remembered { failure, until });
-    }
-
-    fn recover(&self) {
-        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
     fn attempt(&self, cause: Cause) -> Attempt {
-        Attempt { origin: self.origin.shared_name(), failure: cause.failure, detail: cause.detail }
+        Attempt {
+            origin: self.origin.shared_name(),
+            failure: cause.failure,
+            detail: cause.detail,
+            halt: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Group")
+            .field("name", &self.name)
+            .field("members", &self.members)
+            .finish_non_exhaustive()
     }
 }
 
@@ -220,35 +337,6 @@ impl Condition {
             (Self::Connect, _) => true,
             _ => false,
         }
-    }
-}
-
-impl Exhausted {
-    /// Why the last one that was asked did not answer; `None` for a group without members.
-    pub fn failure(&self) -> Option<Failure> {
-        self.attempts.last().map(|attempt| attempt.failure)
-    }
-
-    /// The status that RFC 9209 recommends for this: 504 if the last one was late, else 502, or 400 if the request itself broke.
-    pub fn status(&self) -> StatusCode {
-        self.failure().map_or(StatusCode::BAD_GATEWAY, Failure::status)
-    }
-}
-
-impl fmt::Display for Exhausted {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "no answer from {}", self.group)?;
-        for (index, attempt) in self.attempts.iter().enumerate() {
-            write!(formatter, "{}{attempt}", if index == 0 { ": " } else { "; " })?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Attempt {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}: {}", self.origin, self.failure)?;
-        if self.detail.is_empty() { Ok(()) } else { write!(formatter, " ({})", self.detail) }
     }
 }
 
@@ -284,10 +372,6 @@ mod tests {
         Group::build("main", &settings, vec![origin("a"), origin("b")])
     }
 
-    fn names(turns: &Turns<'_>) -> (Vec<String>, usize) {
-        (turns.members.iter().map(|member| member.origin.name().to_owned()).collect(), turns.preferred)
-    }
-
     #[test]
     fn a_viewers_or_our_own_trouble_is_nobodys_failure() {
         let unlisted: Vec<_> =
@@ -306,45 +390,14 @@ mod tests {
     }
 
     #[test]
-    fn who_failed_is_asked_last_until_the_memory_ends_or_it_answers() {
-        let (group, now) = (group(), Instant::now());
-        let later = now + Duration::from_secs(30);
-        assert_eq!(names(&group.turns(now)), (vec!["a".into(), "b".into()], 2));
-        group.members[0].remember(Failure::ConnectionRefused, later);
-        assert_eq!(names(&group.turns(now)), (vec!["b".into(), "a".into()], 1));
-        assert_eq!(names(&group.turns(later)), (vec!["a".into(), "b".into()], 2));
-        group.members[1].remember(Failure::Status(503), later);
-        assert_eq!(names(&group.turns(now)), (vec!["a".into(), "b".into()], 2), "all failed: all in order");
-        group.members[0].recover();
-        assert_eq!(names(&group.turns(now)), (vec!["a".into(), "b".into()], 1));
-    }
-
-    #[test]
     fn the_state_says_how_long_a_member_is_passed_over() {
         let (group, now) = (group(), Instant::now());
-        group.members[1].remember(Failure::Status(503), now + Duration::from_secs(30));
-        let state = group.state(now + Duration::from_secs(10));
-        assert_eq!((state[0].last_failure, state[0].skipped_for), (None, Duration::ZERO));
-        assert_eq!(state[1].last_failure, Some(Failure::Status(503)));
-        assert_eq!(state[1].skipped_for, Duration::from_secs(20));
-    }
-
-    #[test]
-    fn an_exhausted_group_names_every_attempt() {
-        let attempt = |origin: &str, failure, detail: &str| Attempt {
-            origin: origin.into(),
-            failure,
-            detail: detail.into(),
-        };
-        let attempts = vec![
-            attempt("a", Failure::Status(503), ""),
-            attempt("b", Failure::ResponseTimeout, "no head of an answer for 30s"),
-        ];
-        let exhausted = Exhausted { group: "main".into(), attempts };
-        let text =
-            "no answer from main: a: status 503; b: http_response_timeout (no head of an answer for 30s)";
-        assert_eq!(exhausted.to_string(), text);
-        assert_eq!(exhausted.status(), 504);
-        assert_eq!(Exhausted { group: "main".into(), attempts: vec![] }.status(), 502);
+        group.pass_over(1, Failure::Status(503), clock::micros(now), Duration::from_secs(30));
+        let members = group.state(now + Duration::from_secs(10)).members;
+        assert_eq!((members[0].last_failure, members[0].skipped_for), (None, Duration::ZERO));
+        assert_eq!((members[0].trust, members[1].trust), (Trust::Well, Trust::Out));
+        assert_eq!(members[1].last_failure, Some(Failure::Status(503)));
+        assert_eq!(members[1].skipped_for, Duration::from_secs(20));
+        assert_eq!(group.state(now + Duration::from_secs(30)).members[1].trust, Trust::Due);
     }
 }

@@ -8,10 +8,13 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod change;
+mod clock;
 mod dial;
 mod error;
 mod failure;
 mod group;
+mod health;
 mod interim;
 mod origin;
 mod pool;
@@ -20,14 +23,17 @@ mod trailers;
 mod upload;
 
 pub use body::OriginBody;
+pub use change::{Change, Event, Witness};
 pub use error::OriginError;
 pub use failure::Failure;
-pub use group::{Attempt, Exhausted, Group, MemberState, Reply};
+pub use group::{Attempt, BudgetState, Exhausted, Group, GroupState, Halt, MemberState, Reply, Trust};
+pub use health::HealthState;
 pub use interim::{Interim, Listener};
 pub use origin::Origin;
 pub use settings::{
-    Algorithm, BucketSettings, BucketStyle, Condition, Congestion, GroupSettings, Material, NoAlgorithm,
-    OriginSettings, OriginTls, OriginUrl, OriginUrlError, PoolSettings, ProfileSettings, Protocol, Refused,
-    Target, TargetError, WebIdentitySettings,
+    Algorithm, BucketSettings, BucketStyle, Condition, Congestion, EjectSettings, GroupSettings,
+    HealthSettings, Material, NoAlgorithm, OriginSettings, OriginTls, OriginUrl, OriginUrlError,
+    PoolSettings, ProfileSettings, Protocol, Refused, RetryBudget, Statuses, Target, TargetError,
+    WebIdentitySettings,
 };
 pub use upload::{BoxError, OutgoingBody};

@@ -5,14 +5,18 @@ mod shield;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::Response;
 use ::http::request::Parts;
 
 use crate::body::OriginBody;
+use crate::change::Change;
+use crate::clock;
 use crate::error::OriginError;
 use crate::failure::Cause;
-use crate::settings::{OriginSettings, Target};
+use crate::health::{Health, HealthState};
+use crate::settings::{HealthSettings, OriginSettings, Target};
 use crate::upload::OutgoingBody;
 
 /// Where a miss is fetched from: its settings, and its open connections on every core.
@@ -20,6 +24,7 @@ pub struct Origin {
     name: Arc<str>,
     settings: OriginSettings,
     kind: Kind,
+    health: Health,
 }
 
 enum Kind {
@@ -50,7 +55,7 @@ impl Origin {
             Ok(Target::Shields(shields)) => Kind::Shields(shield::Shields::build(&name, shields, settings)?),
             Err(cause) => return Err(OriginError::Target { origin: name, cause }),
         };
-        Ok(Arc::new(Self { name, settings: settings.clone(), kind }))
+        Ok(Arc::new(Self { name, settings: settings.clone(), kind, health: Health::default() }))
     }
 
     /// What the config file calls it.
@@ -65,6 +70,39 @@ impl Origin {
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.name.clone()
+    }
+
+    /// Whether active checks say that it must not be asked now.
+    pub(crate) fn is_down(&self) -> bool {
+        self.health.is_down()
+    }
+
+    /// When active checks saw it come up again, in microseconds; 0 if they never saw it down.
+    pub(crate) fn healed(&self) -> u64 {
+        self.health.healed()
+    }
+
+    /// What active checks say; `None` if there are none.
+    pub(crate) fn health(&self) -> Option<HealthState> {
+        self.settings.health.as_ref().map(|_| self.health.state())
+    }
+
+    /// Makes one active check, if the settings ask for any. What changed by it.
+    pub async fn check(&self) -> Option<Change> {
+        let settings = self.settings.health.as_ref()?;
+        let found = match &self.kind {
+            Kind::Http(origin) => origin.check(settings).await,
+            // They look after themselves: an object's next shield is asked where its own is down.
+            Kind::Shields(_) => return None,
+        };
+        let event = self.health.note(found, settings, clock::now())?;
+        Some(Change { origin: self.shared_name(), event })
+    }
+
+    /// How long to wait before the next active check; `None` if the settings ask for none.
+    pub fn next_check(&self) -> Option<Duration> {
+        let HealthSettings { every, jitter, .. } = self.settings.health.as_ref()?;
+        Some(every.mul_f64(1.0 + jitter * (2.0 * fastrand::f64() - 1.0)))
     }
 
     /// Sends one request and waits for the head of its answer, on a new connection if an old one turns out to be dead.

@@ -2,8 +2,12 @@
 
 mod bucket;
 mod congestion;
+mod count;
 mod duration;
 mod group;
+mod health;
+mod outlier;
+mod share;
 mod target;
 mod url;
 
@@ -16,6 +20,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use bucket::{BucketSettings, BucketStyle, ProfileSettings, WebIdentitySettings};
 pub use congestion::{Algorithm, Congestion, NoAlgorithm, Refused};
 pub use group::{Condition, GroupSettings};
+pub use health::{HealthSettings, Statuses};
+pub use outlier::{EjectSettings, RetryBudget};
 pub use target::{Target, TargetError};
 pub use url::{OriginUrl, OriginUrlError};
 
@@ -67,6 +73,9 @@ pub struct OriginSettings {
     /// TLS towards an `https://` origin, where it differs from the machine's own trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<OriginTls>,
+    /// Active checks. While they fail, the origin is asked only when nobody else in its group answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthSettings>,
 }
 
 impl OriginSettings {
@@ -85,6 +94,7 @@ impl OriginSettings {
             pool: PoolSettings::default(),
             congestion: Congestion::default(),
             tls: None,
+            health: None,
         }
     }
 
@@ -225,6 +235,7 @@ mod tests {
             attempts = 3
             protocol = "http2"
             pool = { idle = "30s", max-idle = 8, lifetime = "10m" }
+            health = { path = "/healthz", every = "10s", fails = 3, passes = 2 }
             tls = { ca = "ca.pem", client-cert = "edge.pem", client-key = { file = "edge.key" }, sni = "app.example.com" }
             "#,
         )

@@ -1,9 +1,8 @@
-//! A running node, through its admin API: `selvedge status`, `reload`, `drain`, and how every other verb asks one.
+//! A running node, through its admin API: `selvedge reload`, `drain`, and how every other verb asks one.
 
 use super::{DEFAULT_FILE, Exit, data, talk};
 use crate::config::{AdminListen, Config, Loaded};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -31,10 +30,6 @@ pub(super) struct Call {
     pub(super) method: &'static str,
     pub(super) path: &'static str,
     pub(super) body: Option<Value>,
-}
-
-pub(super) fn status(arguments: &Arguments) -> Exit {
-    call(&Call { method: "GET", path: "/status", body: None }, arguments, status_text)
 }
 
 pub(super) fn reload(arguments: &Arguments) -> Exit {
@@ -121,37 +116,6 @@ fn parse(answer: &str) -> Option<(u16, Value)> {
     Some((status, serde_json::from_str(body).ok()?))
 }
 
-fn status_text(status: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
-    let cache = &status["cache"];
-    let mut lines = format!(
-        "node {} {}\ncache {} keys, {} bytes, {} bytes arriving\n",
-        text(&status["node"]),
-        text(&status["version"]),
-        cache["keys"],
-        cache["bytes"],
-        cache["in_flight_bytes"],
-    );
-    if let disk @ Value::Object(_) = &status["disk"] {
-        lines.push_str(&format!(
-            "disk {} objects, {} bytes, {} bytes waiting, {} dropped, {} errors\n",
-            disk["records"], disk["bytes"], disk["queued_bytes"], disk["dropped"], disk["errors"],
-        ));
-    }
-    for (name, members) in status["origins"].as_object().into_iter().flatten() {
-        for member in members.as_array().into_iter().flatten() {
-            let state = match (member["last_failure"].as_str(), member["skipped_for_ms"].as_u64()) {
-                (None, _) => "well".to_owned(),
-                (Some(failure), Some(0) | None) => format!("failed last: {failure}"),
-                (Some(failure), Some(skipped)) => format!("{failure}, passed over for {skipped} ms more"),
-            };
-            // Writing to a String cannot fail.
-            let _ = writeln!(lines, "origin {name}/{}: {state}", text(&member["origin"]));
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,19 +129,5 @@ mod tests {
         for broken in ["", "HTTP/1.1 200 OK\r\n\r\n<html>", "SSH-2.0\r\n\r\n{}", "HTTP/1.1 2\r\n\r\n{}"] {
             assert_eq!(parse(broken), None, "{broken}");
         }
-    }
-
-    #[test]
-    fn a_status_names_each_origins_state() {
-        let text = status_text(&json!({
-            "node": "icn1", "version": "0.1.0",
-            "cache": { "keys": 1, "bytes": 2, "in_flight_bytes": 0 },
-            "origins": { "main": [
-                { "origin": "app", "last_failure": "connection_refused", "skipped_for_ms": 900 },
-                { "origin": "spare", "last_failure": null, "skipped_for_ms": 0 },
-            ]},
-        }));
-        assert!(text.contains("main/app: connection_refused, passed over for 900 ms more"), "{text}");
-        assert!(text.contains("main/spare: well"), "{text}");
     }
 }

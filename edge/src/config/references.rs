@@ -80,6 +80,11 @@ impl Checks<'_> {
                 }
                 self.named(&path, "origin", member, &self.config.origin);
             }
+            for member in group.weights.keys().filter(|member| !group.members.contains(member)) {
+                let path = ["origin-group", name, "weights", member];
+                let hint = did_you_mean(member, group.members.iter().map(String::as_str));
+                self.refuse(&path, format!("`{member}` has a weight but is not a member"), hint);
+            }
         }
         for (name, group) in &self.config.key_group {
             for (index, key) in group.keys.iter().enumerate() {

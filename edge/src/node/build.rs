@@ -13,7 +13,7 @@ use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
 use hooks::{Engine, Hook, HookError};
 use http::HeaderValue;
-use origin_shield::{Group, Origin, OriginError, OriginSettings};
+use origin_shield::{Group, Origin, OriginError, OriginSettings, Witness};
 use signing::{KeyGroup, Material, PublicKey, SigningError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -70,7 +70,11 @@ impl Node {
         let name = &config.node.name;
         let header = |text: String| HeaderValue::from_str(&text).map_err(|_| NodeError::Name(name.clone()));
         let origins = build_origins(config, previous)?;
-        let mut groups = build_groups(config, &origins, previous)?;
+        let observer = match previous {
+            Some(previous) => Arc::clone(&previous.observer),
+            None => Arc::new(Observer::new(config.node.log)),
+        };
+        let mut groups = build_groups(config, &origins, previous, &observer)?;
         let engine = match previous.and_then(|previous| previous.engine.clone()) {
             None if !config.hook.is_empty() => Some(Arc::new(Engine::new().map_err(NodeError::Engine)?)),
             engine => engine,
@@ -83,10 +87,6 @@ impl Node {
             settings.hosts.iter().for_each(|host| sites.insert(&host.to_string(), &site));
         }
         let (tls, local_root) = build_tls(config, now)?;
-        let observer = match previous {
-            Some(previous) => Arc::clone(&previous.observer),
-            None => Arc::new(Observer::new(config.node.log)),
-        };
         // Last, for it takes possession of a folder.
         let store = match previous {
             Some(previous) => previous.store.clone(),
@@ -149,7 +149,12 @@ fn build_groups(
     config: &Config,
     origins: &HashMap<String, Arc<Origin>>,
     previous: Option<&Node>,
+    observer: &Arc<Observer>,
 ) -> Result<HashMap<String, Arc<Group>>, NodeError> {
+    let witness: Witness = {
+        let observer = Arc::clone(observer);
+        Arc::new(move |change| observer.origin_changed(change))
+    };
     let is_unchanged = |name: &String| {
         let (before, now) = (previous.and_then(|previous| previous.origins.get(name)), origins.get(name));
         before.zip(now).is_some_and(|(before, now)| Arc::ptr_eq(before, now))
@@ -169,7 +174,8 @@ fn build_groups(
         let before = previous.and_then(|previous| previous.config.origin_group.get(name));
         let is_same = before == Some(settings) && settings.members.iter().all(is_unchanged);
         let unchanged = kept(name).filter(|_| is_same);
-        let group = unchanged.unwrap_or_else(|| Arc::new(Group::build(name, settings, members)));
+        let build = || Arc::new(Group::build(name, settings, members).telling(Arc::clone(&witness)));
+        let group = unchanged.unwrap_or_else(build);
         groups.insert(name.clone(), group);
     }
     Ok(groups)

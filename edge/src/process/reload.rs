@@ -2,9 +2,10 @@
 
 use super::{Source, now};
 use crate::config::{Config, ConfigErrors};
-use crate::node::{Current, Node, NodeError};
+use crate::node::{Checks, Current, Node, NodeError};
 use geo::{Answerer, CurrentAnswerer, GeoError};
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
 
 /// Why a reload changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -39,19 +40,24 @@ pub(super) struct Reload {
     source: Source,
     current: Arc<Current>,
     answers: Option<CurrentAnswerer>,
-    /// One reload at a time.
-    under_way: Mutex<()>,
+    /// Where checks of origins run.
+    runtime: Handle,
+    /// Those of the node in force. Whoever reloads holds them: one at a time.
+    checks: Mutex<Checks>,
 }
 
 impl Reload {
+    /// Within a runtime, where the checks of origins run from now on.
     pub(super) fn new(source: Source, current: Arc<Current>, answers: Option<CurrentAnswerer>) -> Self {
-        Self { source, current, answers, under_way: Mutex::new(()) }
+        let runtime = Handle::current();
+        let checks = Mutex::new(Checks::start(&current.load(), &runtime));
+        Self { source, current, answers, runtime, checks }
     }
 }
 
 impl Reloader for Reload {
     fn reload(&self) -> Result<(), ReloadError> {
-        let _turn = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
         let Source::File(path) = &self.source else { return Err(ReloadError::NoFile) };
         let config = Arc::new(Config::load(path)?);
         let before = self.current.load();
@@ -62,6 +68,9 @@ impl Reloader for Reload {
         }
         config.refused_congestion().into_iter().for_each(|words| node.observer.say(words));
         self.current.replace(node);
+        // First the old ones end, so that no origin is checked twice at a time.
+        *checks = Checks::default();
+        *checks = Checks::start(&self.current.load(), &self.runtime);
         Ok(())
     }
 }

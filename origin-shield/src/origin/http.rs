@@ -1,5 +1,7 @@
 //! An origin that speaks HTTP/1.1 or HTTP/2.
 
+mod check;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;

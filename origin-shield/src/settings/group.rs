@@ -1,5 +1,6 @@
 //! What an operator says about a group of origins.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -8,14 +9,25 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Origins that stand in for one another, asked in order.
+use super::outlier::{EjectSettings, RetryBudget};
+use crate::group::MOST_MEMBERS;
+
+/// Origins that stand in for one another, asked in order or by weight.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct GroupSettings {
     /// The names of the origins, the preferred one first.
     #[serde(deserialize_with = "at_least_one")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 64))]
     pub members: Vec<String>,
+    /// How much of the requests each member is the first to be asked for, such as `{ app = 80, spare = 20 }`. Who has no weight
+    /// stands behind. Without weights, the order decides.
+    #[serde(default, deserialize_with = "weights", skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, u32>,
+    /// How many members are asked for one request, at most. At least 1.
+    #[serde(default = "attempts", deserialize_with = "super::count::deserialize")]
+    #[schemars(range(min = 1))]
+    pub attempts: u32,
     /// What makes the next member be asked: `"connect"`, `"timeout"`, or a status from 400 to 599.
     #[serde(default = "failover_on")]
     pub failover_on: Vec<Condition>,
@@ -26,12 +38,32 @@ pub struct GroupSettings {
     #[serde(default = "remember", with = "super::duration::span")]
     #[schemars(with = "String")]
     pub remember: Duration,
+    /// How many requests may be made again elsewhere.
+    #[serde(default)]
+    pub retry_budget: RetryBudget,
+    /// Passes a member over for statuses only when there are many; without it, one is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eject: Option<EjectSettings>,
+    /// How long a member that came back takes to get its whole share of requests again.
+    #[serde(default, with = "super::duration::span")]
+    #[schemars(with = "String")]
+    pub slow_start: Duration,
 }
 
 impl GroupSettings {
     /// The defaults for these members.
     pub fn new(members: Vec<String>) -> Self {
-        Self { members, failover_on: failover_on(), methods: methods(), remember: remember() }
+        Self {
+            members,
+            weights: BTreeMap::new(),
+            attempts: attempts(),
+            failover_on: failover_on(),
+            methods: methods(),
+            remember: remember(),
+            retry_budget: RetryBudget::default(),
+            eject: None,
+            slow_start: Duration::ZERO,
+        }
     }
 }
 
@@ -59,8 +91,24 @@ fn remember() -> Duration {
     Duration::from_secs(30)
 }
 
+/// Enough for a few that die at the same moment, before anybody remembers it.
+fn attempts() -> u32 {
+    4
+}
+
+fn weights<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, u32>, D::Error> {
+    let weights = BTreeMap::<String, u32>::deserialize(deserializer)?;
+    if !weights.is_empty() && weights.values().all(|weight| *weight == 0) {
+        return Err(de::Error::custom("at least one member needs a weight above 0"));
+    }
+    Ok(weights)
+}
+
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let members = Vec::<String>::deserialize(deserializer)?;
+    if members.len() > MOST_MEMBERS {
+        return Err(de::Error::custom(format!("an origin group has at most {MOST_MEMBERS} members")));
+    }
     if members.is_empty() {
         return Err(de::Error::custom("an origin group needs at least one member: name an origin"));
     }
@@ -160,6 +208,9 @@ mod tests {
             failover-on = ["connect", "timeout", 500, 502, 503, 504]
             methods     = ["GET", "HEAD", "OPTIONS"]
             remember    = "30s"
+            attempts    = 4
+            slow-start  = "0s"
+            retry-budget = { share = 0.2, min-per-second = 10, over = "10s" }
             "#,
         )
         .unwrap();
@@ -179,12 +230,38 @@ mod tests {
             ("methods = [\"GET IT\"]", "not a request method"),
             ("remember = \"9000000000000s\"", "longer than a year"),
             ("remeber = \"3s\"", "unknown field"),
+            ("attempts = 0", "at least 1"),
+            ("weights = { a = 0 }", "above 0"),
+            ("retry-budget = { share = 1.5 }", "from 0 to 1"),
+            ("retry-budget = { over = \"0s\" }", "zero"),
+            ("eject = { after = 0 }", "at least 1"),
+            ("eject = { rate = 2.0 }", "from 0 to 1"),
         ] {
             let error = parse(&format!("members = [\"a\"]\n{line}")).unwrap_err();
             assert!(error.contains(reason), "{line}: {error}");
             assert!(error.contains("line 2"), "{line}: {error}");
         }
         assert!(parse("members = []").unwrap_err().contains("at least one member"));
+        let many = vec!["\"a\""; 65].join(",");
+        assert!(parse(&format!("members = [{many}]")).unwrap_err().contains("at most 64"));
+    }
+
+    #[test]
+    fn all_that_is_said_of_ejection_and_weights_prints_back() {
+        let settings = parse(
+            r#"
+            members = ["app", "spare"]
+            weights = { app = 80, spare = 20 }
+            slow-start = "30s"
+            eject = { after = 3, rate = 0.5, min-requests = 50, over = "1m", share = 0.2, max = "10m" }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(settings.eject.as_ref().unwrap().rate, Some(0.5));
+        assert_eq!(settings.weights["app"], 80);
+        assert_eq!(parse(&toml::to_string(&settings).unwrap()).unwrap(), settings);
+        let some = parse("members = [\"a\"]\neject = {}").unwrap();
+        assert_eq!(some.eject, Some(EjectSettings::default()));
     }
 
     #[test]

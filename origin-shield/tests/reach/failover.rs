@@ -113,7 +113,7 @@ async fn a_failed_member_is_passed_over_for_the_remembered_time() {
     let group = group(&[("a", &first.url()), ("b", &second.url())]);
     let start = Instant::now();
     assert_eq!(text(get_at(&group, start).await.unwrap()).await, "second");
-    assert_eq!(group.state(start)[0].last_failure, Some(Failure::Status(503)));
+    assert_eq!(group.state(start).members[0].last_failure, Some(Failure::Status(503)));
 
     let soon = get_at(&group, start + Duration::from_secs(29)).await.unwrap();
     assert_eq!((&*soon.origin, soon.attempts.len()), ("b", 0));
@@ -122,7 +122,7 @@ async fn a_failed_member_is_passed_over_for_the_remembered_time() {
     // The memory begins when the failure was seen, a little after the request began.
     let later = start + Duration::from_secs(35);
     assert_eq!(text(get_at(&group, later).await.unwrap()).await, "first");
-    assert_eq!(group.state(later)[0].last_failure, None, "success clears the memory");
+    assert_eq!(group.state(later).members[0].last_failure, None, "success clears the memory");
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn the_memory_begins_when_the_failure_was_seen() {
     let start = Instant::now();
     get_at(&group, start).await.unwrap();
     // Had it begun with the request, the response timeout alone would have used it up.
-    assert!(group.state(start + PATIENCE)[0].skipped_for > PATIENCE / 2);
+    assert!(group.state(start + PATIENCE).members[0].skipped_for > PATIENCE / 2);
 }
 
 #[tokio::test]

@@ -77,7 +77,7 @@ async fn a_repeatable_request_on_a_dying_connection_is_sent_again_on_a_new_one()
             assert_eq!(text(reply).await, "fresh");
         }
         assert_eq!(origin.accepted(), 10);
-        assert_eq!(group.state(std::time::Instant::now())[0].last_failure, None);
+        assert_eq!(group.state(std::time::Instant::now()).members[0].last_failure, None);
     }
 }
 

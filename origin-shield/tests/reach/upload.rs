@@ -126,7 +126,7 @@ async fn a_broken_upload_is_not_the_origins_failure() {
     let exhausted = outcome.unwrap_err();
     assert_eq!(failures(&exhausted), [("app", Failure::RequestInvalid)]);
     assert_eq!(exhausted.status(), 400);
-    assert_eq!(group.state(Instant::now())[0].last_failure, None);
+    assert_eq!(group.state(Instant::now()).members[0].last_failure, None);
     assert!(origin.requests().is_empty(), "half a request was taken for a whole one");
     assert_eq!(get_text(&group).await, "fine");
 }

@@ -1,0 +1,86 @@
+//! One active check: a request of the node's own, on a connection of its own.
+
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Request, Uri};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::HttpOrigin;
+use crate::failure::{Cause, Failure};
+use crate::health::{Ailment, Found};
+use crate::pool::{Lease, Pool};
+use crate::settings::HealthSettings;
+use crate::upload::{OutgoingBody, Sending};
+
+/// As much of a body is looked at.
+const LOOKED_AT: usize = 64 * 1024;
+
+impl HttpOrigin {
+    /// Asks whether all is well, by the same way as requests go: name, connection, TLS. Always on a new connection, for an
+    /// origin that takes no more connections is not up.
+    pub(in crate::origin) async fn check(&self, settings: &HealthSettings) -> Found {
+        match timeout(settings.timeout, Box::pin(self.look(settings))).await {
+            Ok(found) => found,
+            Err(_) => {
+                let detail = format!("nothing to judge by within {:?}", settings.timeout);
+                Err(Cause::new(Failure::ResponseTimeout, detail).into())
+            }
+        }
+    }
+
+    async fn look(&self, settings: &HealthSettings) -> Found {
+        let pool = self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings));
+        let mut lease = pool.fresh().await?;
+        let request = self.question(settings, &lease).map_err(|error| {
+            Cause::new(Failure::RequestInvalid, format!("no address for this check: {error}"))
+        })?;
+        let answer = lease.send(request).await.map_err(|unsent| unsent.cause)?;
+        let status = answer.status().as_u16();
+        if !settings.status.contains(status) {
+            let detail = format!("{status} is not in {}", settings.status);
+            return Err(Ailment { token: "status", detail });
+        }
+        match &settings.body {
+            Some(text) if !contains(answer.into_body(), text.as_bytes()).await? => {
+                Err(Ailment { token: "body", detail: format!("{text:?} is not in the answer's body") })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn question(&self, settings: &HealthSettings, lease: &Lease) -> Result<Request<Sending>, http::Error> {
+        let target = self.url.target(Some(&settings.path.parse::<PathAndQuery>()?))?;
+        let mut request = Request::new(Sending::new(OutgoingBody::Empty).0);
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, HeaderValue::from_static("selvedge-health"));
+        if !lease.is_http2() {
+            let host = settings.host.as_deref().map(HeaderValue::from_str).transpose()?;
+            headers.insert(HOST, host.unwrap_or_else(|| self.url.host_field()));
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            *request.uri_mut() = Uri::from(target);
+            return Ok(request);
+        }
+        let mut uri = self.url.absolute(target)?.into_parts();
+        if let Some(host) = &settings.host {
+            uri.authority = Some(host.parse::<Authority>()?);
+        }
+        *request.uri_mut() = Uri::from_parts(uri)?;
+        Ok(request)
+    }
+}
+
+/// Whether the beginning of the body contains `text`; nothing is read beyond.
+async fn contains(mut body: Incoming, text: &[u8]) -> Result<bool, Cause> {
+    let mut read = Vec::new();
+    let found = |read: &[u8]| text.is_empty() || read.windows(text.len()).any(|window| window == text);
+    while !found(&read) && read.len() < LOOKED_AT {
+        let Some(frame) = body.frame().await else { return Ok(false) };
+        let frame = frame.map_err(|error| Cause::of_body(&error))?;
+        if let Ok(data) = frame.into_data() {
+            read.extend_from_slice(&data[..data.len().min(LOOKED_AT - read.len())]);
+        }
+    }
+    Ok(found(&read))
+}
