@@ -30,7 +30,7 @@ pub(crate) fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertsError> {
+pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertsError> {
     let text = fs::read(path).map_err(|cause| publish::failed("read", path, cause))?;
     let chain = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
@@ -50,7 +50,11 @@ fn read_key(material: &Material) -> Result<PrivateKeyDer<'static>, CertsError> {
     PrivateKeyDer::from_pem_slice(&text).map_err(|error| unusable(material, "private key", error))
 }
 
-fn unusable(place: impl fmt::Display, wanted: &'static str, cause: impl fmt::Display) -> CertsError {
+pub(crate) fn unusable(
+    place: impl fmt::Display,
+    wanted: &'static str,
+    cause: impl fmt::Display,
+) -> CertsError {
     CertsError::Material { place: place.to_string(), wanted, cause: cause.to_string() }
 }
 

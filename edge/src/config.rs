@@ -5,6 +5,7 @@
 
 mod congestion;
 mod document;
+mod edges;
 mod effective;
 mod error;
 mod field;
@@ -37,6 +38,7 @@ use signing::{KeyGroupSettings, KeySettings};
 
 pub use congestion::refused_congestion;
 pub use document::Sources;
+pub use edges::EdgesSettings;
 pub use effective::{effective_json, effective_toml};
 pub(crate) use error::did_you_mean;
 pub use error::{ConfigError, ConfigErrors, Place};

@@ -9,6 +9,7 @@ use cache::{Permit, Refusal};
 use hooks::HookError;
 use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
+use origin_shield::hop::HopError;
 use origin_shield::{Attempt, Exhausted, Failure};
 
 /// Why the pipeline could not go on.
@@ -44,9 +45,12 @@ pub enum Fault {
     /// The signature is missing or does not hold.
     #[error("this needs a valid signature")]
     Signature(signing::Reason),
-    /// The request has been here before.
+    /// The site is for edges, and this is none that proves it.
+    #[error("this is not answered to everybody")]
+    EdgesOnly(Option<HopError>),
+    /// The request has been here before; the nodes that it passed.
     #[error("the request has come back to this node")]
-    Loop,
+    Loop(String),
     /// No origin answered.
     #[error("no origin answered")]
     Origin(Box<Exhausted>),
@@ -104,7 +108,10 @@ impl Fault {
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", DENIED),
             Self::PlaceDenied => (StatusCode::FORBIDDEN, "place-denied", DENIED),
             Self::Signature(reason) => (StatusCode::FORBIDDEN, reason.token(), DENIED),
-            Self::Loop => (StatusCode::LOOP_DETECTED, "loop", "proxy_loop_detected"),
+            Self::EdgesOnly(said) => {
+                (StatusCode::FORBIDDEN, said.map_or("edges-only", HopError::token), DENIED)
+            }
+            Self::Loop(_) => (StatusCode::LOOP_DETECTED, "loop", "proxy_loop_detected"),
             Self::Origin(exhausted) => {
                 // The last attempt speaks for all; a group without members is a config that cannot be built.
                 let last = exhausted.attempts.last().map(|attempt| attempt.failure);
@@ -161,6 +168,8 @@ impl Fault {
             Self::UnknownOrigin(name) => {
                 format!("a hook chose the origin {name:?}, which the config does not have")
             }
+            Self::EdgesOnly(Some(said)) => format!("the site is for edges only: {said}"),
+            Self::Loop(passed) => format!("the request has come back to this node: {passed} > here"),
             Self::Internal(what) => what.clone(),
             other => other.to_string(),
         }
@@ -276,8 +285,8 @@ mod tests {
 
     #[test]
     fn json_where_it_is_preferred() {
-        let accept = HeaderValue::from_static("application/json");
-        let (content_type, body) = Fault::Loop.page(&Fault::Loop.row(), Some(&accept), "abc");
+        let (accept, fault) = (HeaderValue::from_static("application/json"), Fault::Loop("a > b".into()));
+        let (content_type, body) = fault.page(&fault.row(), Some(&accept), "abc");
         let read: serde_json::Value = serde_json::from_str(&body).unwrap();
         assert_eq!(content_type, "application/json");
         assert_eq!((read["status"].as_u64(), read["request_id"].as_str()), (Some(508), Some("abc")));

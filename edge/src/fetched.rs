@@ -3,7 +3,6 @@
 use crate::body::Body;
 use crate::compress;
 use crate::error::Fault;
-use crate::headers;
 use crate::observe::{CacheStatus, Record};
 use crate::respond::{self, Served};
 use crate::slices::{self, Cut};
@@ -95,7 +94,7 @@ impl Fetched {
         record.attempts = self.attempts;
         let (entry, cut, _beginning) = match self.answer {
             Answer::Stream(mut response) => {
-                headers::keep_from_viewers(response.headers_mut());
+                visit.keep_back(response.headers_mut());
                 return Ok(Served::Answer(response));
             }
             Answer::Entry(entry, beginning) => (entry, None, beginning),

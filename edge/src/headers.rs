@@ -10,8 +10,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Uri};
 
-/// Fields that end at this hop (RFC 9110 §7.6.1), whatever `Connection` says, and the one that only records of the store have.
-const HOP_BY_HOP: [HeaderName; 9] = [
+/// Fields that end at this hop (RFC 9110 §7.6.1), whatever `Connection` says, and those that are of
+/// this node alone: only records of the store have the one, only the next shield is told the other.
+const HOP_BY_HOP: [HeaderName; 10] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -21,6 +22,7 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     TRANSFER_ENCODING,
     UPGRADE,
     cache::slice::SLICES,
+    origin_shield::hop::HOP,
 ];
 
 /// Fields that `Connection` cannot have removed: the edge itself relies on them.
@@ -229,7 +231,7 @@ fn keep_keyed_cookies(headers: &mut HeaderMap, key: &cache::KeySettings) {
 pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
     let node = &visit.node;
     headers.append(VIA, node.via.clone());
-    headers.append(CDN_LOOP, node.cdn_loop.clone());
+    headers.append(CDN_LOOP, node.mark.member.clone());
     headers.insert(X_REQUEST_ID, visit.request_id.clone());
     let peer = visit.viewer.peer.ip().to_canonical();
     let scheme = visit.scheme;
@@ -285,17 +287,6 @@ fn append_text(headers: &mut HeaderMap, name: HeaderName, member: &str) {
     if let Ok(value) = HeaderValue::from_str(joined.as_deref().unwrap_or(member)) {
         headers.insert(name, value);
     }
-}
-
-/// Whether this node has seen the request before (RFC 8586 §2): its own name in `CDN-Loop`.
-#[must_use]
-pub fn has_looped(headers: &HeaderMap, node: &str) -> bool {
-    headers
-        .get_all(CDN_LOOP)
-        .iter()
-        .filter_map(|line| line.to_str().ok())
-        .flat_map(|line| line.split(','))
-        .any(|member| member.split(';').next().unwrap_or_default().trim() == node)
 }
 
 /// Says that others may get another content coding, unless the origin has said so already.
@@ -385,13 +376,6 @@ mod tests {
             assert_eq!(map.contains_key(CDN_CACHE_CONTROL), kept, "{control}");
             assert!(!map.contains_key("surrogate-key"));
         }
-    }
-
-    #[test]
-    fn a_loop_is_this_nodes_own_name() {
-        assert!(has_looped(&headers(&[("cdn-loop", "other, icn1; v=1")]), "icn1"));
-        assert!(!has_looped(&headers(&[("cdn-loop", "icn10, other")]), "icn1"));
-        assert!(!has_looped(&HeaderMap::new(), "icn1"));
     }
 
     #[test]

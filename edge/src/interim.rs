@@ -18,7 +18,10 @@ pub async fn relay<F: Future>(visit: &Visit, fetch: impl FnOnce(Visit) -> F) -> 
     let (listener, mut heard) = Listener::new();
     asking.listener = Some(listener);
     let mut fetched = pin!(fetch(asking));
-    let tell = |interim| visit.viewer.tell_before_answer(&head(interim));
+    let tell = |mut interim: Interim| {
+        visit.keep_back(&mut interim.headers);
+        visit.viewer.tell_before_answer(&head(interim));
+    };
     loop {
         tokio::select! {
             biased;
@@ -36,7 +39,6 @@ pub async fn relay<F: Future>(visit: &Visit, fetch: impl FnOnce(Visit) -> F) -> 
 /// The interim response as HTTP/1.1 has it.
 fn head(mut interim: Interim) -> Vec<u8> {
     headers::end_hop(&mut interim.headers);
-    headers::keep_from_viewers(&mut interim.headers);
     let mut head = String::new();
     let reason = interim.status.canonical_reason().unwrap_or("Interim");
     // Writing to a String cannot fail.
@@ -56,12 +58,11 @@ mod tests {
     use http::{HeaderMap, HeaderValue, StatusCode};
 
     #[test]
-    fn what_ends_at_this_hop_or_speaks_to_the_edge_stays() {
+    fn what_ends_at_this_hop_stays() {
         let mut headers = HeaderMap::new();
         headers.insert("link", HeaderValue::from_static("</a.css>; rel=preload"));
         headers.insert("connection", HeaderValue::from_static("x-own"));
         headers.insert("x-own", HeaderValue::from_static("1"));
-        headers.insert("surrogate-key", HeaderValue::from_static("a"));
         let interim = Interim { status: StatusCode::EARLY_HINTS, headers };
         let expected = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n";
         assert_eq!(String::from_utf8(head(interim)).unwrap(), expected);

@@ -46,6 +46,7 @@ pub struct Viewer {
 struct TlsFacts {
     version: &'static str,
     server_name: Option<String>,
+    has_certificate: bool,
 }
 
 impl Viewer {
@@ -59,6 +60,12 @@ impl Viewer {
     #[must_use]
     pub fn tls_version(&self) -> Option<&'static str> {
         Some(self.tls.as_ref()?.version)
+    }
+
+    /// Whether it has shown a certificate that `node.edges` takes for an edge's; others are not let in.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_certificate)
     }
 
     /// Writes the head of an interim response before the answer that the connection is waiting for. Only for HTTP/1.1.
@@ -153,7 +160,11 @@ async fn secure(
     };
     let server_name = session.server_name().map(str::to_ascii_lowercase);
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let tls = Some(Arc::new(TlsFacts { version, server_name }));
+    let tls = Some(Arc::new(TlsFacts {
+        version,
+        server_name,
+        has_certificate: session.peer_certificates().is_some(),
+    }));
     let viewer = Viewer { peer, scheme: Scheme::Https, tls, pace: Arc::default() };
     if is_http2 {
         http2(stream, viewer, node, current, drain).await;

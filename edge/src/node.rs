@@ -5,6 +5,8 @@ mod checks;
 
 use crate::compress::Coders;
 use crate::config::Config;
+use crate::edges::Edges;
+use crate::loops::Mark;
 use crate::observe::Observer;
 use crate::route::Sites;
 use arc_swap::ArcSwap;
@@ -29,8 +31,8 @@ pub struct Node {
     pub name: Arc<str>,
     /// This node's member of `Via`.
     pub via: HeaderValue,
-    /// This node's member of `CDN-Loop`.
-    pub cdn_loop: HeaderValue,
+    /// By what it knows requests that come back.
+    pub mark: Mark,
     /// Sites by host.
     pub sites: Sites,
     /// Origins and origin groups by name: what a hook may choose from.
@@ -43,6 +45,8 @@ pub struct Node {
     pub coders: Coders,
     /// Log and metrics; survive a reload.
     pub observer: Arc<Observer>,
+    /// How nodes are recognised whose shield this one is.
+    pub edges: Option<Edges>,
     /// What a viewer may ask for.
     pub limits: Limits,
     /// TLS towards viewers; `None` when no site has a certificate.

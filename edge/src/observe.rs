@@ -19,6 +19,7 @@ use http::{HeaderValue, Method, Response, StatusCode};
 use log::Log;
 use origin_shield::{Attempt, Change};
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -249,13 +250,20 @@ pub struct Observer {
     log: Log,
     level: LogLevel,
     disk_said: Mutex<Option<Instant>>,
+    namesake_said: AtomicBool,
 }
 
 impl Observer {
     /// An observer that begins at zero.
     #[must_use]
     pub fn new(level: LogLevel) -> Self {
-        Self { figures: Figures::default(), log: Log::start(), level, disk_said: Mutex::default() }
+        Self {
+            figures: Figures::default(),
+            log: Log::start(),
+            level,
+            disk_said: Mutex::default(),
+            namesake_said: AtomicBool::new(false),
+        }
     }
 
     fn note(&self, record: &Record, status: http::StatusCode) {
@@ -304,6 +312,15 @@ impl Observer {
     /// An origin is passed over, or is back.
     pub fn origin_changed(&self, change: &Change) {
         self.log.write(format!("health {change}"));
+    }
+
+    /// A request has passed another node of the same name: said once, for one of the two is to get another.
+    pub fn namesake(&self, name: &str) {
+        if !self.namesake_said.swap(true, Relaxed) {
+            self.log.write(format!(
+                "another node calls itself {name} too, and asks this one: give each its own [node] name"
+            ));
+        }
     }
 
     /// A TLS handshake with a viewer did not come to an end.

@@ -56,7 +56,7 @@ pub fn respond(visit: &Visit, key: &Key, now: SystemTime, record: &mut Record) -
     let key = key.beside(PART);
     let found = visit.node.store.begin(&key, &visit.request.headers, &Demand::default(), now);
     let Lookup::Fresh(entry) = found else { return None };
-    let response = cut(&entry, &ranges, now)?;
+    let response = cut(visit, &entry, &ranges, now)?;
     record.cache = Some(CacheStatus::of_stored(&entry.freshness(), now));
     Some(response)
 }
@@ -69,8 +69,8 @@ fn asked_for(visit: &Visit) -> Option<Ranges> {
     Ranges::of(&visit.request.headers, 1).filter(|_| is_plain)
 }
 
-fn cut(entry: &Arc<Entry>, ranges: &Ranges, now: SystemTime) -> Option<Response<Body>> {
-    let mut headers: HeaderMap = entry.headers();
+fn cut(visit: &Visit, entry: &Arc<Entry>, ranges: &Ranges, now: SystemTime) -> Option<Response<Body>> {
+    let mut headers = visit.fields_of(entry);
     let (held, total) = content_range(&headers)?;
     let body = entry.complete()?;
     let (part, within) = place(ranges, &held, total, body.len() as u64)?;

@@ -38,8 +38,8 @@ pub fn serve(
     viewer: &Viewer,
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<Body>> + Send + use<> {
-    let (request, upload) = request.into_parts();
-    let arrival = Arrival::now(&request.headers, node.trusts(viewer.peer.ip().to_canonical()));
+    let (mut request, upload) = request.into_parts();
+    let arrival = Arrival::now(&node, viewer, &mut request);
     let accept = request.headers.get(ACCEPT).cloned();
     let mut record = Record::begin(arrival, &request, viewer.peer);
     let found = Visit::find(&node, viewer, record.arrival(), request).map(Box::new);
@@ -68,14 +68,14 @@ async fn answer(visit: &mut Visit, upload: Incoming, record: &mut Record) -> Res
     let accept = visit.request.headers.get(ACCEPT);
     let response = found.unwrap_or_else(|fault| record.fail(&fault, accept, &visit.node));
     let mut response = events::viewer_response(visit, response).await?;
-    visit.route.edit(response.headers_mut());
+    visit.route.edit(response.headers_mut(), &visit.asker);
     Ok(response)
 }
 
 /// Signed URLs, over the URI as the viewer sent it and before any hook: unsigned traffic never reaches customer code. What
 /// signed it then leaves the request, so that neither key nor origin see it.
 fn verify(visit: &mut Visit) -> Result<(), Fault> {
-    let Some(keys) = &visit.route.keys else { return Ok(()) };
+    let Some(keys) = visit.keys() else { return Ok(()) };
     let presented = Presented {
         scheme: visit.scheme,
         authority: &visit.authority,
@@ -231,6 +231,7 @@ pub async fn send(
         OriginRequest::Ask(mut request, group) => {
             edit(&mut request.headers);
             visit.listener.clone().and_then(|listener| request.extensions.insert(listener));
+            visit.introduce_to_shields(&mut request, &group);
             let reply = group.send(Request::from_parts(*request, upload), Instant::now()).await;
             let reply = reply.map_err(|exhausted| Fault::Origin(Box::new(exhausted)))?;
             (reply.response.map(Body::Origin), reply.attempts)

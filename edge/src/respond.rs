@@ -72,7 +72,7 @@ pub async fn from_entry(
 ) -> Result<Served, Fault> {
     let request = &visit.request.headers;
     let is_ok = entry.status() == StatusCode::OK;
-    let mut headers = entry.headers();
+    let mut headers = visit.fields_of(entry);
     headers.insert(AGE, headers::number(entry.freshness().age(now).as_secs()));
     if let Some(mark) = headers.remove(SLICES) {
         let object = key.zip(Sliced::read(&mark)).map(|(key, sliced)| Object::new(visit, key, sliced));

@@ -1,10 +1,11 @@
 //! Host and path → site and route. The first match wins; nothing later changes it.
 
 use crate::config::{HeaderEdits, Methods, PathPattern};
+use crate::edges::Asker;
 use cache::{Coding, CompressSettings, Policy};
 use geo::RouteGeo;
 use hooks::{Event, Hook};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use origin_shield::Group;
 use signing::KeyGroup;
 use std::borrow::Cow;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub struct Site {
     /// Its name in the config.
     pub name: Arc<str>,
+    /// Whether nobody but edges is answered.
+    pub edges_only: bool,
     /// Its routes, the implied last one included.
     pub routes: Vec<Arc<Route>>,
 }
@@ -43,6 +46,8 @@ pub struct Route {
     pub methods: Methods,
     /// Changes to the headers of answers.
     pub headers: HeaderEdits,
+    /// Fields with purge tags, which are for edges and not for viewers.
+    pub tag_fields: Vec<HeaderName>,
     /// Where viewers may come from.
     pub geo: Option<RouteGeo>,
 }
@@ -94,7 +99,10 @@ impl Sites {
 
 impl Route {
     /// The route's changes to the headers of an answer: removals first.
-    pub fn edit(&self, headers: &mut HeaderMap) {
+    pub fn edit(&self, headers: &mut HeaderMap, asker: &Asker) {
+        for name in self.tag_fields.iter().filter(|_| !asker.is_edge()) {
+            headers.remove(name);
+        }
         for name in &self.headers.remove {
             headers.remove(&name.0);
         }
@@ -311,7 +319,7 @@ mod tests {
 
     #[test]
     fn the_nearest_host_wins() {
-        let site = |name: &str| Arc::new(Site { name: name.into(), routes: Vec::new() });
+        let site = |name: &str| Arc::new(Site { name: name.into(), edges_only: false, routes: Vec::new() });
         let mut sites = Sites::default();
         for (host, name) in [("www.example.com", "exact"), ("*.example.com", "near"), ("*.com", "far")] {
             sites.insert(host, &site(name));

@@ -1,15 +1,20 @@
 //! A request that has found its site and route, with all that is known about its viewer.
 
+use crate::edges::Asker;
 use crate::error::Fault;
 use crate::headers::{self, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::listener::Viewer;
+use crate::loops::{self, Trace};
 use crate::node::Node;
 use crate::route::{Path, Route, Site};
-use cache::{Key, KeyParts, Permit};
+use cache::{Entry, Key, KeyParts, Permit};
 use geo::Place;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Uri};
+use origin_shield::Group;
+use origin_shield::hop::{Behalf, Hop};
+use signing::KeyGroup;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,6 +27,8 @@ pub struct Visit {
     pub node: Arc<Node>,
     /// The connection it came on.
     pub viewer: Viewer,
+    /// Who asks: the viewer, or somebody on its behalf.
+    pub asker: Asker,
     /// The viewer's address, after trusted peers were believed.
     pub address: IpAddr,
     /// Where that address is; looked up only where a rule or a hook may ask.
@@ -51,6 +58,8 @@ pub struct Visit {
 /// What the wrapper around the pipeline knows before anything is decided.
 #[derive(Debug, Clone)]
 pub struct Arrival {
+    /// Who asks.
+    pub asker: Asker,
     /// `X-Request-Id`.
     pub request_id: HeaderValue,
     /// The clock, read once.
@@ -66,8 +75,14 @@ impl Arrival {
         clippy::disallowed_methods,
         reason = "the pipeline's one reading of the clock; everything after gets it as an argument"
     )]
-    pub fn now(headers: &HeaderMap, peer_is_trusted: bool) -> Self {
-        let given = headers.get(X_REQUEST_ID).filter(|id| peer_is_trusted && is_request_id(id)).cloned();
+    pub fn now(node: &Node, viewer: &Viewer, request: &mut Parts) -> Self {
+        let now = SystemTime::now();
+        let asker = Asker::of(node, viewer, request, now);
+        let is_believed = |id: &&HeaderValue| asker.speaks_for_viewers() && is_request_id(id);
+        let given = match asker.hop() {
+            Some(hop) => Some(hop.request_id.clone()),
+            None => request.headers.get(X_REQUEST_ID).filter(is_believed).cloned(),
+        };
         let made = || {
             let random = fastrand::u128(..).to_ne_bytes();
             let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
@@ -79,7 +94,7 @@ impl Arrival {
         };
         // Hexadecimal digits are always a valid value.
         let request_id = given.or_else(|| made().ok()).unwrap_or(HeaderValue::from_static("-"));
-        Self { request_id, now: SystemTime::now(), started: Instant::now() }
+        Self { asker, request_id, now, started: Instant::now() }
     }
 }
 
@@ -106,13 +121,17 @@ impl Visit {
         if headers::path_and_query(&request.uri).len() > node.limits.url {
             return Err(Fault::UriTooLong);
         }
-        if headers::has_looped(&request.headers, &node.name) {
-            return Err(Fault::Loop);
+        match node.mark.trace(&request.headers) {
+            Trace::Unseen => {}
+            Trace::Namesake => node.observer.namesake(&node.name),
+            Trace::Seen => return Err(Fault::Loop(loops::passed(&request.headers))),
         }
         let host = host_of(&authority);
         let site = node.sites.find(host).ok_or(Fault::UnknownHost)?;
         // One connection, one tenant: the certificate that was shown must be this site's (RFC 9110 §7.4).
-        if let Some(shown) = viewer.server_name().filter(|shown| *shown != host)
+        // An edge names the shield in TLS, and the viewer's host in its request.
+        if !arrival.asker.is_edge()
+            && let Some(shown) = viewer.server_name().filter(|shown| *shown != host)
             && !node.sites.find(shown).is_some_and(|other| Arc::ptr_eq(other, site))
         {
             return Err(Fault::UnknownHost);
@@ -123,7 +142,7 @@ impl Visit {
             Cow::Borrowed(_) => None,
             Cow::Owned(text) => Some(text.parse().map_err(|_| Fault::BadTarget)?),
         };
-        let address = believed_address(node, viewer, &request.headers);
+        let address = believed_address(node, viewer, &arrival.asker, &request.headers);
         let place = match route.geo.is_some() || !route.hooks.is_empty() {
             true => node.locator.locate(address),
             false => Place::default(),
@@ -135,11 +154,12 @@ impl Visit {
         Ok(Self {
             node: Arc::clone(node),
             viewer: viewer.clone(),
+            asker: arrival.asker.clone(),
             address,
             place,
             site: Arc::clone(site),
             route,
-            scheme: believed_scheme(node, viewer, &request.headers),
+            scheme: believed_scheme(viewer, &arrival.asker, &request.headers),
             authority,
             presented,
             request,
@@ -155,6 +175,12 @@ impl Visit {
     /// # Errors
     /// [`Fault::MethodNotAllowed`] or [`Fault::PlaceDenied`].
     pub fn admit(&self) -> Result<(), Fault> {
+        match &self.asker {
+            Asker::Edge(_) => {}
+            Asker::Viewer(said) if self.site.edges_only => return Err(Fault::EdgesOnly(*said)),
+            Asker::Proxy if self.site.edges_only => return Err(Fault::EdgesOnly(None)),
+            Asker::Viewer(_) | Asker::Proxy => {}
+        }
         // TRACE would echo what others added (RFC 9110 §9.3.8), CONNECT would make the edge a tunnel.
         let never = matches!(self.request.method, http::Method::CONNECT | http::Method::TRACE);
         if never || !self.route.methods.allows(&self.request.method) {
@@ -170,6 +196,38 @@ impl Visit {
     #[must_use]
     pub fn later(&self) -> SystemTime {
         self.now + self.started.elapsed()
+    }
+
+    /// The keys that must have signed the URL. What an edge asks for, it has let its viewer ask for.
+    #[must_use]
+    pub fn keys(&self) -> Option<&KeyGroup> {
+        self.route.keys.as_deref().filter(|_| !self.asker.is_edge())
+    }
+
+    /// Says on whose behalf shields are asked, where any of the group are.
+    pub fn introduce_to_shields(&self, request: &mut Parts, group: &Group) {
+        if group.asks_shields() {
+            let hop = Hop { viewer: self.address, scheme: self.scheme, request_id: self.request_id.clone() };
+            let authority = self.keyed_authority().to_owned();
+            request.extensions.insert(Behalf { authority, hop, now: self.now, since: self.started });
+        }
+    }
+
+    /// The fields of a stored answer that this asker gets: an edge stores it as this node does, and so needs all of them.
+    #[must_use]
+    pub fn fields_of(&self, entry: &Entry) -> HeaderMap {
+        let mut headers = entry.headers();
+        if self.asker.is_edge() {
+            headers.extend(entry.edge_only());
+        }
+        headers
+    }
+
+    /// Removes from an answer that is not stored what this asker does not get.
+    pub fn keep_back(&self, headers: &mut HeaderMap) {
+        if !self.asker.is_edge() {
+            headers::keep_from_viewers(headers);
+        }
     }
 
     /// Takes the signature out of the request, for key and origin not to see it.
@@ -219,7 +277,7 @@ impl Visit {
         request.version = http::Version::HTTP_11;
         headers::end_hop_of_request(&mut request.headers);
         headers::drop_overrides(&mut request.headers);
-        if !self.node.trusts(self.viewer.peer.ip().to_canonical()) {
+        if !self.asker.speaks_for_viewers() {
             headers::distrust(&mut request.headers);
         }
         if let (Some(permit), Some(policy)) = (permit, &self.route.policy) {
@@ -261,7 +319,7 @@ pub fn keyed_authority<'a>(authority: &'a str, scheme: &str) -> &'a str {
 }
 
 /// RFC 9112 §3.2: exactly one `Host`, and an absolute target must not contradict it.
-fn authority(request: &Parts) -> Result<String, Fault> {
+pub fn authority(request: &Parts) -> Result<String, Fault> {
     let mut hosts = request.headers.get_all(HOST).iter();
     let host = hosts.next().map(|value| value.to_str().map_err(|_| Fault::BadHost)).transpose()?;
     if hosts.next().is_some() {
@@ -292,8 +350,11 @@ pub fn host_of(authority: &str) -> &str {
 }
 
 /// The scheme that the viewer spoke to the outermost trusted peer (RFC 7239 §5.4 says the same in `proto`).
-fn believed_scheme(node: &Node, viewer: &Viewer, headers: &HeaderMap) -> &'static str {
-    let said = match node.trusts(viewer.peer.ip().to_canonical()) {
+fn believed_scheme(viewer: &Viewer, asker: &Asker, headers: &HeaderMap) -> &'static str {
+    if let Some(hop) = asker.hop() {
+        return hop.scheme;
+    }
+    let said = match asker.speaks_for_viewers() {
         true => headers.get(X_FORWARDED_PROTO),
         false => None,
     };
@@ -305,10 +366,12 @@ fn believed_scheme(node: &Node, viewer: &Viewer, headers: &HeaderMap) -> &'stati
 }
 
 /// The nearest address that no trusted peer vouches for: read from the right, as each hop appended (RFC 7239 §7.4).
-fn believed_address(node: &Node, viewer: &Viewer, headers: &HeaderMap) -> IpAddr {
+fn believed_address(node: &Node, viewer: &Viewer, asker: &Asker, headers: &HeaderMap) -> IpAddr {
     let mut address = viewer.peer.ip().to_canonical();
-    if !node.trusts(address) {
-        return address;
+    match asker.hop() {
+        Some(hop) => return hop.viewer,
+        None if !asker.speaks_for_viewers() => return address,
+        None => {}
     }
     let lines = |name: http::HeaderName| headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
     let mut hops: Vec<IpAddr> =

@@ -21,7 +21,7 @@ pub enum OriginError {
         /// What is wrong with it.
         cause: String,
     },
-    /// The operator named an environment variable that is not set or holds no PEM.
+    /// The operator named an environment variable that is not set or holds nothing usable.
     #[error("origin {origin}: {setting}: cannot use the environment variable {variable}: {cause}")]
     Variable {
         /// The origin's name.

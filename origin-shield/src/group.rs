@@ -84,6 +84,11 @@ impl Group {
         &self.name
     }
 
+    /// Whether some of the members are shields, which are told who asks.
+    pub fn asks_shields(&self) -> bool {
+        self.members.iter().any(|member| member.origin.is_shields())
+    }
+
     /// Asks the members one after the other until one answers well. `now` is when the request began.
     ///
     /// The request's URI needs only path and query; every member gets it under its own address. When the last member to
@@ -99,7 +104,7 @@ impl Group {
         while let Some(turn) = turns.next() {
             let member = asked.ask(turn);
             let had_no_body = body.is_empty();
-            match member.origin.exchange(&head, body).await {
+            match member.origin.exchange(&head, body, &mut asked.attempts).await {
                 Ok(response) => {
                     let failure = Failure::Status(response.status().as_u16());
                     if !self.is_failure(failure) {
@@ -209,6 +214,8 @@ impl Group {
 struct Asked<'a> {
     group: &'a Group,
     now: Instant,
+    /// How many members so far. Of one that is several shields, each that failed is an attempt.
+    members: usize,
     attempts: Vec<Attempt>,
     /// Who had failed before this request, and so proves something if it answers.
     doubted: Members,
@@ -218,11 +225,19 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn by(group: &'a Group, now: Instant) -> Self {
-        Self { group, now, attempts: Vec::new(), doubted: Members::default(), statuses: Members::default() }
+        Self {
+            group,
+            now,
+            members: 0,
+            attempts: Vec::new(),
+            doubted: Members::default(),
+            statuses: Members::default(),
+        }
     }
 
     fn ask(&mut self, turn: usize) -> &'a Member {
         let member = &self.group.members[turn];
+        self.members += 1;
         if !member.memory.is_trusted() {
             self.doubted.insert(turn);
         }
@@ -279,7 +294,7 @@ impl<'a> Asked<'a> {
 
     /// Whether somebody else may be asked after the last attempt, as far as the group can afford it.
     fn goes_on(&mut self) -> bool {
-        let (group, asked) = (self.group, self.attempts.len());
+        let (group, asked) = (self.group, self.members);
         let halt = match &group.budget {
             _ if asked >= group.settings.attempts as usize => Some(Halt::Attempts),
             Some(budget) if budget.spend(clock::now()).is_err() => Some(Halt::Budget),

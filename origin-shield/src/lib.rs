@@ -15,6 +15,7 @@ mod error;
 mod failure;
 mod group;
 mod health;
+pub mod hop;
 mod interim;
 mod origin;
 mod pool;

@@ -15,6 +15,7 @@ use crate::change::Change;
 use crate::clock;
 use crate::error::OriginError;
 use crate::failure::Cause;
+use crate::group::Attempt;
 use crate::health::{Health, HealthState};
 use crate::settings::{HealthSettings, OriginSettings, Target};
 use crate::upload::OutgoingBody;
@@ -68,6 +69,10 @@ impl Origin {
         &self.settings
     }
 
+    pub(crate) fn is_shields(&self) -> bool {
+        matches!(self.kind, Kind::Shields(_))
+    }
+
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.name.clone()
     }
@@ -105,15 +110,17 @@ impl Origin {
         Some(every.mul_f64(1.0 + jitter * (2.0 * fastrand::f64() - 1.0)))
     }
 
-    /// Sends one request and waits for the head of its answer, on a new connection if an old one turns out to be dead.
+    /// Sends one request and waits for the head of its answer, on a new connection if an old one turns out to be dead. Of several
+    /// shields, those that were asked in vain before are noted.
     pub(crate) async fn exchange(
         &self,
         head: &Parts,
         body: OutgoingBody,
+        attempts: &mut Vec<Attempt>,
     ) -> Result<Response<OriginBody>, NoAnswer> {
         match &self.kind {
             Kind::Http(origin) => origin.exchange(head, body).await,
-            Kind::Shields(shields) => shields.exchange(head, body).await,
+            Kind::Shields(shields) => shields.exchange(head, body, attempts).await,
         }
     }
 }

@@ -41,6 +41,7 @@ mod purge;
 mod range;
 mod reload;
 mod sharing;
+mod shield;
 mod signed;
 mod slices;
 mod slow;

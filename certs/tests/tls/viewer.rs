@@ -67,7 +67,7 @@ pub(crate) fn owned(names: &[&str]) -> Vec<String> {
 }
 
 pub(crate) fn edge(entries: Vec<(Vec<String>, Arc<CertifiedKey>)>) -> Arc<ServerConfig> {
-    Arc::new(viewer_tls(Arc::new(CertificateStore::new(entries))).unwrap())
+    Arc::new(viewer_tls(Arc::new(CertificateStore::new(entries)), None).unwrap())
 }
 
 pub(crate) struct Viewer {

@@ -43,6 +43,14 @@ fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
     if let Some(Material::File(file)) = &config.node.admin_token {
         files.add(&["node", "admin-token", "file"], file);
     }
+    if let Some(edges) = &config.node.edges {
+        files.maybe(&["node", "edges", "ca"], edges.ca.as_deref());
+        for key in &edges.key {
+            if let Material::File(file) = key {
+                files.add(&["node", "edges", "key"], file);
+            }
+        }
+    }
     for (name, origin) in &config.origin {
         if let Some(origin_shield::Material::File(file)) = &origin.key {
             files.add(&["origin", name, "key", "file"], file);

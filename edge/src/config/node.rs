@@ -11,6 +11,7 @@ use origin_shield::Congestion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::edges::EdgesSettings;
 use super::listen::{AdminListen, Listen};
 use super::word;
 
@@ -35,6 +36,11 @@ pub struct NodeSettings {
     /// Who decides how fast answers are sent to viewers, and so by a shield to its edges: "auto" (BBR where the kernel allows it),
     /// "system", or an algorithm's name.
     pub congestion: Congestion,
+    /// By what other nodes prove that they are edges and this one is their shield; what they say of the viewer is believed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edges: Option<EdgesSettings>,
+    /// Whether nobody but edges is answered, on any site; others get 403.
+    pub edges_only: bool,
     /// Threads that serve; 0 is one per core.
     pub threads: usize,
     /// One budget for cached bytes, bodies in flight and hooks.
@@ -57,6 +63,8 @@ impl Default for NodeSettings {
             admin_token: None,
             trust: Vec::new(),
             congestion: Congestion::default(),
+            edges: None,
+            edges_only: false,
             threads: 0,
             memory: ByteSize::gib(2),
             state: ".selvedge".into(),
@@ -70,6 +78,9 @@ impl NodeSettings {
     /// Makes relative paths start at `base`.
     pub fn resolve_paths(&mut self, base: &Path) {
         self.state = base.join(&self.state);
+        if let Some(edges) = &mut self.edges {
+            edges.resolve_paths(base);
+        }
         if let Some(Material::File(path)) = &mut self.admin_token {
             *path = base.join(&path);
         }

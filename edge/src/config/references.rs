@@ -6,6 +6,7 @@ use geo::{GeoError, Steering};
 use origin_shield::OriginUrl;
 
 use super::document::Sources;
+use super::edges::LONGEST_WINDOW;
 use super::error::{ConfigError, ConfigErrors, did_you_mean};
 use super::site::{CacheChoice, RouteSettings, SiteSettings};
 use super::{Config, wording};
@@ -50,12 +51,40 @@ impl Checks<'_> {
             let hint = "admin-token = { env = \"SELVEDGE_ADMIN_TOKEN\" }, or listen on 127.0.0.1";
             self.refuse(&["node", "admin"], message, Some(hint.into()));
         }
+        self.edges();
         for (index, listen) in node.listen.iter().enumerate() {
             let earlier = node.listen[..index].iter().any(|other| other.address == listen.address);
             if earlier && listen.address.port() != 0 {
                 let message = format!("node.listen: {} is listened on twice", listen.address);
                 self.refuse(&["node", "listen", &index.to_string()], message, None);
             }
+        }
+    }
+
+    fn edges(&mut self) {
+        let Some(edges) = &self.config.node.edges else {
+            let only = [(["node", "edges-only"].to_vec(), self.config.node.edges_only)];
+            let sites = self.config.site.iter();
+            let sites = sites.map(|(name, site)| (vec!["site", name, "edges-only"], site.edges_only));
+            for (path, _) in only.into_iter().chain(sites).filter(|(_, only)| *only) {
+                let message = "edges-only: nobody can prove to be an edge, so everybody would be refused";
+                let hint =
+                    "[node] edges = { key = { env = \"SHIELD_KEY\" } }, or edges = { ca = \"edges.pem\" }";
+                self.refuse(&path, message.into(), Some(hint.into()));
+            }
+            return;
+        };
+        if edges.ca.is_none() && edges.key.is_empty() {
+            let hint = "edges = { key = { env = \"SHIELD_KEY\" } }, or edges = { ca = \"edges.pem\" }";
+            self.refuse(
+                &["node", "edges"],
+                "edges: neither ca nor key says who is one".into(),
+                Some(hint.into()),
+            );
+        }
+        if edges.window.is_zero() || edges.window > LONGEST_WINDOW {
+            let message = "edges.window: this is from a second to an hour";
+            self.refuse(&["node", "edges", "window"], message.into(), None);
         }
     }
 

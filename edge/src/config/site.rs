@@ -30,6 +30,9 @@ pub struct SiteSettings {
     pub tls: Option<SiteTls>,
     /// Where its answers come from: an origin, an origin group, or a URL.
     pub origin: String,
+    /// Whether nobody but edges is answered, which `[node] edges` knows; others get 403.
+    #[serde(default)]
+    pub edges_only: bool,
     /// What is special on some paths; the first match wins, and a last "/*" is implied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub route: Vec<RouteSettings>,
@@ -38,7 +41,7 @@ pub struct SiteSettings {
 impl SiteSettings {
     /// A site that answers `hosts` from `origin` with nothing special.
     pub fn new(hosts: Vec<HostPattern>, origin: impl Into<String>) -> Self {
-        SiteSettings { hosts, tls: None, origin: origin.into(), route: Vec::new() }
+        SiteSettings { hosts, tls: None, origin: origin.into(), edges_only: false, route: Vec::new() }
     }
 
     /// The certificate in force: what `tls` says; else the local development CA for names that stay on this machine, else none.

@@ -2,9 +2,9 @@
 
 use super::{Limits, Node};
 use crate::compress::Coders;
-use crate::config::{
-    CacheChoice, Config, FieldName, HeaderEdits, LimitSettings, PathPattern, RouteSettings, SiteSettings,
-};
+use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
+use crate::edges::{Edges, EdgesError};
+use crate::loops::Mark;
 use crate::observe::Observer;
 use crate::route::{Route, Site, Sites};
 use cache::disk::{Disk, DiskError};
@@ -12,7 +12,7 @@ use cache::{CachePolicySettings, Policy, Store, TagLimits};
 use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
 use hooks::{Engine, Hook, HookError};
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use origin_shield::{Group, Origin, OriginError, OriginSettings, Witness};
 use signing::{KeyGroup, Material, PublicKey, SigningError};
 use std::collections::HashMap;
@@ -52,6 +52,9 @@ pub enum NodeError {
     /// TLS as a whole.
     #[error("tls: {0}")]
     Tls(#[from] CertsError),
+    /// How edges are known.
+    #[error("[node] edges: key: {0}")]
+    Edges(#[from] EdgesError),
     /// The name of the node.
     #[error("[node] name {0:?} cannot stand in a header; use letters, digits, '-', '.' and '_'")]
     Name(String),
@@ -94,7 +97,10 @@ impl Node {
         };
         Ok(Self {
             via: header(format!("1.1 {name}"))?,
-            cdn_loop: header(name.clone())?,
+            mark: match previous {
+                Some(previous) => previous.mark.clone(),
+                None => Mark::new(name).map_err(|_| NodeError::Name(name.clone()))?,
+            },
             name: name.as_str().into(),
             sites,
             groups,
@@ -104,6 +110,7 @@ impl Node {
             }),
             store,
             coders: Coders::new(config.node.limits.codings),
+            edges: config.node.edges.as_ref().map(Edges::build).transpose()?,
             observer,
             limits: Limits::from(&config.node.limits),
             tls,
@@ -235,7 +242,9 @@ impl Parts<'_> {
         let implied = RouteSettings::new(PathPattern::any());
         let routes = settings.route.iter().chain([&implied]);
         let routes = routes.map(|route| self.route(name, settings, route, groups).map(Arc::new));
-        Ok(Site { name: name.into(), routes: routes.collect::<Result<_, _>>()? })
+        let routes = routes.collect::<Result<_, _>>()?;
+        let edges_only = settings.edges_only || self.config.node.edges_only;
+        Ok(Site { name: name.into(), edges_only, routes })
     }
 
     fn tag_limits(&self) -> TagLimits {
@@ -275,18 +284,17 @@ impl Parts<'_> {
             compress: policy_settings.map(|policy| policy.compress.clone()).unwrap_or_default(),
             hooks: route.hooks.iter().map(hook).collect::<Result<_, _>>()?,
             methods: route.methods.clone(),
-            headers: without_tags(&route.headers, policy_settings),
+            headers: route.headers.clone(),
+            tag_fields: tag_fields(policy_settings),
             geo: route.geo.clone(),
         })
     }
 }
 
-/// Viewers do not get the fields that a policy reads purge tags from.
-fn without_tags(edits: &HeaderEdits, policy: Option<&CachePolicySettings>) -> HeaderEdits {
-    let mut edits = edits.clone();
+/// The fields that a policy reads purge tags from, beside those that never reach viewers anyway.
+fn tag_fields(policy: Option<&CachePolicySettings>) -> Vec<HeaderName> {
     let tags = policy.into_iter().flat_map(|policy| &policy.tags.0);
-    edits.remove.extend(tags.filter(|name| !cache::EDGE_ONLY.contains(name)).cloned().map(FieldName));
-    edits
+    tags.filter(|name| !cache::EDGE_ONLY.contains(name)).cloned().collect()
 }
 
 fn policy(choice: &CacheChoice, settings: Option<&CachePolicySettings>) -> Option<Policy> {
@@ -355,7 +363,8 @@ fn build_tls(config: &Config, now: SystemTime) -> Result<Tls, NodeError> {
     if certificates.is_empty() {
         return Ok((None, None));
     }
-    let tls = certs::viewer_tls(Arc::new(CertificateStore::new(certificates)))?;
+    let edges = config.node.edges.as_ref().and_then(|edges| edges.ca.as_deref());
+    let tls = certs::viewer_tls(Arc::new(CertificateStore::new(certificates)), edges)?;
     Ok((Some(Arc::new(tls)), root))
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use thread_local::ThreadLocal;
@@ -22,6 +23,13 @@ use crate::interim::Listener;
 use crate::pool::{Lease, Pool, Unsent};
 use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
 use crate::upload::{OutgoingBody, Progress, Sending};
+
+/// Another name than its own by which an origin is asked, in the extensions of the request: a shield is a site's stand-in.
+#[derive(Debug, Clone)]
+pub(super) struct Guise {
+    pub(super) authority: Authority,
+    pub(super) host_field: HeaderValue,
+}
 
 pub(super) struct HttpOrigin {
     name: Arc<str>,
@@ -149,12 +157,15 @@ impl HttpOrigin {
         *request.method_mut() = head.method.clone();
         *request.headers_mut() = head.headers.clone();
         frame(request.headers_mut(), &head.method, body);
+        let guise = head.extensions.get::<Guise>();
         if lease.is_http2() {
             // RFC 9113 section 8.3.1: the authority is said in `:authority` and nowhere else.
             request.headers_mut().remove(HOST);
-            *request.uri_mut() = self.url.absolute(target)?;
+            let authority = guise.map_or(self.url.authority(), |guise| &guise.authority);
+            *request.uri_mut() = self.url.absolute(authority, target)?;
         } else {
-            request.headers_mut().insert(HOST, self.url.host_field());
+            let host = guise.map_or_else(|| self.url.host_field(), |guise| guise.host_field.clone());
+            request.headers_mut().insert(HOST, host);
             if request.headers().contains_key(TE) {
                 // RFC 9110 section 10.1.4: it concerns this connection, which HTTP/1.1 has to say.
                 request.headers_mut().insert(CONNECTION, HeaderValue::from_static("TE"));

@@ -4,23 +4,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::request::Parts;
-use http::{Method, Response};
+use http::uri::Authority;
+use http::{HeaderValue, Method, Response};
 use twox_hash::XxHash3_64;
 
 use super::NoAnswer;
-use super::http::HttpOrigin;
+use super::http::{Guise, HttpOrigin};
 use crate::body::OriginBody;
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
-use crate::settings::{OriginSettings, OriginUrl};
+use crate::group::Attempt;
+use crate::hop::{self, Asked, Behalf, HopKey};
+use crate::settings::{Material, OriginSettings, OriginUrl};
 use crate::upload::OutgoingBody;
 
 pub(super) struct Shields {
     shields: Vec<Shield>,
+    key: Option<HopKey>,
     remember: Duration,
 }
 
 struct Shield {
+    /// The origin's name, and this shield's host.
+    name: Arc<str>,
     origin: HttpOrigin,
     /// What it is known by to all edges, whatever the order of their settings.
     url: String,
@@ -30,7 +36,7 @@ struct Shield {
 
 impl Shields {
     pub(super) fn build(
-        name: &str,
+        name: &Arc<str>,
         shields: &[OriginUrl],
         settings: &OriginSettings,
     ) -> Result<Self, OriginError> {
@@ -38,12 +44,14 @@ impl Shields {
             let name: Arc<str> = format!("{name}/{}", url.authority()).into();
             Ok(Shield {
                 origin: HttpOrigin::build(&name, url, settings)?,
+                name,
                 url: url.to_string(),
                 down: Mutex::new(None),
             })
         };
         let shields = shields.iter().map(build).collect::<Result<_, OriginError>>()?;
-        Ok(Self { shields, remember: settings.remember })
+        let key = settings.key.as_ref().map(|key| hop_key(name, key)).transpose()?;
+        Ok(Self { shields, key, remember: settings.remember })
     }
 
     /// Asks the object's own shield; the next one where that is down. One that answers is not asked anew, whatever it says:
@@ -52,27 +60,48 @@ impl Shields {
         &self,
         head: &Parts,
         body: OutgoingBody,
+        attempts: &mut Vec<Attempt>,
     ) -> Result<Response<OriginBody>, NoAnswer> {
-        let mut body = Some(body);
-        let mut story: Vec<String> = Vec::new();
-        let mut last = Cause::new(Failure::ConnectionRefused, "there is no shield");
-        for shield in self.turns(object(head), Instant::now()) {
-            let Some(whole) = body.take() else { break };
-            match shield.origin.exchange(head, whole).await {
+        let mut head = head.clone();
+        let mut turns = self.turns(object(&head), Instant::now()).into_iter().peekable();
+        let mut body = body;
+        while let Some(shield) = turns.next() {
+            if let Err(error) = self.speak(&mut head) {
+                let cause = Cause::new(Failure::RequestInvalid, error.to_string());
+                return Err(NoAnswer { cause, body: Some(body) });
+            }
+            let NoAnswer { cause, body: returned } = match shield.origin.exchange(&head, body).await {
                 Ok(response) => {
                     shield.remember(None);
                     return Ok(response);
                 }
-                Err(NoAnswer { cause, body: returned }) if is_down(cause.failure) => {
-                    shield.remember(Some(Instant::now() + self.remember));
-                    story.push(format!("{}: {} ({})", shield.url, cause.failure, cause.detail));
-                    body = returned.filter(|_| may_ask_next(&head.method, cause.failure));
-                    last = cause;
-                }
-                Err(no_answer) => return Err(no_answer),
+                Err(no_answer) => no_answer,
+            };
+            if is_down(cause.failure) {
+                shield.remember(Some(Instant::now() + self.remember));
             }
+            let may_go_on = is_down(cause.failure) && may_ask_next(&head.method, cause.failure);
+            match returned {
+                Some(whole) if may_go_on && turns.peek().is_some() => body = whole,
+                returned => return Err(NoAnswer { cause: shield.named(&cause), body: returned }),
+            }
+            attempts.push(shield.attempt(cause));
         }
-        Err(NoAnswer { cause: Cause::new(last.failure, story.join("; ")), body })
+        Err(NoAnswer { cause: Cause::new(Failure::RequestInvalid, "there is no shield"), body: Some(body) })
+    }
+
+    /// Makes the request the viewer's: for the viewer's host, with what the shield is to know of the viewer. Anew for each shield,
+    /// since what is signed is dated.
+    fn speak(&self, head: &mut Parts) -> Result<(), http::Error> {
+        head.headers.remove(hop::HOP);
+        let Some(behalf) = head.extensions.get::<Behalf>().cloned() else { return Ok(()) };
+        let asked = Asked { method: &head.method, authority: &behalf.authority, target: target(head) };
+        let sealed = hop::seal(&behalf.hop, &asked, self.key.as_ref(), behalf.later())?;
+        head.headers.insert(hop::HOP, sealed);
+        let authority: Authority = behalf.authority.parse()?;
+        let host_field = HeaderValue::from_str(authority.as_str())?;
+        head.extensions.insert(Guise { authority, host_field });
+        Ok(())
     }
 
     /// The object's own shield first, those that failed lately last. Only a shield's own objects go elsewhere while it is down,
@@ -94,16 +123,47 @@ impl Shield {
         self.down.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
     }
 
+    fn attempt(&self, cause: Cause) -> Attempt {
+        Attempt { origin: self.name.clone(), failure: cause.failure, detail: cause.detail, halt: None }
+    }
+
+    /// The same with the name of this shield: the group knows only that of all of them.
+    fn named(&self, cause: &Cause) -> Cause {
+        Cause::new(cause.failure, format!("{}: {}", self.name, cause.detail))
+    }
+
     fn remember(&self, until: Option<Instant>) {
         *self.down.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+}
+
+fn hop_key(origin: &Arc<str>, place: &Material) -> Result<HopKey, OriginError> {
+    const SETTING: &str = "key";
+    let origin = origin.clone();
+    let made = |secret: Result<String, String>| {
+        secret.and_then(|secret| HopKey::new(secret.trim_end()).map_err(|error| error.to_string()))
+    };
+    match place {
+        Material::Env(variable) => {
+            made(std::env::var(variable).map_err(|error| error.to_string())).map_err(|cause| {
+                OriginError::Variable { origin, setting: SETTING, variable: variable.clone(), cause }
+            })
+        }
+        Material::File(path) => made(std::fs::read_to_string(path).map_err(|error| error.to_string()))
+            .map_err(|cause| OriginError::File { origin, setting: SETTING, path: path.clone(), cause }),
     }
 }
 
 /// What is asked for, as a number that is the same on all nodes. It is no secret: whoever knows the config can choose paths that
 /// meet at one shield, as whoever asks for one path again and again does.
 fn object(head: &Parts) -> u64 {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    XxHash3_64::oneshot(target.as_bytes())
+    let behalf = head.extensions.get::<Behalf>();
+    let (scheme, authority) = behalf.map_or(("", ""), |behalf| (behalf.hop.scheme, &behalf.authority));
+    XxHash3_64::oneshot([scheme, authority, target(head)].join("\n").as_bytes())
+}
+
+fn target(head: &Parts) -> &str {
+    head.uri.path_and_query().map_or("/", |target| target.as_str())
 }
 
 /// Whether it says something about the shield, and not about this node or this request.
@@ -136,7 +196,7 @@ mod tests {
         let urls: Vec<OriginUrl> =
             names.iter().map(|name| format!("http://{name}").parse().unwrap()).collect();
         let settings = OriginSettings::new(urls[0].clone());
-        Shields::build("shield", &urls, &settings).unwrap()
+        Shields::build(&"shield".into(), &urls, &settings).unwrap()
     }
 
     fn owner(shields: &Shields, object: u64, now: Instant) -> &str {

@@ -114,12 +114,8 @@ impl OriginUrl {
     }
 
     /// `target` with scheme and authority, as HTTP/2 wants it (RFC 9113 section 8.3.1).
-    pub(crate) fn absolute(&self, target: PathAndQuery) -> Result<Uri, http::Error> {
-        Uri::builder()
-            .scheme(self.scheme.clone())
-            .authority(self.authority.clone())
-            .path_and_query(target)
-            .build()
+    pub(crate) fn absolute(&self, authority: &Authority, target: PathAndQuery) -> Result<Uri, http::Error> {
+        Uri::builder().scheme(self.scheme.clone()).authority(authority.clone()).path_and_query(target).build()
     }
 }
 
@@ -274,7 +270,7 @@ mod tests {
         let prefixed = url("https://h:1/p");
         let target = prefixed.target(Some(&requested)).unwrap();
         assert_eq!(target, "/p/a%2Fb?c=d&&e");
-        assert_eq!(prefixed.absolute(target).unwrap(), "https://h:1/p/a%2Fb?c=d&&e");
+        assert_eq!(prefixed.absolute(prefixed.authority(), target).unwrap(), "https://h:1/p/a%2Fb?c=d&&e");
         assert_eq!(prefixed.target(None).unwrap(), "/p/");
         assert_eq!(prefixed.target(Some(&PathAndQuery::from_static("*"))).unwrap(), "*");
     }

@@ -62,7 +62,7 @@ impl HttpOrigin {
             *request.uri_mut() = Uri::from(target);
             return Ok(request);
         }
-        let mut uri = self.url.absolute(target)?.into_parts();
+        let mut uri = self.url.absolute(self.url.authority(), target)?.into_parts();
         if let Some(host) = &settings.host {
             uri.authority = Some(host.parse::<Authority>()?);
         }
