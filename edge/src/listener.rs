@@ -30,6 +30,8 @@ use tokio_rustls::TlsAcceptor;
 
 /// How long to wait before accepting again when the machine has run out of something (file descriptors, mostly).
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
+/// RFC 9113 §6.9.1.
+const LARGEST_WINDOW: u32 = i32::MAX as u32;
 
 /// What is known of a viewer's connection. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -205,6 +207,8 @@ where
         .max_pending_accept_reset_streams(node.limits.h2_resets)
         .max_local_error_reset_streams(node.limits.h2_resets)
         .max_header_list_size(u32::try_from(node.limits.head).unwrap_or(u32::MAX))
+        .initial_stream_window_size(node.limits.h2_window)
+        .initial_connection_window_size((node.limits.h2_window * 2).min(LARGEST_WINDOW))
         .serve_connection(stream, Answerer { viewer, current });
     let mut connection = pin!(connection);
     let mut told = drain.told.clone();

@@ -2,6 +2,7 @@
 
 mod build;
 mod checks;
+mod warm;
 
 use crate::compress::Coders;
 use crate::config::Config;
@@ -15,15 +16,17 @@ use geo::Locator;
 use hooks::Engine;
 use http::HeaderValue;
 use ipnet::IpNet;
-use origin_shield::{Group, Names, Origin};
+use origin_shield::{Group, Origin};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 pub use build::NodeError;
 pub use checks::Checks;
+pub use warm::keep_warm;
 
 /// A node in force.
 pub struct Node {
@@ -57,7 +60,6 @@ pub struct Node {
     pub config: Arc<Config>,
     trust: Vec<IpNet>,
     origins: HashMap<String, Arc<Origin>>,
-    names: Arc<Names>,
     engine: Option<Arc<Engine>>,
 }
 
@@ -86,6 +88,8 @@ pub struct Limits {
     pub h2_resets: usize,
     /// SETTINGS, PING and PRIORITY frames of a connection in a minute.
     pub h2_control: u32,
+    /// Bytes of an upload on an HTTP/2 stream that are not yet passed on.
+    pub h2_window: u32,
 }
 
 impl Node {
@@ -104,23 +108,27 @@ impl std::fmt::Debug for Node {
 
 /// The node in force, for whoever begins something now.
 #[derive(Debug)]
-pub struct Current(ArcSwap<Node>);
+pub struct Current {
+    node: ArcSwap<Node>,
+    replaced: watch::Sender<()>,
+}
 
 impl Current {
     /// Puts a first node in force.
     #[must_use]
     pub fn new(node: Node) -> Self {
-        Self(ArcSwap::from_pointee(node))
+        Self { node: ArcSwap::from_pointee(node), replaced: watch::Sender::new(()) }
     }
 
     /// The node in force.
     #[must_use]
     pub fn load(&self) -> Arc<Node> {
-        self.0.load_full()
+        self.node.load_full()
     }
 
     /// Puts another node in force; what is under way is not disturbed.
     pub fn replace(&self, node: Node) {
-        self.0.store(Arc::new(node));
+        self.node.store(Arc::new(node));
+        self.replaced.send_replace(());
     }
 }

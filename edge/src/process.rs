@@ -9,7 +9,7 @@ mod sockets;
 use crate::admin;
 use crate::config::{AdminListen, Config};
 use crate::listener::{self, Drain};
-use crate::node::{Current, Node, NodeError};
+use crate::node::{Current, Node, NodeError, keep_warm};
 use geo::{Answerer, Bound, CurrentAnswerer, GeoError};
 use reload::Reload;
 use sockets::Socket;
@@ -182,6 +182,7 @@ fn start_workers(sockets: Vec<Socket>, current: &Arc<Current>, drain: &Drain) ->
                         Err(error) => current.load().observer.say(format!("worker-{worker}: {error}")),
                     }
                 }
+                tokio::spawn(keep_warm(current));
                 let mut told = drain.told.clone();
                 drop(drain);
                 let _ = told.wait_for(|told| *told).await;

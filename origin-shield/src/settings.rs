@@ -14,6 +14,7 @@ mod url;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -48,10 +49,6 @@ pub struct OriginSettings {
     /// How the bucket of an `s3://` origin is reached and opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<BucketSettings>,
-    /// The name of a DNS service record (RFC 2782) that says which machines to connect to and at which ports, by priority and
-    /// weight: `_http._tcp.app.internal`. `Host` and the name asked for in TLS stay those of `url`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub srv: Option<String>,
     /// How long one connection attempt may take: name, TCP and TLS together.
     #[serde(default = "connect_timeout", with = "duration::timeout")]
     #[schemars(with = "String")]
@@ -91,7 +88,6 @@ impl OriginSettings {
             key: None,
             remember: remember(),
             s3: None,
-            srv: None,
             connect_timeout: connect_timeout(),
             response_timeout: response_timeout(),
             attempts: attempts(),
@@ -145,15 +141,20 @@ pub struct PoolSettings {
     pub idle: Duration,
     /// How many unused connections are kept per core; 0 closes every connection after its answer.
     pub max_idle: usize,
+    /// How many connections per core are opened before anybody needs them and kept open, at work or not, unused or not; no more
+    /// than `max-idle`. Where HTTP/2 is spoken one is enough. For origins that are far away.
+    pub warm: usize,
+    /// How many bytes of one answer may be on the way, or wait to be read, over HTTP/2; sixteen times as many over one
+    /// connection. What is on the way in one round trip is the most that an answer gets: 4 MiB each 250 ms are 134 Mbit/s.
+    #[serde(deserialize_with = "window")]
+    #[schemars(with = "String")]
+    pub window: ByteSize,
     /// How old a connection may be and still get another request, less up to a tenth so that those of one moment do not all
     /// end in one. What is under way on it then is finished. An hour spreads load again over the machines behind one address,
     /// and is what nginx ends its own connections after.
     #[serde(with = "duration::span")]
     #[schemars(with = "String")]
     pub lifetime: Duration,
-    /// Whether a connection gets no further request once its address is no longer among those of the origin's name. Turn it off
-    /// for names that give other addresses at every turn, as those of large object stores do.
-    pub follow_names: bool,
 }
 
 impl Default for PoolSettings {
@@ -161,9 +162,16 @@ impl Default for PoolSettings {
         Self {
             idle: Duration::from_secs(60),
             max_idle: 64,
+            warm: 0,
+            window: ByteSize::mib(4),
             lifetime: Duration::from_secs(60 * 60),
-            follow_names: true,
         }
+    }
+}
+
+impl PoolSettings {
+    pub(crate) fn kept_warm(&self) -> usize {
+        self.warm.min(self.max_idle)
     }
 }
 
@@ -210,6 +218,15 @@ fn remember() -> Duration {
 
 fn attempts() -> u32 {
     2
+}
+
+/// RFC 9113 section 6.9.2: what a stream has until something else is said; section 6.9.1: the most.
+fn window<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    let size = ByteSize::deserialize(deserializer)?;
+    if (ByteSize::kib(64)..ByteSize::gib(2)).contains(&size) {
+        return Ok(size);
+    }
+    Err(serde::de::Error::custom("a window must be at least 64KiB and less than 2GiB"))
 }
 
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
@@ -269,6 +286,8 @@ mod tests {
             ("response-timeout = \"9000000000000s\"", "longer than a day"),
             ("pool = { idle = \"9000000000000s\" }", "longer than a year"),
             ("attempts = 0", "at least 1"),
+            ("pool = { window = \"63KiB\" }", "at least 64KiB"),
+            ("pool = { window = \"2GiB\" }", "less than 2GiB"),
             ("protocol = \"h2c\"", "unknown variant"),
             ("pool = { max = 3 }", "unknown field"),
             ("tls = { cert = \"x\" }", "unknown field"),

@@ -1,6 +1,7 @@
 //! Far origins and far viewers: who decides how fast is sent, and what is ready before the first request.
 
-use tests::{Answer, Folder, LOOPBACK, Node, Origin};
+use tests::pki::Authority;
+use tests::{Answer, Folder, LOOPBACK, Node, Origin, eventually};
 
 use crate::SITE;
 
@@ -47,4 +48,73 @@ async fn check_warns_of_it_at_its_place_and_refuses_what_cannot_be_a_name() {
     );
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
     assert!(refused.stderr.contains("shouting.toml:3:14"), "{}", refused.stderr);
+}
+
+/// A node of two threads that keeps connections to its origin warm.
+fn warm(origin: &Origin, settings: &str) -> String {
+    let node = LOOPBACK.replace("[node]\n", "[node]\nthreads = 2\n");
+    format!(
+        "{node}\n[origin.app]\nurl = \"{}\"\n{settings}\n\n[site.\"www.test\"]\norigin = \"app\"\n",
+        origin.url()
+    )
+}
+
+async fn connections(origin: &Origin, expected: usize) {
+    let reached = async || (origin.connections() == expected).then_some(());
+    eventually(&format!("{expected} connections"), reached).await;
+}
+
+#[tokio::test]
+async fn warm_connections_are_open_before_the_first_request() {
+    let origin = Origin::start().await;
+    origin.on("/", |_| Answer::ok("at once"));
+    let node = Node::start(&warm(&origin, "pool = { warm = 3 }")).await;
+
+    connections(&origin, 6).await;
+    assert_eq!(origin.requests().len(), 0);
+    for _ in 0..5 {
+        assert_eq!(node.viewer().get(&format!("{SITE}/")).await.text(), "at once");
+    }
+    assert_eq!(origin.connections(), 6, "every thread had its own three");
+}
+
+#[tokio::test]
+async fn warm_connections_come_back_with_their_origin() {
+    let mut origin = Origin::start().await;
+    let _node = Node::start(&warm(&origin, "pool = { warm = 2 }")).await;
+    connections(&origin, 4).await;
+
+    origin.stop().await;
+    origin.restart().await;
+
+    connections(&origin, 8).await;
+}
+
+#[tokio::test]
+async fn a_reload_opens_what_the_new_config_wants_warm() {
+    let origin = Origin::start().await;
+    let node = Node::start(&warm(&origin, "")).await;
+    assert_eq!(origin.connections(), 0);
+
+    node.reconfigure(&warm(&origin, "pool = { warm = 2 }")).await;
+
+    connections(&origin, 4).await;
+}
+
+#[tokio::test]
+async fn where_http2_is_spoken_one_warm_connection_a_thread_is_enough() {
+    let authority = Authority::new();
+    let origin = Origin::start_http2(&authority).await;
+    origin.on("/", |_| Answer::ok("shared"));
+    let folder = Folder::new();
+    folder.write("ca.pem", authority.root());
+    let settings = "pool = { warm = 5 }\ntls = { ca = \"ca.pem\" }";
+    let node = Node::start_in(folder, &warm(&origin, settings)).await;
+
+    connections(&origin, 2).await;
+    for _ in 0..5 {
+        assert_eq!(node.viewer().get(&format!("{SITE}/")).await.text(), "shared");
+    }
+
+    assert_eq!(origin.connections(), 2);
 }

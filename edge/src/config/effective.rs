@@ -46,6 +46,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         (vec!["node", "limits", "head"], limits.head),
         (vec!["node", "limits", "url"], limits.url),
         (vec!["node", "limits", "max-object"], limits.max_object),
+        (vec!["node", "limits", "h2-window"], limits.h2_window),
         (vec!["cache", "slice", "size"], config.cache.slice.size),
         (vec!["cache", "slice", "over"], config.cache.slice.over),
     ];
@@ -54,6 +55,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         sizes.push((vec!["cache", "disk", "queue"], disk.queue));
     }
     for (name, origin) in &config.origin {
+        sizes.push((vec!["origin", name, "pool", "window"], origin.pool.window));
         let Some(bucket) = &origin.s3 else { continue };
         sizes.push((vec!["origin", name, "s3", "part-size"], bucket.part_size));
         sizes.push((vec!["origin", name, "s3", "single-put"], bucket.single_put));

@@ -1,6 +1,6 @@
 //! `[node]`: what this machine is and what it allows.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,11 +41,6 @@ pub struct NodeSettings {
     pub edges: Option<EdgesSettings>,
     /// Whether nobody but edges is answered, on any site; others get 403.
     pub edges_only: bool,
-    /// The name servers that know where origins are, with port where it is not 53: "10.0.0.2", "127.0.0.1:5353". Default: the
-    /// machine's (/etc/resolv.conf).
-    #[serde(deserialize_with = "name_servers", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(with = "Vec<String>")]
-    pub resolvers: Vec<SocketAddr>,
     /// Threads that serve; 0 is one per core.
     pub threads: usize,
     /// One budget for cached bytes, bodies in flight and hooks.
@@ -70,7 +65,6 @@ impl Default for NodeSettings {
             congestion: Congestion::default(),
             edges: None,
             edges_only: false,
-            resolvers: Vec::new(),
             threads: 0,
             memory: ByteSize::gib(2),
             state: ".selvedge".into(),
@@ -117,10 +111,6 @@ pub struct LimitSettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub collapse_wait: Duration,
-    /// How long after its time the last address of an origin's name is used while no name server gives another (RFC 8767).
-    #[serde(with = "humantime_serde")]
-    #[schemars(with = "String")]
-    pub stale_names: Duration,
     /// How long a key whose answer could not be stored is not waited for.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -145,6 +135,11 @@ pub struct LimitSettings {
     pub h2_resets: u32,
     /// HTTP/2 SETTINGS, PING and PRIORITY frames that a connection may send in a minute; more ends it.
     pub h2_control: u32,
+    /// The bytes of a request's body that may be on the way, or wait for their origin, over HTTP/2, 64KiB to 1GiB; twice as many over
+    /// one connection.
+    #[serde(deserialize_with = "window")]
+    #[schemars(with = "String")]
+    pub h2_window: ByteSize,
     /// Bodies that are encoded or decoded for single viewers at the same time, each in up to a few MiB of memory. Beyond it viewers get
     /// bodies as they are stored, or 503 where they could not read them.
     pub codings: usize,
@@ -165,7 +160,6 @@ impl Default for LimitSettings {
             body_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             collapse_wait: Duration::from_secs(5),
-            stale_names: Duration::from_secs(24 * 60 * 60),
             uncacheable: Duration::from_secs(120),
             head: ByteSize::kib(32),
             url: ByteSize::kib(8),
@@ -174,6 +168,7 @@ impl Default for LimitSettings {
             h2_streams: 100,
             h2_resets: 100,
             h2_control: 1000,
+            h2_window: ByteSize::mib(1),
             codings: 128,
             max_object: ByteSize::mib(64),
             tags: 50,
@@ -276,6 +271,15 @@ fn url_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::E
     at_least(ByteSize::b(1), "1B", deserializer)
 }
 
+/// RFC 9113 section 6.9.2: what a stream has until something else is said; section 6.9.1: twice the most fits a connection.
+fn window<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    let size = at_least(ByteSize::kib(64), "64KiB", deserializer)?;
+    if size <= ByteSize::gib(1) {
+        return Ok(size);
+    }
+    Err(serde::de::Error::custom("this must be at most 1GiB"))
+}
+
 fn at_least<'de, D: Deserializer<'de>>(
     least: ByteSize,
     words: &str,
@@ -331,33 +335,6 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
     Ok(networks.into_iter().map(|Network(network)| network).collect())
 }
 
-/// A name server; RFC 1035 section 4.2: the port is 53.
-struct NameServer(SocketAddr);
-
-impl<'de> Deserialize<'de> for NameServer {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        word::deserialize(deserializer)
-    }
-}
-
-impl FromStr for NameServer {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let address = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
-        address.map(NameServer).map_err(|_| {
-            format!(
-                "`{text}` is no address: write one, with a port if it is not 53, such as \"127.0.0.1:5353\""
-            )
-        })
-    }
-}
-
-fn name_servers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
-    let servers = Vec::<NameServer>::deserialize(deserializer)?;
-    Ok(servers.into_iter().map(|NameServer(address)| address).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -379,6 +356,8 @@ mod tests {
             ("header-count = 0", "from 1 to 10000"),
             ("header-count = 10001", "from 1 to 10000"),
             ("ranges = 0", "from 1 to 1000"),
+            ("h2-window = \"65535B\"", "at least 64KiB"),
+            ("h2-window = \"1025MiB\"", "at most 1GiB"),
         ] {
             let error = toml::from_str::<LimitSettings>(text).unwrap_err();
             assert!(error.to_string().contains(expected), "{text}: {error}");

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::NoAnswer;
 use crate::body::OriginBody;
-use crate::dial::{Dialer, Names, Tls};
+use crate::dial::{Dialer, Tls};
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::interim::Listener;
@@ -47,17 +47,23 @@ impl HttpOrigin {
         name: &Arc<str>,
         url: &OriginUrl,
         settings: &OriginSettings,
-        names: &Arc<Names>,
     ) -> Result<Self, OriginError> {
         let tls = if url.is_https() { Some(Tls::build(name, url, settings)?) } else { None };
         Ok(Self {
             name: name.clone(),
             url: url.clone(),
             response_timeout: settings.response_timeout,
-            dialer: Arc::new(Dialer::new(url, settings, tls, names)),
+            dialer: Arc::new(Dialer::new(url, settings, tls)),
             pool_settings: settings.pool.clone(),
             pools: ThreadLocal::new(),
         })
+    }
+
+    /// Keeps connections open on this thread from now on, if the settings ask for any.
+    pub(super) fn keep_warm(&self) {
+        if self.pool_settings.warm > 0 {
+            self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings)).keep_warm();
+        }
     }
 
     pub(super) async fn exchange(

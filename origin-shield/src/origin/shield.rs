@@ -11,7 +11,6 @@ use twox_hash::XxHash3_64;
 use super::NoAnswer;
 use super::http::{Guise, HttpOrigin};
 use crate::body::OriginBody;
-use crate::dial::Names;
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::group::Attempt;
@@ -40,12 +39,11 @@ impl Shields {
         name: &Arc<str>,
         shields: &[OriginUrl],
         settings: &OriginSettings,
-        names: &Arc<Names>,
     ) -> Result<Self, OriginError> {
         let build = |url: &OriginUrl| {
             let name: Arc<str> = format!("{name}/{}", url.authority()).into();
             Ok(Shield {
-                origin: HttpOrigin::build(&name, url, settings, names)?,
+                origin: HttpOrigin::build(&name, url, settings)?,
                 name,
                 url: url.to_string(),
                 down: Mutex::new(None),
@@ -54,6 +52,11 @@ impl Shields {
         let shields = shields.iter().map(build).collect::<Result<_, OriginError>>()?;
         let key = settings.key.as_ref().map(|key| hop_key(name, key)).transpose()?;
         Ok(Self { shields, key, remember: settings.remember })
+    }
+
+    /// Keeps connections to all of them open on this thread from now on, if the settings ask for any.
+    pub(super) fn keep_warm(&self) {
+        self.shields.iter().for_each(|shield| shield.origin.keep_warm());
     }
 
     /// Asks the object's own shield; the next one where that is down. One that answers is not asked anew, whatever it says:
@@ -198,7 +201,7 @@ mod tests {
         let urls: Vec<OriginUrl> =
             names.iter().map(|name| format!("http://{name}").parse().unwrap()).collect();
         let settings = OriginSettings::new(urls[0].clone());
-        Shields::build(&"shield".into(), &urls, &settings, &Names::new(&[], Duration::ZERO)).unwrap()
+        Shields::build(&"shield".into(), &urls, &settings).unwrap()
     }
 
     fn owner(shields: &Shields, object: u64, now: Instant) -> &str {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use origin_shield::{Failure, Group, Origin, PoolSettings};
 
-use crate::scripted::{Act, Scripted, answer, send};
+use crate::scripted::{Act, Scripted, answer, eventually, send};
 use crate::{ask, failures, get, get_text, settings, single, text};
 
 fn single_with_pool(url: &str, pool: PoolSettings) -> Group {
@@ -108,6 +108,42 @@ async fn an_unused_connection_is_closed_after_its_idle_time() {
     origin.ended(1).await;
     get_text(&group).await;
     origin.ended(2).await;
+}
+
+#[tokio::test]
+async fn warm_connections_are_there_before_anybody_asks_and_again_when_they_are_lost() {
+    let origin = Scripted::start(|place| match place.connection {
+        0 | 1 => vec![send(answer("200 OK", "x")), Act::Close],
+        _ => vec![send(answer("200 OK", "y"))],
+    })
+    .await;
+    let mut settings = settings(&origin.url());
+    settings.pool.warm = 2;
+    let built = Origin::build("app", &settings).unwrap();
+    built.keep_warm();
+    built.keep_warm();
+    eventually(|| origin.accepted() == 2).await;
+    assert_eq!(origin.requests().len(), 0);
+
+    let group = Group::single(built);
+    assert_eq!(get_text(&group).await, "x");
+    // That one is closed by the origin, and another takes its place.
+    eventually(|| origin.accepted() == 3).await;
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn warm_connections_are_not_closed_for_being_unused() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let pool = PoolSettings { idle: Duration::from_millis(50), warm: 1, ..PoolSettings::default() };
+    let group = single_with_pool(&origin.url(), pool);
+    let (a, b, c) = tokio::join!(get(&group), get(&group), get(&group));
+    for reply in [a, b, c] {
+        text(reply.unwrap()).await;
+    }
+    origin.ended(2).await;
+    get_text(&group).await;
+    assert_eq!(origin.accepted(), 3, "the third was still open");
 }
 
 #[tokio::test]
