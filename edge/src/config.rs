@@ -18,6 +18,7 @@ mod path;
 mod references;
 mod schema;
 mod shadows;
+mod shields;
 mod site;
 mod syntax;
 mod word;
@@ -49,6 +50,7 @@ pub use node::{LimitSettings, LogLevel, Material, MaterialError, NodeSettings};
 pub use path::{PathError, PathPattern};
 pub use schema::schema;
 pub use shadows::{Warning, shadowed_routes};
+pub use shields::doubtful_shields;
 pub use site::{CacheChoice, HeaderEdits, Methods, RouteSettings, SiteSettings};
 
 /// Everything that a config file can say.

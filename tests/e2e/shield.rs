@@ -1,6 +1,7 @@
 //! Nodes that ask other nodes: edges before shields before the origin.
 
 mod collapse;
+mod docs;
 mod headers;
 mod trust;
 
