@@ -16,7 +16,7 @@ use geo::Locator;
 use hooks::Engine;
 use http::HeaderValue;
 use ipnet::IpNet;
-use origin_shield::{Group, Origin};
+use origin_shield::{Group, Names, Origin};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -60,6 +60,7 @@ pub struct Node {
     pub config: Arc<Config>,
     trust: Vec<IpNet>,
     origins: HashMap<String, Arc<Origin>>,
+    names: Arc<Names>,
     engine: Option<Arc<Engine>>,
 }
 

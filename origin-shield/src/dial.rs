@@ -1,35 +1,37 @@
 //! Opening a connection to an origin: name, TCP, TLS, all within one timeout, some times.
 
 mod line;
+mod memory;
+mod names;
+mod place;
+mod race;
 mod resolve;
+mod service;
 mod socket;
 mod tls;
 
-use std::io;
-use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
 pub(crate) use line::Line;
-pub(crate) use resolve::Resolver;
+pub use names::Names;
+pub(crate) use place::Whither;
 pub(crate) use tls::Tls;
 
 use crate::failure::{Cause, Failure};
 use crate::settings::{Algorithm, OriginSettings, OriginUrl, Protocol};
-
-/// RFC 8305 section 8, "Connection Attempt Delay": how long one address is waited for before the next one is tried beside it.
-const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+use place::{Candidates, Place};
 
 /// How one origin is connected to.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    host: String,
-    port: u16,
+    place: Place,
     tls: Option<Tls>,
     protocol: Protocol,
     connect_timeout: Duration,
@@ -38,10 +40,14 @@ pub(crate) struct Dialer {
 }
 
 impl Dialer {
-    pub(crate) fn new(url: &OriginUrl, settings: &OriginSettings, tls: Option<Tls>) -> Self {
+    pub(crate) fn new(
+        url: &OriginUrl,
+        settings: &OriginSettings,
+        tls: Option<Tls>,
+        names: &Arc<Names>,
+    ) -> Self {
         Self {
-            host: url.host().to_owned(),
-            port: url.port(),
+            place: Place::new(names, url.host(), url.port(), settings.srv.as_deref()),
             tls,
             protocol: settings.protocol,
             connect_timeout: settings.connect_timeout,
@@ -71,106 +77,73 @@ impl Dialer {
         }
     }
 
-    pub(crate) fn resolver(&self) -> Resolver {
-        Resolver::new(self.connect_timeout)
+    /// Whether a kept connection still leads to the origin. Costs one load while no name has moved.
+    pub(crate) fn holds(&self, whither: &Whither) -> bool {
+        self.place.holds(whither)
+    }
+
+    /// That connections are kept: the origin's name is asked after meanwhile.
+    pub(crate) fn touch(&self) {
+        self.place.touch();
+    }
+
+    /// Tells when some name has moved; `None` for an origin that cannot move.
+    pub(crate) fn changes(&self) -> Option<watch::Receiver<()>> {
+        self.place.changes()
     }
 
     /// Attempts to connect as often as the settings say; the last failure is the answer.
-    pub(crate) async fn dial(&self, resolver: &Resolver) -> Result<Line, Cause> {
+    pub(crate) async fn dial(&self) -> Result<(Line, Whither), Cause> {
         let mut attempt = 1;
         loop {
-            match self.attempt(resolver).await {
+            match self.attempt().await {
                 Err(cause) if cause.failure.may_pass() && attempt < self.attempts => attempt += 1,
                 outcome => return outcome,
             }
         }
     }
 
-    async fn attempt(&self, resolver: &Resolver) -> Result<Line, Cause> {
+    async fn attempt(&self) -> Result<(Line, Whither), Cause> {
         let deadline = Instant::now() + self.connect_timeout;
         let late = |failure, what: &str| {
             Cause::new(failure, format!("{what} took longer than {:?}", self.connect_timeout))
         };
-        let addresses = timeout_at(deadline, resolver.addresses(&self.host, self.port))
+        let generation = self.place.generation();
+        let candidates = timeout_at(deadline, self.place.candidates())
             .await
             .map_err(|_| late(Failure::DnsTimeout, "the name"))??;
-        let stream = timeout_at(deadline, connect_any(addresses, &self.algorithm))
+        let (stream, address) = timeout_at(deadline, self.connect(candidates))
             .await
-            .map_err(|_| late(Failure::ConnectionTimeout, "TCP"))?
-            .map_err(|error| Cause::of_connect(&error))?;
+            .map_err(|_| late(Failure::ConnectionTimeout, "TCP"))??;
+        let whither = Whither::new(address, generation);
         let Some(tls) = &self.tls else {
-            return Ok(Line::Plain(TokioIo::new(stream)));
+            return Ok((Line::Plain(TokioIo::new(stream)), whither));
         };
         let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
         let stream = timeout_at(deadline, handshake)
             .await
             .map_err(|_| late(Failure::ConnectionTimeout, "the TLS handshake"))?
             .map_err(|error| Cause::of_handshake(&error))?;
-        Ok(Line::Tls(Box::new(TokioIo::new(stream))))
+        Ok((Line::Tls(Box::new(TokioIo::new(stream))), whither))
     }
-}
 
-/// RFC 8305 section 5: one address after another, each with a head start, the first that connects wins.
-async fn connect_any(addresses: Vec<SocketAddr>, algorithm: &Algorithm) -> io::Result<TcpStream> {
-    if let [only] = addresses[..] {
-        return socket::connect(only, algorithm.clone()).await;
-    }
-    let mut waiting = addresses.into_iter();
-    let mut racing = JoinSet::new();
-    let mut last_error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    loop {
-        let next = waiting.next();
-        let is_last = next.is_none();
-        if let Some(address) = next {
-            racing.spawn(socket::connect(address, algorithm.clone()));
+    /// The first connection of all addresses. Who failed or was overtaken is tried last for a while.
+    async fn connect(&self, candidates: Candidates) -> Result<(TcpStream, std::net::SocketAddr), Cause> {
+        let Candidates { ready, late } = candidates;
+        if let ([only], None) = (&ready[..], &late) {
+            let connected = socket::connect(*only, self.algorithm.clone()).await;
+            return Ok((connected.map_err(|error| Cause::of_connect(&error))?, *only));
         }
-        let finished = if is_last {
-            racing.join_next().await
-        } else {
-            match timeout(NEXT_ADDRESS_AFTER, racing.join_next()).await {
-                Ok(finished) => finished,
-                Err(_) => continue,
-            }
+        let late = async move {
+            let (entry, port) = late?;
+            Some(place::addresses(&entry.records().await.ok()?, port).collect())
         };
-        match finished {
-            None => return Err(last_error),
-            Some(Ok(Ok(stream))) => return Ok(stream),
-            Some(Ok(Err(error))) => last_error = error,
-            Some(Err(error)) => last_error = io::Error::other(error),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::net::TcpListener;
-
-    async fn refused() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_dead_address_does_not_hide_a_living_one() {
-        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = alive.local_addr().unwrap();
-        let stream = connect_any(vec![refused().await, refused().await, address], &Algorithm::default())
-            .await
-            .unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), address);
-    }
-
-    #[tokio::test]
-    async fn when_every_address_refuses_the_refusal_is_the_answer() {
-        let error =
-            connect_any(vec![refused().await, refused().await], &Algorithm::default()).await.unwrap_err();
-        assert_eq!(Cause::of_connect(&error).failure, Failure::ConnectionRefused);
-    }
-
-    #[tokio::test]
-    async fn a_name_without_addresses_is_an_error_and_not_a_wait() {
-        let error = connect_any(Vec::new(), &Algorithm::default()).await.unwrap_err();
-        assert_eq!(error.to_string(), "the name has no address");
+        let outcome =
+            race::connect_any(&self.algorithm, ready, async { late.await.unwrap_or_default() }).await;
+        let now = Instant::now();
+        outcome.losers.into_iter().for_each(|address| self.place.avoid(address, now));
+        let (stream, address) = outcome.result.map_err(|error| Cause::of_connect(&error))?;
+        self.place.forgive(address);
+        Ok((stream, address))
     }
 }

@@ -25,6 +25,7 @@ mod upload;
 
 pub use body::OriginBody;
 pub use change::{Change, Event, Witness};
+pub use dial::Names;
 pub use error::OriginError;
 pub use failure::Failure;
 pub use group::{Attempt, BudgetState, Exhausted, Group, GroupState, Halt, MemberState, Reply, Trust};

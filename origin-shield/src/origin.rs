@@ -13,6 +13,7 @@ use ::http::request::Parts;
 use crate::body::OriginBody;
 use crate::change::Change;
 use crate::clock;
+use crate::dial::Names;
 use crate::error::OriginError;
 use crate::failure::Cause;
 use crate::group::Attempt;
@@ -41,19 +42,36 @@ pub(crate) struct NoAnswer {
 }
 
 impl Origin {
-    /// Builds the origin called `name`. Reads the certificates that the settings name; opens no connection and resolves no name.
+    /// Builds the origin called `name`, an origin by itself, found by the machine's name servers.
+    ///
+    /// # Errors
+    /// Those of [`Origin::build_with`].
+    pub fn build(name: &str, settings: &OriginSettings) -> Result<Arc<Self>, OriginError> {
+        Self::build_with(name, settings, &Names::new(&[], Duration::ZERO))
+    }
+
+    /// Builds the origin called `name`, found by these `names`. Reads the certificates that the settings name; opens no connection
+    /// and resolves no name.
     ///
     /// # Errors
     /// Files or variables that cannot be used, or TLS settings that do not fit together.
-    pub fn build(name: &str, settings: &OriginSettings) -> Result<Arc<Self>, OriginError> {
+    pub fn build_with(
+        name: &str,
+        settings: &OriginSettings,
+        names: &Arc<Names>,
+    ) -> Result<Arc<Self>, OriginError> {
         let name = Arc::from(name);
         let kind = match settings.target() {
-            Ok(Target::Url(url)) => Kind::Http(Box::new(http::HttpOrigin::build(&name, url, settings)?)),
+            Ok(Target::Url(url)) => {
+                Kind::Http(Box::new(http::HttpOrigin::build(&name, url, settings, names)?))
+            }
             Ok(Target::Bucket(..)) => {
                 let cause = "requests to buckets cannot be signed yet".to_owned();
                 return Err(OriginError::Bucket { origin: name, cause });
             }
-            Ok(Target::Shields(shields)) => Kind::Shields(shield::Shields::build(&name, shields, settings)?),
+            Ok(Target::Shields(shields)) => {
+                Kind::Shields(shield::Shields::build(&name, shields, settings, names)?)
+            }
             Err(cause) => return Err(OriginError::Target { origin: name, cause }),
         };
         Ok(Arc::new(Self { name, settings: settings.clone(), kind, health: Health::default() }))

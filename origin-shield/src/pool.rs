@@ -8,6 +8,7 @@ mod lease;
 mod warm;
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::dial::{Dialer, Line, Resolver};
+use crate::dial::{Dialer, Line, Whither};
 use crate::failure::Cause;
 use crate::settings::PoolSettings;
 use crate::upload::Sending;
@@ -33,13 +34,14 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// How many answers may fill their windows before all that share a connection wait for their readers.
 const SHARERS: u32 = 16;
+/// How often at most unused connections are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// RFC 9113 section 6.9.1.
 const LARGEST_WINDOW: u32 = i32::MAX as u32;
 
 /// The connections of one thread to one origin; the thread's runtime drives them.
 pub(crate) struct Pool {
     dialer: Arc<Dialer>,
-    resolver: Resolver,
     settings: PoolSettings,
     runtime: Handle,
     dial_ended: Notify,
@@ -63,14 +65,20 @@ struct State {
 struct Idle {
     sender: http1::SendRequest<Sending>,
     since: Instant,
+    term: Arc<Term>,
+}
+
+/// How long a connection may be given to requests. Shared, so that what passes through requests stays small.
+struct Term {
     /// When it is too old for another request.
     until: Instant,
+    whither: Whither,
 }
 
 struct Shared {
     sender: http2::SendRequest<Sending>,
     used: Instant,
-    until: Instant,
+    term: Arc<Term>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -85,7 +93,6 @@ impl Pool {
     pub(crate) fn new(dialer: Arc<Dialer>, settings: &PoolSettings) -> Arc<Self> {
         let protocol = if dialer.may_speak_http2() { Protocol::Unknown } else { Protocol::Http1 };
         Arc::new(Self {
-            resolver: dialer.resolver(),
             dialer,
             settings: settings.clone(),
             runtime: Handle::current(),
@@ -125,8 +132,8 @@ impl Pool {
         let dialing = Dialing::begin(self);
         let outcome = self.open().await;
         dialing.finish(outcome.as_ref().err());
-        let (sender, until) = outcome?;
-        Ok(Lease::new(sender, false, until, self))
+        let (sender, term) = outcome?;
+        Ok(Lease::new(sender, false, term, self))
     }
 
     /// Stops handing out the shared connection; requests on it go on. For when it may be dead without saying so.
@@ -134,15 +141,16 @@ impl Pool {
         self.state().shared = None;
     }
 
-    async fn open(&self) -> Result<(Sender, Instant), Cause> {
-        let line = self.dialer.dial(&self.resolver).await?;
+    async fn open(&self) -> Result<(Sender, Arc<Term>), Cause> {
+        let (line, whither) = self.dialer.dial().await?;
         let until = Instant::now() + shortened(self.settings.lifetime, fastrand::f64());
+        let term = Arc::new(Term { until, whither });
         let sender = if self.dialer.speaks_http2(&line)? {
-            self.open_http2(line, until).await?
+            self.open_http2(line, term.clone()).await?
         } else {
             self.open_http1(line).await?
         };
-        Ok((sender, until))
+        Ok((sender, term))
     }
 
     async fn open_http1(&self, line: Line) -> Result<Sender, Cause> {
@@ -158,7 +166,7 @@ impl Pool {
         Ok(Sender::Http1(sender))
     }
 
-    async fn open_http2(&self, line: Line, until: Instant) -> Result<Sender, Cause> {
+    async fn open_http2(&self, line: Line, term: Arc<Term>) -> Result<Sender, Cause> {
         let window = self.settings.window.as_u64().try_into().unwrap_or(LARGEST_WINDOW).min(LARGEST_WINDOW);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -175,24 +183,24 @@ impl Pool {
         tokio::spawn(async move { drop((connection.await, counted)) });
         let mut state = self.state();
         state.protocol = Protocol::Http2;
-        state.shared = Some(Shared { sender: sender.clone(), used: Instant::now(), until });
+        state.shared = Some(Shared { sender: sender.clone(), used: Instant::now(), term });
         Ok(Sender::Http2(sender))
     }
 
     fn parked(self: &Arc<Self>) -> Option<Lease> {
         let now = Instant::now();
         let mut state = self.state();
-        if let Some(Shared { sender, used, until }) = &mut state.shared {
-            if !sender.is_closed() && now < *until {
+        if let Some(Shared { sender, used, term }) = &mut state.shared {
+            if !sender.is_closed() && now < term.until {
                 *used = now;
-                return Some(Lease::new(Sender::Http2(sender.clone()), true, *until, self));
+                return Some(Lease::new(Sender::Http2(sender.clone()), true, term.clone(), self));
             }
             state.shared = None;
         }
-        while let Some(Idle { sender, since, until }) = state.idle.pop_back() {
+        while let Some(Idle { sender, since, term }) = state.idle.pop_back() {
             let is_late = self.settings.kept_warm() == 0 && now.duration_since(since) >= self.settings.idle;
-            if sender.is_ready() && !is_late && now < until {
-                return Some(Lease::new(Sender::Http1(sender), true, until, self));
+            if sender.is_ready() && !is_late && now < term.until {
+                return Some(Lease::new(Sender::Http1(sender), true, term, self));
             }
         }
         None
@@ -204,33 +212,33 @@ impl Pool {
     }
 
     /// Takes a connection back as soon as it can carry the next request, if it ever can.
-    fn park(self: &Arc<Self>, mut sender: http1::SendRequest<Sending>, until: Instant) {
+    fn park(self: &Arc<Self>, mut sender: http1::SendRequest<Sending>, term: Arc<Term>) {
         if self.settings.max_idle == 0 || sender.is_closed() {
             return;
         }
         if sender.is_ready() {
-            return self.keep(sender, until);
+            return self.keep(sender, term);
         }
         let pool = Arc::downgrade(self);
         self.runtime.spawn(async move {
             if sender.ready().await.is_ok()
                 && let Some(pool) = pool.upgrade()
             {
-                pool.keep(sender, until);
+                pool.keep(sender, term);
             }
         });
     }
 
-    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Sending>, until: Instant) {
+    fn keep(self: &Arc<Self>, sender: http1::SendRequest<Sending>, term: Arc<Term>) {
         let since = Instant::now();
-        if until <= since {
+        if term.until <= since || !self.leads_there(&term) {
             return;
         }
         let mut state = self.state();
         if state.idle.len() >= self.settings.max_idle {
             state.idle.pop_front();
         }
-        state.idle.push_back(Idle { sender, since, until });
+        state.idle.push_back(Idle { sender, since, term });
         self.start_reaping(&mut state);
     }
 
@@ -246,24 +254,35 @@ impl Pool {
     fn expire(&self, now: Instant) -> Option<Instant> {
         let mut state = self.state();
         let (limit, warm) = (self.settings.idle, self.settings.kept_warm());
-        let ends = |since: Instant, until: Instant, is_warm: bool| match is_warm {
-            true => until,
-            false => until.min(since + limit),
+        let ends = |since: Instant, term: &Term, is_warm: bool| match is_warm {
+            true => term.until,
+            false => term.until.min(since + limit),
         };
-        state.idle.retain(|idle| now < idle.until && !idle.sender.is_closed());
+        state
+            .idle
+            .retain(|idle| now < idle.term.until && !idle.sender.is_closed() && self.leads_there(&idle.term));
         let spare = state.idle.len().saturating_sub(warm);
         let late = state.idle.iter().take(spare).take_while(|idle| idle.since + limit <= now).count();
         state.idle.drain(..late);
-        state.shared = state
-            .shared
-            .take()
-            .filter(|shared| now < ends(shared.used, shared.until, warm > 0) && !shared.sender.is_closed());
+        let is_shared = state.shared.as_ref().is_some_and(|Shared { sender, used, term }| {
+            now < ends(*used, term, warm > 0) && !sender.is_closed() && self.leads_there(term)
+        });
+        state.shared = state.shared.take().filter(|_| is_shared);
         let idle = state.idle.iter().enumerate();
-        let idle = idle.map(|(place, idle)| ends(idle.since, idle.until, place + late >= spare));
-        let shared = state.shared.iter().map(|shared| ends(shared.used, shared.until, warm > 0));
-        let next = idle.chain(shared).min();
+        let idle = idle.map(|(place, idle)| ends(idle.since, &idle.term, place + late >= spare));
+        let shared = state.shared.iter().map(|shared| ends(shared.used, &shared.term, warm > 0));
+        // The name of an origin with warm connections is looked after as if they were used.
+        let next = idle.chain(shared).min().map(|next| next.min(now + limit.max(LOOK_EVERY)));
         state.is_reaping = next.is_some();
+        if next.is_some() {
+            self.dialer.touch();
+        }
         next
+    }
+
+    /// Whether the origin's name still has the address that a connection leads to.
+    fn leads_there(&self, term: &Term) -> bool {
+        !self.settings.follow_names || self.dialer.holds(&term.whither)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -283,8 +302,19 @@ fn shortened(lifetime: Duration, draw: f64) -> Duration {
 }
 
 async fn reap(pool: Weak<Pool>) {
+    let mut changes = pool.upgrade().and_then(|pool| pool.dialer.changes());
     while let Some(next) = pool.upgrade().and_then(|pool| pool.expire(Instant::now())) {
-        sleep_until(next).await;
+        let moved = async {
+            match &mut changes {
+                // The sender is the pool's own; without it nothing is left to look after.
+                Some(changes) => drop(changes.changed().await),
+                None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = sleep_until(next) => {}
+            () = moved => {}
+        }
     }
 }
 

@@ -49,6 +49,10 @@ pub struct OriginSettings {
     /// How the bucket of an `s3://` origin is reached and opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<BucketSettings>,
+    /// The name of a DNS service record (RFC 2782) that says which machines to connect to and at which ports, by priority and
+    /// weight: `_http._tcp.app.internal`. `Host` and the name asked for in TLS stay those of `url`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub srv: Option<String>,
     /// How long one connection attempt may take: name, TCP and TLS together.
     #[serde(default = "connect_timeout", with = "duration::timeout")]
     #[schemars(with = "String")]
@@ -88,6 +92,7 @@ impl OriginSettings {
             key: None,
             remember: remember(),
             s3: None,
+            srv: None,
             connect_timeout: connect_timeout(),
             response_timeout: response_timeout(),
             attempts: attempts(),
@@ -155,6 +160,9 @@ pub struct PoolSettings {
     #[serde(with = "duration::span")]
     #[schemars(with = "String")]
     pub lifetime: Duration,
+    /// Whether a connection gets no further request once its address is no longer among those of the origin's name. Turn it off
+    /// for names that give other addresses at every turn, as those of large object stores do.
+    pub follow_names: bool,
 }
 
 impl Default for PoolSettings {
@@ -165,6 +173,7 @@ impl Default for PoolSettings {
             warm: 0,
             window: ByteSize::mib(4),
             lifetime: Duration::from_secs(60 * 60),
+            follow_names: true,
         }
     }
 }

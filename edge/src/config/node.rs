@@ -1,6 +1,6 @@
 //! `[node]`: what this machine is and what it allows.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -41,6 +41,11 @@ pub struct NodeSettings {
     pub edges: Option<EdgesSettings>,
     /// Whether nobody but edges is answered, on any site; others get 403.
     pub edges_only: bool,
+    /// The name servers that know where origins are, with port where it is not 53: "10.0.0.2", "127.0.0.1:5353". Default: the
+    /// machine's (/etc/resolv.conf).
+    #[serde(deserialize_with = "name_servers", skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>")]
+    pub resolvers: Vec<SocketAddr>,
     /// Threads that serve; 0 is one per core.
     pub threads: usize,
     /// One budget for cached bytes, bodies in flight and hooks.
@@ -65,6 +70,7 @@ impl Default for NodeSettings {
             congestion: Congestion::default(),
             edges: None,
             edges_only: false,
+            resolvers: Vec::new(),
             threads: 0,
             memory: ByteSize::gib(2),
             state: ".selvedge".into(),
@@ -111,6 +117,10 @@ pub struct LimitSettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub collapse_wait: Duration,
+    /// How long after its time the last address of an origin's name is used while no name server gives another (RFC 8767).
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub stale_names: Duration,
     /// How long a key whose answer could not be stored is not waited for.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -160,6 +170,7 @@ impl Default for LimitSettings {
             body_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             collapse_wait: Duration::from_secs(5),
+            stale_names: Duration::from_secs(24 * 60 * 60),
             uncacheable: Duration::from_secs(120),
             head: ByteSize::kib(32),
             url: ByteSize::kib(8),
@@ -333,6 +344,33 @@ impl FromStr for Network {
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let networks = Vec::<Network>::deserialize(deserializer)?;
     Ok(networks.into_iter().map(|Network(network)| network).collect())
+}
+
+/// A name server; RFC 1035 section 4.2: the port is 53.
+struct NameServer(SocketAddr);
+
+impl<'de> Deserialize<'de> for NameServer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word::deserialize(deserializer)
+    }
+}
+
+impl FromStr for NameServer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53)));
+        address.map(NameServer).map_err(|_| {
+            format!(
+                "`{text}` is no address: write one, with a port if it is not 53, such as \"127.0.0.1:5353\""
+            )
+        })
+    }
+}
+
+fn name_servers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SocketAddr>, D::Error> {
+    let servers = Vec::<NameServer>::deserialize(deserializer)?;
+    Ok(servers.into_iter().map(|NameServer(address)| address).collect())
 }
 
 #[cfg(test)]

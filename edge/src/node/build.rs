@@ -13,7 +13,7 @@ use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
 use hooks::{Engine, Hook, HookError};
 use http::{HeaderName, HeaderValue};
-use origin_shield::{Group, Origin, OriginError, OriginSettings, Witness};
+use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Witness};
 use signing::{KeyGroup, Material, PublicKey, SigningError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -72,7 +72,8 @@ impl Node {
     pub fn build(config: &Arc<Config>, previous: Option<&Node>, now: SystemTime) -> Result<Self, NodeError> {
         let name = &config.node.name;
         let header = |text: String| HeaderValue::from_str(&text).map_err(|_| NodeError::Name(name.clone()));
-        let origins = build_origins(config, previous)?;
+        let names = build_names(config, previous);
+        let origins = build_origins(config, previous, &names)?;
         let observer = match previous {
             Some(previous) => Arc::clone(&previous.observer),
             None => Arc::new(Observer::new(config.node.log)),
@@ -83,7 +84,7 @@ impl Node {
             engine => engine,
         };
         let (keys, hooks) = (build_keys(config)?, build_hooks(config, engine.as_deref())?);
-        let parts = Parts { config, previous, keys, hooks };
+        let parts = Parts { config, previous, names: &names, keys, hooks };
         let mut sites = Sites::default();
         for (site_name, settings) in &config.site {
             let site = Arc::new(parts.site(site_name, settings, &mut groups)?);
@@ -118,6 +119,7 @@ impl Node {
             config: Arc::clone(config),
             trust: config.node.trust.clone(),
             origins,
+            names,
             engine,
         })
     }
@@ -135,16 +137,29 @@ fn new_store(config: &Config, observer: &Arc<Observer>) -> Result<Store, DiskErr
     Ok(Store::over(disk, limits))
 }
 
+/// What is known of names goes on being known, unless other name servers are to be asked.
+fn build_names(config: &Config, previous: Option<&Node>) -> Arc<Names> {
+    let settings = |config: &Config| (config.node.resolvers.clone(), config.node.limits.stale_names);
+    let (servers, stale) = settings(config);
+    match previous.filter(|previous| settings(&previous.config) == settings(config)) {
+        Some(previous) => Arc::clone(&previous.names),
+        None => Names::new(&servers, stale),
+    }
+}
+
 /// An origin whose settings are as before keeps its pool of warm connections.
 fn build_origins(
     config: &Config,
     previous: Option<&Node>,
+    names: &Arc<Names>,
 ) -> Result<HashMap<String, Arc<Origin>>, NodeError> {
     let build = |(name, settings): (&String, &OriginSettings)| {
-        let before = previous.and_then(|previous| previous.origins.get(name));
+        let found_alike = previous.filter(|previous| Arc::ptr_eq(&previous.names, names));
+        let before = found_alike.and_then(|previous| previous.origins.get(name));
         let origin = match before.filter(|before| before.settings() == settings) {
             Some(unchanged) => Arc::clone(unchanged),
-            None => Origin::build(name, settings).map_err(|error| NodeError::Origin(name.clone(), error))?,
+            None => Origin::build_with(name, settings, names)
+                .map_err(|error| NodeError::Origin(name.clone(), error))?,
         };
         Ok((name.clone(), origin))
     };
@@ -228,6 +243,7 @@ fn build_hooks(config: &Config, engine: Option<&Engine>) -> Result<HashMap<Strin
 struct Parts<'a> {
     config: &'a Config,
     previous: Option<&'a Node>,
+    names: &'a Arc<Names>,
     keys: HashMap<String, Arc<KeyGroup>>,
     hooks: HashMap<String, Arc<Hook>>,
 }
@@ -276,7 +292,7 @@ impl Parts<'_> {
         Ok(Route {
             pattern: route.path.clone(),
             label: route.path.as_str().into(),
-            group: group(site, origin, groups, self.previous)?,
+            group: group(site, origin, groups, self.previous, self.names)?,
             group_name: origin.as_str().into(),
             keys: route.signed.as_ref().map(key_group).transpose()?,
             policy: policy(&route.cache, policy_settings)
@@ -312,17 +328,19 @@ fn group(
     origin: &str,
     groups: &mut HashMap<String, Arc<Group>>,
     previous: Option<&Node>,
+    names: &Arc<Names>,
 ) -> Result<Arc<Group>, NodeError> {
     if let Some(group) = groups.get(origin) {
         return Ok(Arc::clone(group));
     }
-    let group = match previous.and_then(|previous| made_for_url(previous, origin)) {
+    let found_alike = previous.filter(|previous| Arc::ptr_eq(&previous.names, names));
+    let group = match found_alike.and_then(|previous| made_for_url(previous, origin)) {
         Some(unchanged) => unchanged,
         None => {
             let url = origin.parse().map_err(|error: origin_shield::OriginUrlError| {
                 NodeError::Url(site.to_owned(), origin.to_owned(), error.to_string())
             })?;
-            let built = Origin::build(origin, &OriginSettings::new(url));
+            let built = Origin::build_with(origin, &OriginSettings::new(url), names);
             Arc::new(Group::single(built.map_err(|error| NodeError::Origin(origin.to_owned(), error))?))
         }
     };

@@ -1,81 +1,213 @@
-//! From the host of an origin to addresses. The only place that knows hickory.
+//! One question to the name servers. The only place that knows hickory.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::ResolverConfig;
-use hickory_resolver::net::NetError;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig, ResolverOpts};
+use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 
 use crate::failure::{Cause, Failure};
 
-/// An answer is used at least this long, so that a TTL of 0 does not cost a query per connection.
-const SHORTEST_TTL: Duration = Duration::from_secs(1);
-/// An answer is used at most this long, so that a moved origin is found again.
-const LONGEST_TTL: Duration = Duration::from_secs(300);
-/// "There is no such name" is believed at most this long: the name may be about to appear.
-const LONGEST_NEGATIVE_TTL: Duration = Duration::from_secs(10);
+/// How long one query may take, answers of further name servers included. Two fit into the default connect timeout.
+const QUERY_PATIENCE: Duration = Duration::from_millis(1400);
+/// How long "there is no such name" holds where the name servers do not say.
+const NEGATIVE_TTL: Duration = Duration::from_secs(10);
 
-/// Finds addresses and keeps them for their TTL. The machine's name servers are looked up when the first name needs
-/// them, and again until they are found: a node starts, and serves what it can, without DNS.
-pub(crate) struct Resolver {
-    patience: Duration,
-    system: OnceLock<TokioResolver>,
+/// What is asked about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Its IPv6 addresses.
+    V6,
+    /// Its IPv4 addresses.
+    V4,
+    /// The machines that offer it (RFC 2782).
+    Service,
+}
+
+/// What name servers know of a name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Record {
+    Address(IpAddr),
+    Service(Service),
+}
+
+/// RFC 2782: a machine that offers a service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Service {
+    /// The lowest is tried first.
+    pub(super) priority: u16,
+    /// The share of those with the same priority.
+    pub(super) weight: u16,
+    pub(super) port: u16,
+    pub(super) target: String,
+}
+
+/// What the name servers said. No records: there are none, which is an answer too.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Answer {
+    pub(super) records: Vec<Record>,
+    /// How long it may be used, as the name servers say.
+    pub(super) ttl: Duration,
+}
+
+/// Asks the name servers that are given, else the machine's, which are looked up when the first name needs them, and again until
+/// they are found: a node starts, and serves what it can, without DNS.
+pub(super) struct Resolver {
+    given: Vec<SocketAddr>,
+    found: OnceLock<Servers>,
+}
+
+struct Servers {
+    resolver: TokioResolver,
+    search: Vec<String>,
+    /// From how many dots on a name is first taken as it is (resolv.conf(5), `ndots`).
+    ndots: usize,
 }
 
 impl Resolver {
-    /// A resolver whose single queries leave time for a second one within `patience`.
-    pub(crate) fn new(patience: Duration) -> Self {
-        Self { patience, system: OnceLock::new() }
+    pub(super) fn new(given: &[SocketAddr]) -> Self {
+        Self { given: given.to_vec(), found: OnceLock::new() }
     }
 
-    /// The addresses of `host`, in the order in which to try them.
-    pub(crate) async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Cause> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
-        if is_localhost(host) {
-            let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-            return Ok(loopback.map(|address| SocketAddr::new(address, port)).to_vec());
-        }
-        let found = match self.system() {
-            Ok(system) => system.lookup_ip(host).await,
+    /// # Errors
+    /// The name servers cannot be asked, do not answer, or say that they do not know.
+    pub(super) async fn ask(&self, host: &str, kind: Kind) -> Result<Answer, Cause> {
+        let servers = match self.servers() {
+            Ok(servers) => servers,
             // Without name servers there is still /etc/hosts, and the reason to tell should it not help.
-            Err(unusable) => match hosts_only() {
-                Ok(hosts) => hosts.lookup_ip(host).await.map_err(|_| unusable),
-                Err(_) => Err(unusable),
-            },
+            Err(unusable) => {
+                let hosts = Servers::build(ResolverConfig::default(), ResolverOpts::default());
+                let found = hosts.map(|hosts| async move { hosts.ask_one(&absolute(host), kind).await });
+                return match found {
+                    Ok(found) => found.await.map_err(|_| failed(host, &unusable)),
+                    Err(_) => Err(failed(host, &unusable)),
+                };
+            }
         };
-        let found = found.map_err(|error| failed(host, &error))?;
-        Ok(alternate(found.iter()).into_iter().map(|address| SocketAddr::new(address, port)).collect())
-    }
-
-    fn system(&self) -> Result<&TokioResolver, NetError> {
-        if let Some(system) = self.system.get() {
-            return Ok(system);
+        let mut outcome = Ok(Answer { records: Vec::new(), ttl: NEGATIVE_TTL });
+        for name in candidates(host, &servers.search, servers.ndots) {
+            match servers.ask_one(&name, kind).await {
+                Ok(answer) if !answer.records.is_empty() => return Ok(answer),
+                // That another name does not exist says nothing about one that could not be asked for.
+                Ok(answer) => outcome = outcome.map(|_| answer),
+                Err(error) => outcome = Err(failed(&name, &error)),
+            }
         }
-        let mut builder = TokioResolver::builder_tokio()?;
-        let options = builder.options_mut();
-        options.timeout = options.timeout.min(self.patience / 2);
-        options.positive_min_ttl = Some(SHORTEST_TTL);
-        options.positive_max_ttl = Some(LONGEST_TTL);
-        options.negative_max_ttl = Some(LONGEST_NEGATIVE_TTL);
-        let system = builder.build()?;
-        Ok(self.system.get_or_init(|| system))
+        outcome
+    }
+
+    fn servers(&self) -> Result<&Servers, NetError> {
+        if let Some(servers) = self.found.get() {
+            return Ok(servers);
+        }
+        let (config, options) = if self.given.is_empty() {
+            read_system_conf()?
+        } else {
+            let servers = self.given.iter().map(name_server).collect();
+            (ResolverConfig::from_name_servers(servers), ResolverOpts::default())
+        };
+        let servers = Servers::build(config, options)?;
+        Ok(self.found.get_or_init(|| servers))
     }
 }
 
-/// RFC 6761 section 6.3: these names are always the loopback address, whatever a name server says.
-fn is_localhost(host: &str) -> bool {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
+impl Servers {
+    fn build(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, NetError> {
+        let domains = config.domain().into_iter().chain(config.search());
+        let search = domains.map(ToString::to_string).collect();
+        let ndots = options.ndots;
+        options.timeout = options.timeout.min(QUERY_PATIENCE);
+        // Answers are kept by whoever asks: these are dropped when they are too old, and then nothing is known.
+        options.cache_size = 0;
+        let mut resolver = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+        *resolver.options_mut() = options;
+        Ok(Self { resolver: resolver.build()?, search, ndots })
+    }
+
+    async fn ask_one(&self, name: &str, kind: Kind) -> Result<Answer, NetError> {
+        let found = match kind {
+            Kind::V6 => self.resolver.ipv6_lookup(name).await,
+            Kind::V4 => self.resolver.ipv4_lookup(name).await,
+            Kind::Service => self.resolver.srv_lookup(name).await,
+        };
+        match found {
+            Ok(lookup) => Ok(answer(&lookup, kind)),
+            Err(NetError::Dns(DnsError::NoRecordsFound(none)))
+                if matches!(none.response_code, ResponseCode::NXDomain | ResponseCode::NoError) =>
+            {
+                let ttl = none.negative_ttl.map_or(NEGATIVE_TTL, |ttl| Duration::from_secs(ttl.into()));
+                Ok(Answer { records: Vec::new(), ttl })
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
-fn hosts_only() -> Result<TokioResolver, NetError> {
-    let nobody = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
-    TokioResolver::builder_with_config(nobody, TokioRuntimeProvider::default()).build()
+impl fmt::Debug for Resolver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Resolver").field("given", &self.given).finish_non_exhaustive()
+    }
+}
+
+fn name_server(address: &SocketAddr) -> NameServerConfig {
+    let mut server = NameServerConfig::udp_and_tcp(address.ip());
+    server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+    server
+}
+
+/// The names that `host` may stand for, absolute, in the order of resolv.conf(5).
+fn candidates(host: &str, search: &[String], ndots: usize) -> Vec<String> {
+    if host.ends_with('.') {
+        return vec![host.to_owned()];
+    }
+    let mut names: Vec<_> = search.iter().map(|domain| absolute(&format!("{host}.{domain}"))).collect();
+    // The machine's own domain is often the first one to search, too.
+    names.dedup();
+    let place = if host.matches('.').count() >= ndots { 0 } else { names.len() };
+    names.insert(place, absolute(host));
+    names
+}
+
+fn absolute(host: &str) -> String {
+    format!("{}.", host.trim_end_matches('.'))
+}
+
+fn answer(lookup: &Lookup, kind: Kind) -> Answer {
+    let record = |data: &RData| match (data, kind) {
+        (RData::AAAA(address), Kind::V6) => Some(Record::Address(IpAddr::V6(address.0))),
+        (RData::A(address), Kind::V4) => Some(Record::Address(IpAddr::V4(address.0))),
+        (RData::SRV(srv), Kind::Service) => Some(Record::Service(Service {
+            priority: srv.priority,
+            weight: srv.weight,
+            port: srv.port,
+            target: srv.target.to_string(),
+        })),
+        _ => None,
+    };
+    // RFC 2181 section 5.2: the least of them, the aliases on the way included.
+    let wanted = [RecordType::CNAME, kind.into()];
+    let of_use = lookup.answers().iter().filter(|record| wanted.contains(&record.record_type()));
+    let ttl = of_use.map(|record| record.ttl).min().unwrap_or_default();
+    let records = lookup.answers().iter().filter_map(|found| record(&found.data)).collect();
+    Answer { records, ttl: Duration::from_secs(ttl.into()) }
+}
+
+impl From<Kind> for RecordType {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::V6 => Self::AAAA,
+            Kind::V4 => Self::A,
+            Kind::Service => Self::SRV,
+        }
+    }
 }
 
 fn failed(host: &str, error: &NetError) -> Cause {
@@ -86,56 +218,30 @@ fn failed(host: &str, error: &NetError) -> Cause {
     Cause::new(failure, format!("{host}: {error}"))
 }
 
-/// RFC 8305 section 4: the families take turns, so that a broken one costs one delay and not all of them.
-fn alternate(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let (first, second): (Vec<_>, Vec<_>) = addresses.partition(IpAddr::is_ipv6);
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut turns = Vec::new();
-    loop {
-        let pair = [first.next(), second.next()];
-        if pair == [None, None] {
-            return turns;
-        }
-        turns.extend(pair.into_iter().flatten());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    async fn resolve(host: &str) -> Result<Vec<SocketAddr>, Cause> {
-        Resolver::new(Duration::from_millis(400)).addresses(host, 80).await
-    }
-
-    #[tokio::test]
-    async fn literal_addresses_and_localhost_need_no_dns() {
-        assert_eq!(resolve("192.0.2.7").await.unwrap(), ["192.0.2.7:80".parse().unwrap()]);
-        assert_eq!(resolve("2001:db8::7").await.unwrap(), ["[2001:db8::7]:80".parse().unwrap()]);
-        for name in ["localhost", "LocalHost.", "app.localhost"] {
-            let found = resolve(name).await.unwrap();
-            assert!(found.iter().all(|address| address.ip().is_loopback()), "{name}: {found:?}");
-            assert_eq!(found[0], "127.0.0.1:80".parse().unwrap(), "{name}");
-        }
-    }
-
     #[tokio::test]
     async fn without_name_servers_the_hosts_file_is_still_read_and_nothing_hangs() {
-        let error = hosts_only().unwrap().lookup_ip("name.invalid.").await.unwrap_err();
-        assert_eq!(failed("name.invalid", &error).failure, Failure::DnsError);
-    }
-
-    #[test]
-    fn families_take_turns() {
-        let addresses = ["10.0.0.1", "10.0.0.2", "2001:db8::1", "10.0.0.3"].map(|text| text.parse().unwrap());
-        let expected =
-            ["2001:db8::1", "10.0.0.1", "10.0.0.2", "10.0.0.3"].map(|text| text.parse::<IpAddr>().unwrap());
-        assert_eq!(alternate(addresses.into_iter()), expected);
+        let hosts = Servers::build(ResolverConfig::default(), ResolverOpts::default()).unwrap();
+        let error = hosts.ask_one("name.test.", Kind::V4).await.unwrap_err();
+        assert_eq!(failed("name.test", &error).failure, Failure::DnsError);
     }
 
     #[test]
     fn a_late_name_server_is_told_from_a_wrong_name() {
         assert_eq!(failed("a", &NetError::Timeout).failure, Failure::DnsTimeout);
         assert_eq!(failed("a", &NetError::NoConnections).failure, Failure::DnsError);
+    }
+
+    #[test]
+    fn short_names_are_first_looked_for_where_the_machine_is_at_home() {
+        let search = ["svc.test.".to_owned(), "test".to_owned()];
+        assert_eq!(candidates("app", &search, 1), ["app.svc.test.", "app.test.", "app."]);
+        assert_eq!(candidates("app.db", &search, 1), ["app.db.", "app.db.svc.test.", "app.db.test."]);
+        assert_eq!(candidates("app.db", &search, 5)[2], "app.db.");
+        assert_eq!(candidates("app.", &search, 1), ["app."]);
+        assert_eq!(candidates("app", &[], 1), ["app."]);
     }
 }

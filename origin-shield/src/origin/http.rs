@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::NoAnswer;
 use crate::body::OriginBody;
-use crate::dial::{Dialer, Tls};
+use crate::dial::{Dialer, Names, Tls};
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::interim::Listener;
@@ -47,13 +47,14 @@ impl HttpOrigin {
         name: &Arc<str>,
         url: &OriginUrl,
         settings: &OriginSettings,
+        names: &Arc<Names>,
     ) -> Result<Self, OriginError> {
         let tls = if url.is_https() { Some(Tls::build(name, url, settings)?) } else { None };
         Ok(Self {
             name: name.clone(),
             url: url.clone(),
             response_timeout: settings.response_timeout,
-            dialer: Arc::new(Dialer::new(url, settings, tls)),
+            dialer: Arc::new(Dialer::new(url, settings, tls, names)),
             pool_settings: settings.pool.clone(),
             pools: ThreadLocal::new(),
         })

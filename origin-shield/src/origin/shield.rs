@@ -11,6 +11,7 @@ use twox_hash::XxHash3_64;
 use super::NoAnswer;
 use super::http::{Guise, HttpOrigin};
 use crate::body::OriginBody;
+use crate::dial::Names;
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::group::Attempt;
@@ -39,11 +40,12 @@ impl Shields {
         name: &Arc<str>,
         shields: &[OriginUrl],
         settings: &OriginSettings,
+        names: &Arc<Names>,
     ) -> Result<Self, OriginError> {
         let build = |url: &OriginUrl| {
             let name: Arc<str> = format!("{name}/{}", url.authority()).into();
             Ok(Shield {
-                origin: HttpOrigin::build(&name, url, settings)?,
+                origin: HttpOrigin::build(&name, url, settings, names)?,
                 name,
                 url: url.to_string(),
                 down: Mutex::new(None),
@@ -201,7 +203,7 @@ mod tests {
         let urls: Vec<OriginUrl> =
             names.iter().map(|name| format!("http://{name}").parse().unwrap()).collect();
         let settings = OriginSettings::new(urls[0].clone());
-        Shields::build(&"shield".into(), &urls, &settings).unwrap()
+        Shields::build(&"shield".into(), &urls, &settings, &Names::new(&[], Duration::ZERO)).unwrap()
     }
 
     fn owner(shields: &Shields, object: u64, now: Instant) -> &str {

@@ -7,9 +7,8 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use tokio::time::Instant;
 
-use super::Pool;
+use super::{Pool, Term};
 use crate::failure::Cause;
 use crate::upload::{OutgoingBody, Sending};
 
@@ -22,8 +21,7 @@ pub(super) enum Sender {
 pub(crate) struct Lease {
     sender: Sender,
     was_used: bool,
-    /// When the connection is too old for another request.
-    until: Instant,
+    term: Arc<Term>,
     /// Whether its request has a body.
     uploads: bool,
     pool: Arc<Pool>,
@@ -37,8 +35,8 @@ pub(crate) struct Unsent {
 }
 
 impl Lease {
-    pub(super) fn new(sender: Sender, was_used: bool, until: Instant, pool: &Arc<Pool>) -> Self {
-        Self { sender, was_used, until, uploads: false, pool: pool.clone() }
+    pub(super) fn new(sender: Sender, was_used: bool, term: Arc<Term>, pool: &Arc<Pool>) -> Self {
+        Self { sender, was_used, term, uploads: false, pool: pool.clone() }
     }
 
     /// Whether the connection carried requests before, so that it may have ended without the origin being down.
@@ -75,7 +73,7 @@ impl Lease {
     /// The answer was read to its end.
     pub(crate) fn hand_back(self) {
         if let Sender::Http1(sender) = self.sender {
-            self.pool.park(sender, self.until);
+            self.pool.park(sender, self.term);
         }
     }
 }

@@ -33,6 +33,9 @@ pub enum TargetError {
     /// What belongs to a bucket, for something else.
     #[error("s3 is for buckets: give url = \"s3://…\" beside it")]
     NoBucket,
+    /// A service record beside shields.
+    #[error("srv is for an origin with a url: shields are named one by one")]
+    Service,
 }
 
 impl TargetError {
@@ -43,6 +46,7 @@ impl TargetError {
             Self::Both => Some("shield"),
             Self::Key => Some("key"),
             Self::NoBucket => Some("s3"),
+            Self::Service => Some("srv"),
         }
     }
 }
@@ -57,6 +61,7 @@ impl OriginSettings {
             (None, []) => Err(TargetError::Nobody),
             (Some(_), []) if self.key.is_some() => Err(TargetError::Key),
             (Some(url), []) if url.is_bucket() => Ok(Target::Bucket(url, self.s3.as_ref())),
+            (None, _) if self.srv.is_some() => Err(TargetError::Service),
             _ if self.s3.is_some() => Err(TargetError::NoBucket),
             (Some(url), []) => Ok(Target::Url(url)),
             (None, shields) => Ok(Target::Shields(shields)),
