@@ -1,7 +1,7 @@
 //! Hits of a text that viewers get compressed: from the variant that a cache keeps, or compressed for each of them.
 
 use crate::failure::Failure;
-use crate::load::{Accept, Plan};
+use crate::load::{Accept, Asking, Plan};
 use crate::objects::PROSE;
 use crate::origin::Origin;
 use crate::peer::{Cores, Nginx, Peer, Selvedge};
@@ -44,6 +44,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         warm_up: Duration::from_millis(500),
         measured: Duration::from_secs_f64(arguments.seconds),
         accept: Accept::Gzip,
+        asking: Asking::Again,
     };
     let mut report = Report::new("encoded", "microseconds of processor time an answer");
     let columns = rounds::hits(&peers, PROSE, &plan, arguments.run.rounds(7), &origin)?;

@@ -2,7 +2,7 @@
 
 use crate::bare::Model;
 use crate::failure::Failure;
-use crate::load::{Accept, Plan};
+use crate::load::{Accept, Asking, Plan};
 use crate::objects::KINDS;
 use crate::origin::Origin;
 use crate::peer::{Cores, Nginx, Peer, Selvedge};
@@ -46,6 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         warm_up: Duration::from_millis(500),
         measured: Duration::from_secs_f64(arguments.seconds),
         accept: Accept::Identity,
+        asking: Asking::Again,
     };
     let mut report = Report::new("hit", "microseconds of processor time an answer");
     for kind in KINDS {

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::objects::Kind;
 use crate::processor::Used;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -26,7 +26,21 @@ pub(crate) struct Plan {
     pub(crate) measured: Duration,
     /// How viewers want it.
     pub(crate) accept: Accept,
+    /// Whether anybody has asked for an object before.
+    pub(crate) asking: Asking,
 }
+
+/// Which objects are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// The plan's objects, over and over again.
+    Again,
+    /// One that nobody has asked for before, each time.
+    Anew,
+}
+
+/// The number of the next object that nobody has asked for, in this run of the program.
+static UNKNOWN: AtomicUsize = AtomicUsize::new(1 << 20);
 
 /// How viewers want an answer.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +63,11 @@ impl Plan {
     fn requests(&self, kind: Kind, first: usize) -> Vec<Vec<u8>> {
         let objects = (first..first + self.objects).map(|at| at % self.objects);
         objects.map(|at| self.expected(kind).request(&kind.path(at))).collect()
+    }
+
+    /// A request for an object that nobody has asked for.
+    fn unknown(&self, kind: Kind) -> Vec<u8> {
+        self.expected(kind).request(&kind.path(UNKNOWN.fetch_add(1, Relaxed)))
     }
 
     /// Asks for each object twice, so that the cache has all of them and has encoded what it encodes.
@@ -162,11 +181,12 @@ impl Crew {
     ) -> Result<(), Failure> {
         let mut connection = Connection::open(target, plan.expected(kind)).await?;
         let requests = plan.requests(kind, first);
-        for request in requests.iter().cycle() {
-            if self.over.load(Relaxed) {
-                break;
-            }
-            connection.ask(request).await?;
+        let mut requests = requests.iter().cycle();
+        while !self.over.load(Relaxed) {
+            match (plan.asking, requests.next()) {
+                (Asking::Again, Some(request)) => connection.ask(request).await?,
+                _ => connection.ask(&plan.unknown(kind)).await?,
+            };
             self.answers.fetch_add(1, Relaxed);
         }
         Ok(())

@@ -11,6 +11,7 @@ mod load;
 mod memory;
 mod objects;
 mod origin;
+mod pass;
 mod peer;
 mod processor;
 mod purge;
@@ -40,6 +41,8 @@ enum Scenario {
     Herd(herd::Arguments),
     /// Resident bytes of a cached object
     Memory(memory::Arguments),
+    /// What the origin answers: passed through, and stored on the way
+    Pass(pass::Arguments),
     /// Purges among a million objects
     Purge(purge::Arguments),
     /// One current-thread runtime a core beside one work-stealing runtime
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Scenario::Encoded(arguments) => encoded::run(arguments),
         Scenario::Herd(arguments) => herd::run(arguments),
         Scenario::Memory(arguments) => memory::run(arguments),
+        Scenario::Pass(arguments) => pass::run(arguments),
         Scenario::Purge(arguments) => purge::run(arguments),
         Scenario::Runtimes(arguments) => runtimes::run(arguments),
         Scenario::Bare(arguments) => bare::run(arguments),

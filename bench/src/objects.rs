@@ -45,6 +45,11 @@ impl Kind {
         KINDS.into_iter().chain([PROSE]).find(|kind| kind.media.word() == word && kind.size == size)
     }
 
+    /// Whether edges compress it for viewers who accept that.
+    pub(crate) fn is_text(self) -> bool {
+        self.media != Media::Picture
+    }
+
     /// What every program sends with it: the headers of a well-kept static file.
     pub(crate) fn headers(self) -> [(&'static str, &'static str); 4] {
         let media = match self.media {

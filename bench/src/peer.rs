@@ -36,6 +36,8 @@ pub(crate) struct Peer {
 pub(crate) enum Selvedge {
     /// With one thread.
     OneThread,
+    /// With one thread, and nothing stored.
+    PassThrough,
     /// With room for millions of small objects.
     Large,
 }
@@ -43,8 +45,15 @@ pub(crate) enum Selvedge {
 impl Selvedge {
     fn settings(self) -> &'static str {
         match self {
-            Self::OneThread => "threads = 1",
+            Self::OneThread | Self::PassThrough => "threads = 1",
             Self::Large => "memory = \"8GiB\"",
+        }
+    }
+
+    fn routes(self) -> &'static str {
+        match self {
+            Self::PassThrough => "[[site.\"bench.test\".route]]\npath = \"/*\"\ncache = \"off\"\n",
+            Self::OneThread | Self::Large => "",
         }
     }
 }
@@ -59,24 +68,42 @@ pub(crate) enum Nginx {
     Tuned,
     /// As usual, and compressing for viewers who accept that.
     Gzip,
+    /// As usual, and storing nothing.
+    PassThrough,
 }
 
 impl Nginx {
     /// Its name in reports.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Usual | Self::Gzip => "nginx",
+            Self::Usual | Self::Gzip | Self::PassThrough => "nginx",
             Self::Tuned => "nginx tuned",
         }
     }
 
     fn files(self) -> &'static str {
         match self {
-            Self::Usual => "sendfile on; tcp_nopush on;",
+            Self::Usual | Self::PassThrough => "sendfile on; tcp_nopush on;",
             Self::Gzip => "sendfile on; tcp_nopush on; gzip on; gzip_types text/plain; gzip_proxied any;",
             Self::Tuned => "sendfile off; open_file_cache max=10000 inactive=60s; open_file_cache_valid 60s;",
         }
     }
+
+    fn store(self) -> &'static str {
+        match self {
+            Self::PassThrough => "",
+            Self::Usual | Self::Gzip | Self::Tuned => "proxy_cache bench; proxy_cache_lock on;",
+        }
+    }
+}
+
+/// How HAProxy is set up, with one thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Haproxy {
+    /// Storing nothing.
+    PassThrough,
+    /// With its cache as large as it may be.
+    Cache,
 }
 
 /// Where a program may run.
@@ -101,10 +128,10 @@ impl Peer {
             )));
         }
         let (folder, address, admin) = (folder()?, free_address()?, free_address()?);
-        let settings = setup.settings();
+        let (settings, routes) = (setup.settings(), setup.routes());
         let config = format!(
             "[node]\nname = \"edge\"\nlisten = [\"http://{address}\"]\nadmin = \"{admin}\"\n{settings}\nstate = \"state\"\n\n\
-             [site.\"bench.test\"]\norigin = \"http://{origin}\"\n"
+             [site.\"bench.test\"]\norigin = \"http://{origin}\"\n{routes}"
         );
         let file = write(&folder, "selvedge.toml", &config)?;
         let mut command = bound(program, cores);
@@ -121,6 +148,31 @@ impl Peer {
         let mut command = bound(Path::new("nginx"), cores);
         command.arg("-p").arg(folder.path()).arg("-c").arg(file);
         Self::start(setup.name(), command, address, folder)
+    }
+
+    /// HAProxy, where it is installed.
+    pub(crate) fn haproxy(setup: Haproxy, origin: SocketAddr, cores: Cores) -> Result<Option<Self>, Failure> {
+        if !is_installed("haproxy") {
+            println!("haproxy is not installed: measured without it");
+            return Ok(None);
+        }
+        let (folder, address) = (folder()?, free_address()?);
+        let (cache, rules) = match setup {
+            Haproxy::PassThrough => ("", ""),
+            Haproxy::Cache => (
+                "cache bench\n  total-max-size 4095\n  max-object-size 100000\n  max-age 3600\n",
+                "  http-request cache-use bench\n  http-response cache-store bench\n",
+            ),
+        };
+        let config = format!(
+            "global\n  nbthread 1\n  maxconn 4096\n{cache}defaults\n  mode http\n  timeout connect 3s\n  timeout client 60s\n  \
+             timeout server 60s\n  http-reuse always\nfrontend viewers\n  bind {address}\n  default_backend origin\n\
+             backend origin\n{rules}  server origin {origin}\n"
+        );
+        let file = write(&folder, "haproxy.cfg", &config)?;
+        let mut command = bound(Path::new("haproxy"), cores);
+        command.arg("-db").arg("-f").arg(file);
+        Self::start("haproxy", command, address, folder).map(Some)
     }
 
     /// Varnish, where it is installed: as shipped, but for text that it keeps compressed.
@@ -211,7 +263,7 @@ impl Drop for Peer {
 
 /// Nothing is logged, connections are never closed, connections to the origin are kept.
 fn nginx_config(setup: Nginx, folder: &Path, address: SocketAddr, origin: SocketAddr) -> String {
-    let (folder, files) = (folder.display(), setup.files());
+    let (folder, files, store) = (folder.display(), setup.files(), setup.store());
     format!(
         "worker_processes 1;
 daemon off;
@@ -230,15 +282,14 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     proxy_cache_path {folder}/cache levels=1:2 keys_zone=bench:16m max_size=1g inactive=60m use_temp_path=off;
-    upstream origin {{ server {origin}; keepalive 16; }}
+    upstream origin {{ server {origin}; keepalive 64; }}
     server {{
         listen {address} reuseport;
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;
             proxy_set_header Connection \"\";
-            proxy_cache bench;
-            proxy_cache_lock on;
+            {store}
         }}
     }}
 }}

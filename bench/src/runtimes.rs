@@ -2,7 +2,7 @@
 
 use crate::bare::Model;
 use crate::failure::Failure;
-use crate::load::{self, Accept, Plan};
+use crate::load::{self, Accept, Asking, Plan};
 use crate::objects::KINDS;
 use crate::peer::{Cores, Peer, this_program};
 use crate::processor;
@@ -43,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
             warm_up: Duration::from_millis(500),
             measured: Duration::from_secs_f64(arguments.seconds),
             accept: Accept::Identity,
+            asking: Asking::Again,
         };
         for kind in KINDS.into_iter().take(2) {
             let mut columns: Vec<_> = peers.iter().map(|peer| (peer.name, Vec::new())).collect();

@@ -5,25 +5,27 @@ use cache::control::Directives;
 use cache::{Coding, Entry};
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, COOKIE, ETAG, FORWARDED, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION,
-    RANGE, TE, TRANSFER_ENCODING, UPGRADE, VARY, VIA,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TE, VARY, VIA,
 };
 use http::{HeaderMap, HeaderValue, Uri};
+use std::net::IpAddr;
 
-/// Fields that end at this hop (RFC 9110 §7.6.1), whatever `Connection` says, and those that are of
-/// this node alone: only records of the store have the one, only the next shield is told the other.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    cache::slice::SLICES,
-    origin_shield::hop::HOP,
-];
+/// Whether a field ends at this hop (RFC 9110 §7.6.1), whatever `Connection` says, or is of this node alone: only records of
+/// the store have the one, only the next shield is told the other.
+fn ends_at_this_hop(name: &str) -> bool {
+    let is_named = matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    );
+    is_named || name == cache::slice::SLICES.as_str() || name == origin_shield::hop::HOP.as_str()
+}
 
 /// Fields that `Connection` cannot have removed: the edge itself relies on them.
 const NOT_NOMINATED: [&str; 9] = [
@@ -38,29 +40,36 @@ const NOT_NOMINATED: [&str; 9] = [
     "upgrade",
 ];
 
-/// Fields by which a viewer could speak as a proxy. Those of trusted peers go on.
-const PROXY_SPEECH: [&str; 10] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-prefix",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-forwarded-ssl",
-    "x-real-ip",
-];
+/// Whether a viewer could speak as a proxy by this field. Those of trusted peers go on.
+fn speaks_as_proxy(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-forwarded-for"
+            | "x-forwarded-host"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-proto"
+            | "x-forwarded-scheme"
+            | "x-forwarded-server"
+            | "x-forwarded-ssl"
+            | "x-real-ip"
+    )
+}
 
-/// Fields that make frameworks answer another method or path than the one that was routed, verified and keyed. Never let through.
-const OVERRIDES: [&str; 6] = [
-    "x-http-method",
-    "x-http-method-override",
-    "x-method-override",
-    "x-original-host",
-    "x-original-url",
-    "x-rewrite-url",
-];
+/// Whether frameworks may answer another method or path because of this field than the one that was routed, verified and keyed.
+/// Never let through.
+fn overrides(name: &str) -> bool {
+    matches!(
+        name,
+        "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-original-host"
+            | "x-original-url"
+            | "x-rewrite-url"
+    )
+}
 
 /// What goes to the origin under a named policy beside the fields of the key: what cannot shape an answer that is stored, or says
 /// who asks through whom.
@@ -118,6 +127,7 @@ pub fn drop_nominated(headers: &mut HeaderMap) {
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
         .map(str::trim)
+        .filter(|name| !is_about_the_connection(name))
         .filter(|name| !NOT_NOMINATED.iter().any(|kept| kept.eq_ignore_ascii_case(name)))
         .filter_map(|name| name.parse().ok())
         .collect();
@@ -126,37 +136,43 @@ pub fn drop_nominated(headers: &mut HeaderMap) {
     }
 }
 
+/// What nearly every `Connection` says, and no field is called (`keep-alive` ends at this hop anyway).
+fn is_about_the_connection(word: &str) -> bool {
+    word.eq_ignore_ascii_case("keep-alive") || word.eq_ignore_ascii_case("close")
+}
+
 /// Removes everything that ends at this hop.
 pub fn end_hop(headers: &mut HeaderMap) {
     drop_nominated(headers);
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    drop_fields(headers, ends_at_this_hop);
 }
 
-/// Removes everything that ends at this hop from a request. That its viewer takes trailers is said on (RFC 9110 §10.1.4): the
-/// edge passes them.
-pub fn end_hop_of_request(headers: &mut HeaderMap) {
-    let takes_trailers = headers.get_all(TE).iter().any(|line| {
+/// The fields of a request that may go on to the origin: none that ends at this hop, none that would make the origin answer
+/// another request than this one, and, unless its peer speaks for viewers, none by which it could pose as a proxy. That its
+/// viewer takes trailers is said on (RFC 9110 §10.1.4): the edge passes them. Copied in one pass, with room for what
+/// [`introduce`] adds.
+#[must_use]
+pub fn onward(received: &HeaderMap, speaks_for_viewers: bool) -> HeaderMap {
+    let stays = |name: &str| {
+        ends_at_this_hop(name) || overrides(name) || !speaks_for_viewers && speaks_as_proxy(name)
+    };
+    let mut headers = HeaderMap::with_capacity(received.len() + INTRODUCTION);
+    for (name, value) in received.iter().filter(|(name, _)| !stays(name.as_str())) {
+        headers.append(name, value.clone());
+    }
+    let takes_trailers = received.get_all(TE).iter().any(|line| {
         let members = line.to_str().unwrap_or_default().split(',');
         members.into_iter().any(|member| member.trim().eq_ignore_ascii_case("trailers"))
     });
-    end_hop(headers);
     if takes_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+    headers
 }
 
-/// Removes what would make the origin answer another request than this one.
-pub fn drop_overrides(headers: &mut HeaderMap) {
-    for name in OVERRIDES {
-        headers.remove(name);
-    }
-}
-
-/// Removes the fields by which an untrusted viewer could pose as a proxy.
-pub fn distrust(headers: &mut HeaderMap) {
-    for name in PROXY_SPEECH {
+/// Removes what is to be dropped. Nearly always that is nothing, which a look at the names shows.
+fn drop_fields(headers: &mut HeaderMap, is_dropped: impl Fn(&str) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_dropped(name.as_str())).cloned() {
         headers.remove(name);
     }
 }
@@ -164,6 +180,9 @@ pub fn distrust(headers: &mut HeaderMap) {
 /// Removes the fields that speak to the edge alone, from an answer that is not stored. A `CDN-Cache-Control` that forbids storing
 /// goes on: to the caches between here and the viewer, which RFC 9213 may speak to as well, nothing else may say so.
 pub fn keep_from_viewers(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| cache::EDGE_ONLY.contains(name)) {
+        return;
+    }
     let forbids = headers.contains_key(CDN_CACHE_CONTROL) && {
         let said = Directives::of_response(headers);
         said.no_store || said.private || said.no_cache
@@ -227,33 +246,46 @@ fn keep_keyed_cookies(headers: &mut HeaderMap, key: &cache::KeySettings) {
     }
 }
 
+/// How many fields [`introduce`] adds.
+const INTRODUCTION: usize = 8;
+
 /// Says who asks and on whose behalf: `Via`, `CDN-Loop`, `Forwarded` (RFC 7239), `X-Forwarded-*`, `X-Request-Id`.
 pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
     let node = &visit.node;
+    headers.remove(HOST);
     headers.append(VIA, node.via.clone());
     headers.append(CDN_LOOP, node.mark.member.clone());
     headers.insert(X_REQUEST_ID, visit.request_id.clone());
     let peer = visit.viewer.peer.ip().to_canonical();
-    let scheme = visit.scheme;
-    append_text(headers, X_FORWARDED_FOR, &peer.to_string());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    let text = address_text(peer);
+    append_text(headers, X_FORWARDED_FOR, &text);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(visit.scheme));
     if let Ok(host) = HeaderValue::from_str(&visit.authority) {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    let host = &visit.authority;
-    let forwarded = match peer {
-        std::net::IpAddr::V4(address) => format!("for={address};host=\"{host}\";proto={scheme}"),
-        std::net::IpAddr::V6(address) => {
-            format!("for=\"[{address}]\";host=\"{host}\";proto={scheme}")
-        }
-    };
-    append_text(headers, FORWARDED, &forwarded);
-    if !headers.get(TRACEPARENT).is_some_and(is_traceparent)
-        && let Ok(begun) = HeaderValue::from_str(&begin_trace())
-    {
-        headers.insert(TRACEPARENT, begun);
+    append_text(headers, FORWARDED, &forwarded(peer, &text, &visit.authority, visit.scheme));
+    if !headers.get(TRACEPARENT).is_some_and(is_traceparent) {
+        headers.insert(TRACEPARENT, begin_trace());
     }
-    headers.remove(HOST);
+}
+
+/// One element of `Forwarded` (RFC 7239 §4, and §6 about IPv6).
+fn forwarded(peer: IpAddr, text: &str, host: &str, scheme: &str) -> String {
+    let (before, after) = if peer.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
+    [before, text, after, ";host=\"", host, "\";proto=", scheme].concat()
+}
+
+/// An address as text. That of most viewers without the machinery of formatting: it is written for every request that goes on.
+fn address_text(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity(15);
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        text.push_str(itoa::Buffer::new().format(octet));
+    }
+    text
 }
 
 /// A number as a value. `HeaderValue::from` allocates twice for it.
@@ -276,8 +308,21 @@ fn is_traceparent(value: &HeaderValue) -> bool {
         && !zero(parts[2])
 }
 
-fn begin_trace() -> String {
-    format!("00-{:032x}-{:016x}-00", fastrand::u128(1..), fastrand::u64(1..))
+/// A trace of our own: not sampled, for nobody has asked for it.
+fn begin_trace() -> HeaderValue {
+    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    hexadecimal(&mut text[3..35], &fastrand::u128(1..).to_be_bytes());
+    hexadecimal(&mut text[36..52], &fastrand::u64(1..).to_be_bytes());
+    // Digits and dashes are always a valid value.
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// Writes `bytes` in digits, two for each.
+pub fn hexadecimal(digits: &mut [u8], bytes: &[u8]) {
+    let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
 }
 
 /// Adds a member to a list field, on the same line as those before it.
@@ -413,7 +458,7 @@ mod tests {
     fn traces_are_kept_when_well_formed() {
         let kept = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert!(is_traceparent(&HeaderValue::from_static(kept)));
-        assert!(is_traceparent(&begin_trace().parse().unwrap()));
+        assert!(is_traceparent(&begin_trace()));
         for broken in [
             "",
             "00",

@@ -7,6 +7,7 @@ use crate::visit::Visit;
 use http::Version;
 use origin_shield::{Interim, Listener};
 use std::fmt::Write;
+use std::future::poll_fn;
 use std::pin::pin;
 
 /// Runs what asks the origin, and tells the viewer meanwhile what the origin says before its answer.
@@ -15,25 +16,18 @@ pub async fn relay<F: Future>(visit: &Visit, fetch: impl FnOnce(Visit) -> F) -> 
     if visit.request.version != Version::HTTP_11 {
         return fetch(asking).await;
     }
-    let (listener, mut heard) = Listener::new();
-    asking.listener = Some(listener);
+    let listener = Listener::default();
+    asking.listener = Some(listener.clone());
     let mut fetched = pin!(fetch(asking));
-    let tell = |mut interim: Interim| {
-        visit.keep_back(&mut interim.headers);
-        visit.viewer.tell_before_answer(&head(interim));
-    };
-    loop {
-        tokio::select! {
-            biased;
-            Some(interim) = heard.recv() => tell(interim),
-            answer = &mut fetched => {
-                while let Ok(interim) = heard.try_recv() {
-                    tell(interim);
-                }
-                return answer;
-            }
+    poll_fn(|context| {
+        let answer = fetched.as_mut().poll(context);
+        for mut interim in listener.take(context) {
+            visit.keep_back(&mut interim.headers);
+            visit.viewer.tell_before_answer(&head(interim));
         }
-    }
+        answer
+    })
+    .await
 }
 
 /// The interim response as HTTP/1.1 has it.

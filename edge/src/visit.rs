@@ -11,7 +11,7 @@ use cache::{Entry, Key, KeyParts, Permit};
 use geo::Place;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Request, Uri};
 use origin_shield::Group;
 use origin_shield::hop::{Behalf, Hop};
 use signing::KeyGroup;
@@ -84,12 +84,8 @@ impl Arrival {
             None => request.headers.get(X_REQUEST_ID).filter(is_believed).cloned(),
         };
         let made = || {
-            let random = fastrand::u128(..).to_ne_bytes();
-            let digit = |half: u8| b"0123456789abcdef"[usize::from(half)];
             let mut id = [0; 32];
-            for (pair, byte) in id.chunks_exact_mut(2).zip(random) {
-                pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-            }
+            headers::hexadecimal(&mut id, &fastrand::u128(..).to_ne_bytes());
             HeaderValue::from_bytes(&id)
         };
         // Hexadecimal digits are always a valid value.
@@ -273,13 +269,11 @@ impl Visit {
     /// # Errors
     /// [`Fault::BadTarget`] when the selected query makes no target.
     pub fn to_origin(&self, permit: Option<&Permit>) -> Result<Parts, Fault> {
-        let mut request = self.request.clone();
-        request.version = http::Version::HTTP_11;
-        headers::end_hop_of_request(&mut request.headers);
-        headers::drop_overrides(&mut request.headers);
-        if !self.asker.speaks_for_viewers() {
-            headers::distrust(&mut request.headers);
-        }
+        let mut request = Request::new(()).into_parts().0;
+        request.method = self.request.method.clone();
+        request.uri = self.request.uri.clone();
+        request.extensions = self.request.extensions.clone();
+        request.headers = headers::onward(&self.request.headers, self.asker.speaks_for_viewers());
         if let (Some(permit), Some(policy)) = (permit, &self.route.policy) {
             request.method = http::Method::GET;
             request.headers.remove(CONTENT_LENGTH);

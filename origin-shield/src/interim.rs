@@ -1,7 +1,9 @@
 //! What an origin says before its answer: interim responses (RFC 9110 section 15.2), such as 103 Early Hints.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
 use http::{HeaderMap, Request, StatusCode};
-use tokio::sync::mpsc;
 
 /// How many may wait to be read; an origin that says more is not listened to.
 const MOST: usize = 16;
@@ -15,27 +17,50 @@ pub struct Interim {
     pub headers: HeaderMap,
 }
 
-/// Put among the extensions of a request, it hears the interim responses of whoever answers it over HTTP/1.1.
-#[derive(Debug, Clone)]
-pub struct Listener(mpsc::Sender<Interim>);
+/// Put among the extensions of a request, it hears the interim responses of whoever answers it over HTTP/1.1. Costs next to
+/// nothing where nothing is heard, as nearly always.
+#[derive(Debug, Clone, Default)]
+pub struct Listener(Arc<Mutex<Heard>>);
+
+#[derive(Debug, Default)]
+struct Heard {
+    waiting: Vec<Interim>,
+    reader: Option<Waker>,
+}
 
 impl Listener {
-    /// A listener, and where what it hears can be read.
+    /// What was heard since the last time. Wakes the reader's task when there is more.
     #[must_use]
-    pub fn new() -> (Self, mpsc::Receiver<Interim>) {
-        let (sender, receiver) = mpsc::channel(MOST);
-        (Self(sender), receiver)
+    pub fn take(&self, context: &Context<'_>) -> Vec<Interim> {
+        let mut heard = self.heard();
+        if !heard.reader.as_ref().is_some_and(|reader| reader.will_wake(context.waker())) {
+            heard.reader = Some(context.waker().clone());
+        }
+        std::mem::take(&mut heard.waiting)
     }
 
     /// Listens to the answer of a request that is about to be sent.
     pub(crate) fn attend(&self, request: &mut Request<()>) {
-        let sender = self.0.clone();
+        let listener = self.clone();
         hyper::ext::on_informational(request, move |response| {
             let status = response.status();
             if !matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
-                // Nobody waits for what is said in between.
-                let _ = sender.try_send(Interim { status, headers: response.headers().clone() });
+                listener.hear(Interim { status, headers: response.headers().clone() });
             }
         });
+    }
+
+    fn hear(&self, interim: Interim) {
+        let mut heard = self.heard();
+        if heard.waiting.len() < MOST {
+            heard.waiting.push(interim);
+        }
+        if let Some(reader) = heard.reader.take() {
+            reader.wake();
+        }
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
