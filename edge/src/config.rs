@@ -15,6 +15,7 @@ mod include;
 mod listen;
 mod node;
 mod path;
+mod protocol;
 mod references;
 mod schema;
 mod shadows;

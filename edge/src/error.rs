@@ -72,6 +72,9 @@ pub enum Fault {
     /// As many bodies are decoded for viewers as `limits.codings` allows.
     #[error("too many answers are being decoded at the moment")]
     DecodersBusy,
+    /// As many tunnels are open as `limits.tunnels` allows.
+    #[error("too many connections are open at the moment")]
+    TunnelsBusy,
     /// The viewer wants a stored answer or none (RFC 9111 §5.2.1.7).
     #[error("nothing is stored that could be answered with")]
     NotStored,
@@ -128,6 +131,9 @@ impl Fault {
             }
             Self::DecodersBusy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "decoders-busy", "proxy_internal_response")
+            }
+            Self::TunnelsBusy => {
+                (StatusCode::SERVICE_UNAVAILABLE, "tunnels-busy", "connection_limit_reached")
             }
             Self::NotStored => (StatusCode::GATEWAY_TIMEOUT, "only-if-cached", DENIED),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "proxy_internal_error"),

@@ -4,6 +4,7 @@ use crate::body::Body;
 use crate::error::Fault;
 use crate::headers;
 use crate::route::Path;
+use crate::upgrade;
 use crate::visit::Visit;
 use hooks::{Event, Facts, Hook, HookBody, HookError, OnError, OriginRequestOutcome, RequestOutcome};
 use http::request::Parts;
@@ -67,6 +68,9 @@ pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginR
 /// # Errors
 /// [`Fault::Hook`], also under `on-error = "pass"` when the failed call has used the body up.
 pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Result<Response<Body>, Fault> {
+    if upgrade::is_agreed(&response) {
+        return Ok(response);
+    }
     for hook in listeners(visit, Event::OriginResponse) {
         response = match hook.origin_response(&visit.request, response, &facts(visit)).await {
             Ok(outcome) => {
@@ -106,7 +110,7 @@ fn set_lifetime(headers: &mut HeaderMap, ttl: Duration) {
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn viewer_response(visit: &Visit, response: Response<Body>) -> Result<Response<Body>, Fault> {
     match listeners(visit, Event::ViewerResponse) {
-        none if none.is_empty() => Ok(response),
+        none if none.is_empty() || upgrade::is_agreed(&response) => Ok(response),
         hooks => Box::pin(edit_response(visit, response, hooks)).await,
     }
 }

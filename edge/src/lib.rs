@@ -27,5 +27,6 @@ pub mod range;
 pub mod respond;
 pub mod route;
 pub mod slices;
+pub mod upgrade;
 pub mod upload;
 pub mod visit;

@@ -4,15 +4,18 @@ mod flood;
 mod framing;
 mod interim;
 mod patient;
+mod tunnel;
 
 use crate::body::{Body, BodyError};
 use crate::config::Scheme;
 use crate::node::{Current, Node};
 use crate::pipeline;
+use crate::upgrade::Agreed;
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::Service;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use patient::{Busy, Pace, Patience, Patient};
 use std::convert::Infallible;
@@ -27,6 +30,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
+use tunnel::ViewerSide;
 
 /// How long to wait before accepting again when the machine has run out of something (file descriptors, mostly).
 const OUT_OF_RESOURCES: Duration = Duration::from_millis(50);
@@ -184,7 +188,8 @@ where
     let connection = hyper::server::conn::http1::Builder::new()
         .max_buf_size(node.limits.head)
         .max_headers(node.limits.header_count)
-        .serve_connection(stream, Answerer { viewer, current });
+        .serve_connection(stream, Answerer { viewer, current, alive: drain.alive.clone() })
+        .with_upgrades();
     let mut connection = pin!(connection);
     let mut told = drain.told.clone();
     tokio::select! {
@@ -209,7 +214,8 @@ where
         .max_header_list_size(u32::try_from(node.limits.head).unwrap_or(u32::MAX))
         .initial_stream_window_size(node.limits.h2_window)
         .initial_connection_window_size((node.limits.h2_window * 2).min(LARGEST_WINDOW))
-        .serve_connection(stream, Answerer { viewer, current });
+        .enable_connect_protocol()
+        .serve_connection(stream, Answerer { viewer, current, alive: drain.alive.clone() });
     let mut connection = pin!(connection);
     let mut told = drain.told.clone();
     tokio::select! {
@@ -223,6 +229,7 @@ where
 struct Answerer {
     viewer: Viewer,
     current: Arc<Current>,
+    alive: mpsc::Sender<Infallible>,
 }
 
 impl Service<http::Request<Incoming>> for Answerer {
@@ -230,10 +237,12 @@ impl Service<http::Request<Incoming>> for Answerer {
     type Error = Infallible;
     type Future = Answering;
 
-    fn call(&self, request: http::Request<Incoming>) -> Answering {
+    fn call(&self, mut request: http::Request<Incoming>) -> Answering {
         let busy = self.viewer.pace.begin();
+        let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+        let side = upgrade.map(|upgrade| ViewerSide { upgrade, alive: self.alive.clone() });
         let answered = pipeline::serve(self.current.load(), &self.viewer, request);
-        Answering { answered: Box::pin(answered), busy: Some(busy) }
+        Answering { answered: Box::pin(answered), busy: Some(busy), side }
     }
 }
 
@@ -242,14 +251,21 @@ struct Answering {
     answered: Pin<Box<dyn Future<Output = http::Response<Body>> + Send>>,
     /// Until the answer is there.
     busy: Option<Busy>,
+    /// What may become a tunnel.
+    side: Option<ViewerSide>,
 }
 
 impl Future for Answering {
     type Output = Result<http::Response<Flow>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let response = ready!(self.answered.as_mut().poll(context));
+        let mut response = ready!(self.answered.as_mut().poll(context));
         let Some(mut busy) = self.busy.take() else { return Poll::Pending };
+        if let Some(side) = self.side.take()
+            && let Some(agreed) = response.extensions_mut().remove::<Agreed>()
+        {
+            tunnel::begin(side, agreed, busy.again());
+        }
         busy.rest();
         Poll::Ready(Ok(response.map(|body| Flow { body, busy })))
     }

@@ -91,6 +91,10 @@ pub struct Limits {
     pub h2_control: u32,
     /// Bytes of an upload on an HTTP/2 stream that are not yet passed on.
     pub h2_window: u32,
+    /// Open tunnels.
+    pub tunnels: u64,
+    /// Silence of a tunnel.
+    pub tunnel_idle: Duration,
 }
 
 impl Node {

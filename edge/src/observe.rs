@@ -4,6 +4,7 @@
 mod figures;
 mod log;
 mod origins;
+mod tunnels;
 
 use crate::admin::PurgeKind;
 use crate::body::Body;
@@ -25,6 +26,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use figures::CacheFigure;
 pub use origins::origins;
+pub use tunnels::{TunnelEnd, TunnelRecord, TunnelSlot};
 
 /// How often the log says that the disk fails.
 const QUIET: Duration = Duration::from_secs(60);

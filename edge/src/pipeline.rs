@@ -15,6 +15,7 @@ use crate::observe::{CacheStatus, Record};
 use crate::parts;
 use crate::respond::{self, Served};
 use crate::slices::{self, Plan};
+use crate::upgrade;
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
 use cache::{Head, Key, Lookup, Outcome, Permit, Storing, policy};
@@ -89,7 +90,7 @@ fn verify(visit: &mut Visit) -> Result<(), Fault> {
 
 /// From the store, from somebody else's fetch, or from the origin.
 async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
-    let is_looked_up = matches!(visit.request.method, Method::GET | Method::HEAD);
+    let is_looked_up = visit.upgrade.is_none() && matches!(visit.request.method, Method::GET | Method::HEAD);
     let (key, demand) = match (visit.key(), &visit.route.policy) {
         (Some(key), Some(policy)) if is_looked_up => (key, policy.demand(&visit.request.headers)),
         _ => return Box::pin(pass(visit, upload, record)).await,
@@ -158,9 +159,11 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
 /// Through to the origin, not from the store.
 async fn pass(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Bypass);
+    let slot = upgrade::reserve(visit)?;
     let upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
     let fetched = interim::relay(visit, |visit| fetch(visit, upload, None)).await?;
-    fetched.respond(visit, None, record).await?.only()
+    let response = fetched.respond(visit, None, record).await?.only()?;
+    Ok(upgrade::agree(visit, slot, response))
 }
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.

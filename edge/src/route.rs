@@ -44,6 +44,8 @@ pub struct Route {
     pub hooks: Vec<Arc<Hook>>,
     /// The methods let through.
     pub methods: Methods,
+    /// The protocols that viewers may change to, as `Upgrade` names them.
+    pub upgrades: Vec<Box<str>>,
     /// Changes to the headers of answers.
     pub headers: HeaderEdits,
     /// Fields with purge tags, which are for edges and not for viewers.

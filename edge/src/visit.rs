@@ -7,6 +7,7 @@ use crate::listener::Viewer;
 use crate::loops::{self, Trace};
 use crate::node::Node;
 use crate::route::{Path, Route, Site};
+use crate::upgrade::Upgrade;
 use cache::{Entry, Key, KeyParts, Permit};
 use geo::Place;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
@@ -51,6 +52,8 @@ pub struct Visit {
     pub now: SystemTime,
     /// For durations.
     pub started: Instant,
+    /// The other protocol that the viewer asks for, where the route lets it through.
+    pub upgrade: Option<Upgrade>,
     /// Who hears what the origin says before its answer.
     pub listener: Option<origin_shield::Listener>,
 }
@@ -147,6 +150,7 @@ impl Visit {
             Some(uri) => std::mem::replace(&mut request.uri, uri),
             None => request.uri.clone(),
         };
+        let upgrade = Upgrade::asked(&mut request, &route);
         Ok(Self {
             node: Arc::clone(node),
             viewer: viewer.clone(),
@@ -162,6 +166,7 @@ impl Visit {
             request_id: arrival.request_id.clone(),
             now: arrival.now,
             started: arrival.started,
+            upgrade,
             listener: None,
         })
     }
@@ -285,6 +290,9 @@ impl Visit {
                 let keyed = self.keyed_path_and_query(policy.key());
                 request.uri = keyed.parse().map_err(|_| Fault::BadTarget)?;
             }
+        }
+        if let Some(upgrade) = &self.upgrade {
+            upgrade.ask(&mut request.headers);
         }
         headers::introduce(&mut request.headers, self);
         Ok(request)

@@ -28,6 +28,15 @@ use crate::failure::{Cause, Failure};
 use crate::settings::{Algorithm, OriginSettings, OriginUrl, Protocol};
 use place::{Candidates, Place};
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Requests, in the best HTTP that the origin speaks.
+    Requests,
+    /// One change of protocol, which only HTTP/1.1 knows (RFC 9110 section 7.8).
+    Upgrade,
+}
+
 /// How one origin is connected to.
 #[derive(Debug)]
 pub(crate) struct Dialer {
@@ -65,6 +74,11 @@ impl Dialer {
         }
     }
 
+    /// Whether a connection to this origin can change its protocol.
+    pub(crate) fn may_upgrade(&self) -> bool {
+        self.protocol != Protocol::Http2
+    }
+
     /// Whether HTTP/2 is spoken on this connection: chosen in TLS (RFC 9113 section 3.2), or known before (section 3.3).
     pub(crate) fn speaks_http2(&self, line: &Line) -> Result<bool, Cause> {
         match line {
@@ -93,17 +107,17 @@ impl Dialer {
     }
 
     /// Attempts to connect as often as the settings say; the last failure is the answer.
-    pub(crate) async fn dial(&self) -> Result<(Line, Whither), Cause> {
+    pub(crate) async fn dial(&self, purpose: Purpose) -> Result<(Line, Whither), Cause> {
         let mut attempt = 1;
         loop {
-            match self.attempt().await {
+            match self.attempt(purpose).await {
                 Err(cause) if cause.failure.may_pass() && attempt < self.attempts => attempt += 1,
                 outcome => return outcome,
             }
         }
     }
 
-    async fn attempt(&self) -> Result<(Line, Whither), Cause> {
+    async fn attempt(&self, purpose: Purpose) -> Result<(Line, Whither), Cause> {
         let deadline = Instant::now() + self.connect_timeout;
         let late = |failure, what: &str| {
             Cause::new(failure, format!("{what} took longer than {:?}", self.connect_timeout))
@@ -119,7 +133,7 @@ impl Dialer {
         let Some(tls) = &self.tls else {
             return Ok((Line::Plain(TokioIo::new(stream)), whither));
         };
-        let handshake = TlsConnector::from(tls.config.clone()).connect(tls.name.clone(), stream);
+        let handshake = TlsConnector::from(tls.config(purpose)).connect(tls.name.clone(), stream);
         let stream = timeout_at(deadline, handshake)
             .await
             .map_err(|_| late(Failure::ConnectionTimeout, "the TLS handshake"))?

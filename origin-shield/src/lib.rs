@@ -32,6 +32,7 @@ pub use group::{Attempt, BudgetState, Exhausted, Group, GroupState, Halt, Member
 pub use health::HealthState;
 pub use interim::{Interim, Listener};
 pub use origin::Origin;
+pub use pool::{Tunnel, TunnelStream};
 pub use settings::{
     Algorithm, BucketSettings, BucketStyle, Condition, Congestion, EjectSettings, GroupSettings,
     HealthSettings, Material, NoAlgorithm, OriginSettings, OriginTls, OriginUrl, OriginUrlError,

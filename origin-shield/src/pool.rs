@@ -5,6 +5,7 @@
 //! request ever left (then its body is still whole), and when connecting ended and waiting for the answer began.
 
 mod lease;
+mod tunnel;
 mod warm;
 
 use std::collections::VecDeque;
@@ -18,13 +19,14 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::dial::{Dialer, Line, Whither};
+use crate::dial::{Dialer, Line, Purpose, Whither};
 use crate::failure::Cause;
 use crate::settings::PoolSettings;
 use crate::upload::Sending;
 
 use lease::Sender;
 pub(crate) use lease::{Lease, Unsent};
+pub use tunnel::{Tunnel, TunnelStream};
 use warm::Census;
 
 /// The largest head of an answer, in bytes. HTTP/1.1 also allows no more than 100 fields, hyper's default.
@@ -136,13 +138,23 @@ impl Pool {
         Ok(Lease::new(sender, false, term, self))
     }
 
+    /// A new HTTP/1.1 connection for a request that asks to change the protocol. Whatever comes of it, no other request follows.
+    pub(crate) async fn dedicated(self: &Arc<Self>) -> Result<Lease, Cause> {
+        let (line, whither) = self.dialer.dial(Purpose::Upgrade).await?;
+        let (sender, connection) =
+            http1_builder().handshake(line).await.map_err(|error| Cause::of_exchange(&error))?;
+        tokio::spawn(async move { drop(connection.with_upgrades().await) });
+        let term = Arc::new(Term { until: Instant::now(), whither });
+        Ok(Lease::new(Sender::Dedicated(sender), false, term, self))
+    }
+
     /// Stops handing out the shared connection; requests on it go on. For when it may be dead without saying so.
     pub(crate) fn distrust_shared(&self) {
         self.state().shared = None;
     }
 
     async fn open(&self) -> Result<(Sender, Arc<Term>), Cause> {
-        let (line, whither) = self.dialer.dial().await?;
+        let (line, whither) = self.dialer.dial(Purpose::Requests).await?;
         let until = Instant::now() + shortened(self.settings.lifetime, fastrand::f64());
         let term = Arc::new(Term { until, whither });
         let sender = if self.dialer.speaks_http2(&line)? {
@@ -154,11 +166,8 @@ impl Pool {
     }
 
     async fn open_http1(&self, line: Line) -> Result<Sender, Cause> {
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(LARGEST_HEAD as usize)
-            .handshake(line)
-            .await
-            .map_err(|error| Cause::of_exchange(&error))?;
+        let (sender, connection) =
+            http1_builder().handshake(line).await.map_err(|error| Cause::of_exchange(&error))?;
         let counted = self.census.count();
         // Whoever waits for an answer is told of the connection's errors.
         tokio::spawn(async move { drop((connection.await, counted)) });
@@ -299,6 +308,12 @@ impl Drop for Pool {
 /// A lifetime less up to a tenth of it, by a number from 0 to 1 that is drawn anew for each.
 fn shortened(lifetime: Duration, draw: f64) -> Duration {
     lifetime.mul_f64(1.0 - draw / 10.0)
+}
+
+fn http1_builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(LARGEST_HEAD as usize);
+    builder
 }
 
 async fn reap(pool: Weak<Pool>) {

@@ -49,6 +49,7 @@ mod thumbnail;
 mod tls;
 mod trailers;
 mod truncated;
+mod upgrade;
 mod vary;
 mod verbs;
 

@@ -153,6 +153,12 @@ pub struct LimitSettings {
     /// Bodies that are encoded or decoded for single viewers at the same time, each in up to a few MiB of memory. Beyond it viewers get
     /// bodies as they are stored, or 503 where they could not read them.
     pub codings: usize,
+    /// Tunnels (WebSocket and the like) that are open at the same time; one more is answered 503.
+    pub tunnels: u64,
+    /// How long a tunnel may be silent in both directions.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub tunnel_idle: Duration,
     /// The largest body that is stored; larger ones stream through.
     #[schemars(with = "String")]
     pub max_object: ByteSize,
@@ -181,6 +187,8 @@ impl Default for LimitSettings {
             h2_control: 1000,
             h2_window: ByteSize::mib(1),
             codings: 128,
+            tunnels: 4096,
+            tunnel_idle: Duration::from_secs(600),
             max_object: ByteSize::mib(64),
             tags: 50,
             tag_length: 256,

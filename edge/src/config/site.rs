@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::field::{FieldName, FieldValue};
 use super::host::HostPattern;
 use super::path::PathPattern;
+use super::protocol::ProtocolName;
 use super::word;
 
 /// A site: the hosts it answers, where its answers come from, and what is special on some of its paths.
@@ -83,6 +84,11 @@ pub struct RouteSettings {
     /// The methods that are let through: a list, or "all". Others are answered 405.
     #[serde(default)]
     pub methods: Methods,
+    /// The protocols that a viewer may change to here, the connection to the origin becoming a tunnel. None on routes with a cache
+    /// policy, whatever is said.
+    #[serde(default = "websocket")]
+    #[schemars(with = "Vec<String>")]
+    pub upgrades: Vec<ProtocolName>,
     /// Changes to the headers of answers.
     #[serde(default)]
     pub headers: HeaderEdits,
@@ -101,10 +107,15 @@ impl RouteSettings {
             cache: CacheChoice::default(),
             hooks: Vec::new(),
             methods: Methods::default(),
+            upgrades: websocket(),
             headers: HeaderEdits::default(),
             geo: None,
         }
     }
+}
+
+fn websocket() -> Vec<ProtocolName> {
+    vec![ProtocolName::websocket()]
 }
 
 /// What decides whether an answer is stored.

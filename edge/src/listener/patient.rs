@@ -66,6 +66,13 @@ pub(super) struct Busy {
 }
 
 impl Busy {
+    /// Another one at work, of the same connection.
+    pub(super) fn again(&self) -> Self {
+        let mut other = Self { pace: Arc::clone(&self.pace), working: false };
+        other.work();
+        other
+    }
+
     pub(super) fn work(&mut self) {
         if !self.working {
             self.working = true;

@@ -300,6 +300,11 @@ impl Parts<'_> {
             compress: policy_settings.map(|policy| policy.compress.clone()).unwrap_or_default(),
             hooks: route.hooks.iter().map(hook).collect::<Result<_, _>>()?,
             methods: route.methods.clone(),
+            // Asking for a tunnel is no way around what is stored.
+            upgrades: match policy_settings {
+                None => route.upgrades.iter().map(|protocol| protocol.as_str().into()).collect(),
+                Some(_) => Vec::new(),
+            },
             headers: route.headers.clone(),
             tag_fields: tag_fields(policy_settings),
             geo: route.geo.clone(),
@@ -410,6 +415,8 @@ impl From<&LimitSettings> for Limits {
             h2_resets: settings.h2_resets as usize,
             h2_control: settings.h2_control,
             h2_window: u32::try_from(settings.h2_window.as_u64()).unwrap_or(u32::MAX),
+            tunnels: settings.tunnels,
+            tunnel_idle: settings.tunnel_idle,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Counters and gauges, named as Prometheus wants them.
 
 use super::CacheStatus;
+use super::tunnels::Tunnels;
 use cache::disk::DiskStatistics;
 use http::StatusCode;
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ pub(super) struct Figures {
     attempts: Mutex<BTreeMap<&'static str, u64>>,
     purges: Mutex<BTreeMap<&'static str, u64>>,
     purged: Mutex<BTreeMap<&'static str, u64>>,
+    pub(super) tunnels: Tunnels,
 }
 
 impl Figures {
@@ -119,6 +121,25 @@ impl Figures {
                 cache.tags_dropped,
             ),
             ("selvedge_fill_bytes", "Bytes of bodies that are arriving.", "gauge", cache.in_flight_bytes),
+            ("selvedge_tunnels", "Tunnels open or being opened.", "gauge", self.tunnels.open.load(Relaxed)),
+            (
+                "selvedge_tunnels_ended_total",
+                "Tunnels that were open and have ended.",
+                "counter",
+                self.tunnels.ended.load(Relaxed),
+            ),
+            (
+                "selvedge_tunnel_viewer_bytes_total",
+                "Bytes that ended tunnels brought to viewers.",
+                "counter",
+                self.tunnels.to_viewers.load(Relaxed),
+            ),
+            (
+                "selvedge_tunnel_origin_bytes_total",
+                "Bytes that ended tunnels brought to origins.",
+                "counter",
+                self.tunnels.to_origins.load(Relaxed),
+            ),
             (
                 "selvedge_log_lines_dropped_total",
                 "Log lines that nobody read in time.",

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
+use super::Purpose;
 use crate::error::OriginError;
 use crate::settings::{Material, OriginSettings, OriginTls, OriginUrl, Protocol};
 
@@ -18,7 +19,9 @@ const HTTP1: &[u8] = b"http/1.1";
 /// TLS towards one origin, ready to use.
 #[derive(Debug)]
 pub(crate) struct Tls {
-    pub(super) config: Arc<ClientConfig>,
+    config: Arc<ClientConfig>,
+    /// The same, offering HTTP/1.1 alone.
+    http1: Arc<ClientConfig>,
     pub(super) name: ServerName<'static>,
 }
 
@@ -41,12 +44,21 @@ impl Tls {
             .map_err(|error| wrong(error.to_string()))?
             .with_root_certificates(trusted(origin, &tls)?);
         let mut config = identified(origin, &tls, builder)?;
+        config.alpn_protocols = vec![HTTP1.to_vec()];
+        let http1 = Arc::new(config.clone());
         config.alpn_protocols = match settings.protocol {
             Protocol::Auto => vec![HTTP2.to_vec(), HTTP1.to_vec()],
             Protocol::Http1 => vec![HTTP1.to_vec()],
             Protocol::Http2 => vec![HTTP2.to_vec()],
         };
-        Ok(Self { config: Arc::new(config), name })
+        Ok(Self { config: Arc::new(config), http1, name })
+    }
+
+    pub(super) fn config(&self, purpose: Purpose) -> Arc<ClientConfig> {
+        match purpose {
+            Purpose::Requests => self.config.clone(),
+            Purpose::Upgrade => self.http1.clone(),
+        }
     }
 }
 

@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, response};
 use hyper::body::Incoming;
 use thread_local::ThreadLocal;
 use tokio::time::{Instant, timeout_at};
@@ -20,7 +20,7 @@ use crate::dial::{Dialer, Names, Tls};
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::interim::Listener;
-use crate::pool::{Lease, Pool, Unsent};
+use crate::pool::{Lease, Pool, Tunnel, Unsent};
 use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
 use crate::upload::{OutgoingBody, Progress, Sending};
 
@@ -73,7 +73,10 @@ impl HttpOrigin {
         body: OutgoingBody,
     ) -> Result<Response<OriginBody>, NoAnswer> {
         let pool = self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings));
-        let lease = match pool.lease().await {
+        // RFC 9110 section 7.8: what asks to change the protocol has its connection to itself, whatever is answered.
+        let is_upgrade = head.headers.contains_key(UPGRADE) && self.dialer.may_upgrade();
+        let leased = if is_upgrade { pool.dedicated().await } else { pool.lease().await };
+        let lease = match leased {
             Ok(lease) => lease,
             Err(cause) => return Err(NoAnswer { cause, body: Some(body) }),
         };
@@ -119,7 +122,7 @@ impl HttpOrigin {
             }
         };
         match self.wait(&mut lease, request, progress.as_ref()).await {
-            Ok(answer) => self.accept(answer, lease).map_err(|cause| Unsent { cause, body: None }),
+            Ok(answer) => self.accept(head, answer, lease).map_err(|cause| Unsent { cause, body: None }),
             Err(unsent) => {
                 if unsent.cause.failure == Failure::ResponseTimeout {
                     lease.distrust();
@@ -169,15 +172,13 @@ impl HttpOrigin {
         if lease.is_http2() {
             // RFC 9113 section 8.3.1: the authority is said in `:authority` and nowhere else.
             request.headers_mut().remove(HOST);
+            request.headers_mut().remove(UPGRADE);
             let authority = guise.map_or(self.url.authority(), |guise| &guise.authority);
             *request.uri_mut() = self.url.absolute(authority, target)?;
         } else {
             let host = guise.map_or_else(|| self.url.host_field(), |guise| guise.host_field.clone());
             request.headers_mut().insert(HOST, host);
-            if request.headers().contains_key(TE) {
-                // RFC 9110 section 10.1.4: it concerns this connection, which HTTP/1.1 has to say.
-                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("TE"));
-            }
+            nominate(request.headers_mut());
             *request.uri_mut() = Uri::from(target);
             if let Some(listener) = head.extensions.get::<Listener>() {
                 listener.attend(&mut request);
@@ -187,18 +188,47 @@ impl HttpOrigin {
     }
 
     /// Refuses an answer that cannot be passed on as what it says it is; dropping the lease closes its connection.
-    fn accept(&self, answer: Response<Incoming>, lease: Lease) -> Result<Response<OriginBody>, Cause> {
+    fn accept(
+        &self,
+        asked: &Parts,
+        answer: Response<Incoming>,
+        lease: Lease,
+    ) -> Result<Response<OriginBody>, Cause> {
         let (mut head, incoming) = answer.into_parts();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Cause::new(
-                Failure::ResponseInvalid,
-                "101 Switching Protocols, which was not asked for",
-            ));
+            switch(asked, &mut head)?;
         }
         settle_framing(&mut head.headers)?;
         let body = OriginBody::new(self.name.clone(), incoming, lease, self.response_timeout);
         Ok(Response::from_parts(head, body))
     }
+}
+
+/// RFC 9110 section 7.8: a change to the very protocol that was asked for, and to no other, makes the connection a tunnel.
+fn switch(asked: &Parts, answer: &mut response::Parts) -> Result<(), Cause> {
+    let (wanted, chosen) = (asked.headers.get(UPGRADE), answer.headers.get(UPGRADE));
+    let is_same = wanted.zip(chosen).is_some_and(|(wanted, chosen)| {
+        wanted.as_bytes().trim_ascii().eq_ignore_ascii_case(chosen.as_bytes().trim_ascii())
+    });
+    match Tunnel::take(&mut answer.extensions) {
+        Some(tunnel) if is_same => drop(answer.extensions.insert(tunnel)),
+        _ => {
+            let detail = format!("101 Switching Protocols to {chosen:?}, which was not asked for");
+            return Err(Cause::new(Failure::ResponseInvalid, detail));
+        }
+    }
+    Ok(())
+}
+
+/// RFC 9110 sections 7.8 and 10.1.4: these fields concern this connection, which HTTP/1.1 has to say.
+fn nominate(headers: &mut HeaderMap) {
+    let options = match (headers.contains_key(UPGRADE), headers.contains_key(TE)) {
+        (false, false) => return,
+        (true, false) => "Upgrade",
+        (false, true) => "TE",
+        (true, true) => "Upgrade, TE",
+    };
+    headers.insert(CONNECTION, HeaderValue::from_static(options));
 }
 
 /// RFC 9110 section 9.2.2: an idempotent request may be sent again when its connection was lost before an answer.

@@ -14,6 +14,8 @@ use crate::upload::{OutgoingBody, Sending};
 
 pub(super) enum Sender {
     Http1(http1::SendRequest<Sending>),
+    /// HTTP/1.1 for one request alone.
+    Dedicated(http1::SendRequest<Sending>),
     Http2(http2::SendRequest<Sending>),
 }
 
@@ -57,7 +59,7 @@ impl Lease {
     pub(crate) async fn send(&mut self, request: Request<Sending>) -> Result<Response<Incoming>, Unsent> {
         self.uploads = !request.body().is_end_stream();
         let outcome = match &mut self.sender {
-            Sender::Http1(sender) => sender.try_send_request(request).await,
+            Sender::Http1(sender) | Sender::Dedicated(sender) => sender.try_send_request(request).await,
             Sender::Http2(sender) => sender.try_send_request(request).await,
         };
         outcome.map_err(unsent)
