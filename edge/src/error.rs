@@ -208,6 +208,10 @@ impl Fault {
                     headers.insert(ALLOW, value);
                 }
             }
+            // What a bucket knows (RFC 9110 §15.5.6).
+            Self::Origin(_) if row.status == StatusCode::METHOD_NOT_ALLOWED => {
+                headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, PUT, DELETE"));
+            }
             Self::BadFraming => drop(headers.insert(CONNECTION, HeaderValue::from_static("close"))),
             _ if row.status == StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -226,16 +230,25 @@ impl Fault {
             });
             return ("application/json", body.to_string());
         }
-        let message = sentence(&self.to_string());
-        let title = row.status.canonical_reason().unwrap_or("Error");
-        let page = format!(
-            "<!doctype html><meta charset=\"utf-8\"><title>{code} {title}</title>\
-             <style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em}}\
-             small{{color:#777}}</style><h1>{code} {title}</h1><p>{message}</p><small>{} · request {id}</small>\n",
-            row.token
-        );
-        ("text/html; charset=utf-8", page)
+        let rest =
+            format!("<p>{}</p><small>{} · request {id}</small>", sentence(&self.to_string()), row.token);
+        ("text/html; charset=utf-8", html(row.status, &rest))
     }
+}
+
+/// A page that says no more than the status.
+#[must_use]
+pub fn plain_page(status: StatusCode) -> String {
+    html(status, "")
+}
+
+fn html(status: StatusCode, rest: &str) -> String {
+    let (code, title) = (status.as_u16(), status.canonical_reason().unwrap_or("Error"));
+    format!(
+        "<!doctype html><meta charset=\"utf-8\"><title>{code} {title}</title>\
+         <style>body{{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:34em;padding:0 1em}}\
+         small{{color:#777}}</style><h1>{code} {title}</h1>{rest}\n"
+    )
 }
 
 impl From<compress::Unreadable> for Fault {

@@ -30,3 +30,4 @@ pub mod slices;
 pub mod upgrade;
 pub mod upload;
 pub mod visit;
+pub mod withheld;

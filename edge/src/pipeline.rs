@@ -18,6 +18,7 @@ use crate::slices::{self, Plan};
 use crate::upgrade;
 use crate::upload::Upload;
 use crate::visit::{Arrival, Visit};
+use crate::withheld;
 use cache::{Head, Key, Lookup, Outcome, Permit, Storing, policy};
 use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -237,7 +238,7 @@ pub async fn send(
             visit.introduce_to_shields(&mut request, &group);
             let reply = group.send(Request::from_parts(*request, upload), Instant::now()).await;
             let reply = reply.map_err(|exhausted| Fault::Origin(Box::new(exhausted)))?;
-            (reply.response.map(Body::Origin), reply.attempts)
+            (withheld::dressed(reply.response), reply.attempts)
         }
     };
     let (mut parts, body) = response.into_parts();

@@ -39,6 +39,10 @@ pub enum Failure {
     ResponseIncomplete,
     /// The request cannot be sent as it is, or its own body failed; the viewer is at fault.
     RequestInvalid,
+    /// The origin does not accept what this node is configured with: credentials, region, the name of a bucket, its clock.
+    Configuration,
+    /// This kind of origin cannot do what is asked, and was not asked: 405 for a method, 404 for what can have no name there.
+    Denied(u16),
     /// The origin answered with a status that counts as a failure of this group.
     Status(u16),
 }
@@ -65,16 +69,20 @@ impl Failure {
             Self::ResponseCoding => "http_response_transfer_coding",
             Self::ResponseIncomplete => "http_response_incomplete",
             Self::RequestInvalid => "http_request_error",
+            Self::Configuration => "proxy_configuration_error",
+            Self::Denied(_) => "http_request_denied",
             Self::Status(_) => "received_status",
         }
     }
 
-    /// The status that RFC 9209 recommends for an answer made because of this.
+    /// The status that RFC 9209 recommends for an answer made because of this; but 502 where it is this node's settings that the
+    /// origin refuses, since 500 speaks of a fault in this program.
     pub fn status(self) -> StatusCode {
         match self {
             Self::DnsTimeout | Self::ConnectionTimeout | Self::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::ConnectionLimit => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestInvalid => StatusCode::BAD_REQUEST,
+            Self::Denied(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
             _ => StatusCode::BAD_GATEWAY,
         }
     }

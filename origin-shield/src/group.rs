@@ -347,7 +347,8 @@ impl Condition {
                 Failure::Status(_)
                 | Failure::ResponseTimeout
                 | Failure::RequestInvalid
-                | Failure::ConnectionLimit,
+                | Failure::ConnectionLimit
+                | Failure::Denied(_),
             ) => false,
             (Self::Connect, _) => true,
             _ => false,
@@ -359,7 +360,7 @@ impl Condition {
 mod tests {
     use super::*;
 
-    const EVERY_KIND: [Failure; 16] = [
+    const EVERY_KIND: [Failure; 18] = [
         Failure::DnsError,
         Failure::DnsTimeout,
         Failure::ConnectionRefused,
@@ -375,6 +376,8 @@ mod tests {
         Failure::ResponseCoding,
         Failure::ResponseIncomplete,
         Failure::RequestInvalid,
+        Failure::Configuration,
+        Failure::Denied(405),
         Failure::Status(503),
     ];
 
@@ -391,7 +394,7 @@ mod tests {
     fn a_viewers_or_our_own_trouble_is_nobodys_failure() {
         let unlisted: Vec<_> =
             EVERY_KIND.into_iter().filter(|failure| !group().is_failure(*failure)).collect();
-        assert_eq!(unlisted, [Failure::ConnectionLimit, Failure::RequestInvalid]);
+        assert_eq!(unlisted, [Failure::ConnectionLimit, Failure::RequestInvalid, Failure::Denied(405)]);
         assert!(!group().is_failure(Failure::Status(404)));
     }
 

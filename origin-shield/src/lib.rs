@@ -31,7 +31,7 @@ pub use failure::Failure;
 pub use group::{Attempt, BudgetState, Exhausted, Group, GroupState, Halt, MemberState, Reply, Trust};
 pub use health::HealthState;
 pub use interim::{Interim, Listener};
-pub use origin::Origin;
+pub use origin::{Origin, Withheld};
 pub use pool::{Tunnel, TunnelStream};
 pub use settings::{
     Algorithm, BucketSettings, BucketStyle, Condition, Congestion, EjectSettings, GroupSettings,

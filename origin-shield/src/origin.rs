@@ -1,5 +1,6 @@
 //! One origin, of whatever kind.
 
+mod bucket;
 mod http;
 mod shield;
 
@@ -21,6 +22,8 @@ use crate::health::{Health, HealthState};
 use crate::settings::{HealthSettings, OriginSettings, Target};
 use crate::upload::OutgoingBody;
 
+pub use bucket::Withheld;
+
 /// Where a miss is fetched from: its settings, and its open connections on every core.
 pub struct Origin {
     name: Arc<str>,
@@ -31,6 +34,7 @@ pub struct Origin {
 
 enum Kind {
     Http(Box<http::HttpOrigin>),
+    Bucket(Arc<bucket::BucketOrigin>),
     Shields(shield::Shields),
 }
 
@@ -65,9 +69,8 @@ impl Origin {
             Ok(Target::Url(url)) => {
                 Kind::Http(Box::new(http::HttpOrigin::build(&name, url, settings, names)?))
             }
-            Ok(Target::Bucket(..)) => {
-                let cause = "requests to buckets cannot be signed yet".to_owned();
-                return Err(OriginError::Bucket { origin: name, cause });
+            Ok(Target::Bucket(url)) => {
+                Kind::Bucket(Arc::new(bucket::BucketOrigin::build(&name, url, settings, names)?))
             }
             Ok(Target::Shields(shields)) => {
                 Kind::Shields(shield::Shields::build(&name, shields, settings, names)?)
@@ -115,6 +118,7 @@ impl Origin {
         let settings = self.settings.health.as_ref()?;
         let found = match &self.kind {
             Kind::Http(origin) => origin.check(settings).await,
+            Kind::Bucket(bucket) => Box::pin(bucket.check(settings)).await,
             // They look after themselves: an object's next shield is asked where its own is down.
             Kind::Shields(_) => return None,
         };
@@ -127,6 +131,7 @@ impl Origin {
     pub fn keep_warm(&self) {
         match &self.kind {
             Kind::Http(origin) => origin.keep_warm(),
+            Kind::Bucket(bucket) => bucket.keep_warm(),
             Kind::Shields(shields) => shields.keep_warm(),
         }
     }
@@ -148,6 +153,7 @@ impl Origin {
         match &self.kind {
             Kind::Http(origin) => origin.exchange(head, body).await,
             Kind::Shields(shields) => shields.exchange(head, body, attempts).await,
+            Kind::Bucket(bucket) => Box::pin(bucket.exchange(head, body)).await,
         }
     }
 }

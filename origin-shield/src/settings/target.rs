@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{BucketSettings, OriginSettings, OriginUrl};
+use super::{OriginSettings, OriginUrl};
 
 /// The most shields of one origin: each request weighs all of them.
 const MOST_SHIELDS: usize = 64;
@@ -12,8 +12,8 @@ const MOST_SHIELDS: usize = 64;
 pub enum Target<'a> {
     /// One address.
     Url(&'a OriginUrl),
-    /// A bucket, and what is said about it.
-    Bucket(&'a OriginUrl, Option<&'a BucketSettings>),
+    /// A bucket; `s3` says more about it.
+    Bucket(&'a OriginUrl),
     /// Other Selvedge nodes, at least one.
     Shields(&'a [OriginUrl]),
 }
@@ -60,7 +60,7 @@ impl OriginSettings {
         match (&self.url, &self.shield[..]) {
             (None, []) => Err(TargetError::Nobody),
             (Some(_), []) if self.key.is_some() => Err(TargetError::Key),
-            (Some(url), []) if url.is_bucket() => Ok(Target::Bucket(url, self.s3.as_ref())),
+            (Some(url), []) if url.is_bucket() => Ok(Target::Bucket(url)),
             (None, _) if self.srv.is_some() => Err(TargetError::Service),
             _ if self.s3.is_some() => Err(TargetError::NoBucket),
             (Some(url), []) => Ok(Target::Url(url)),
