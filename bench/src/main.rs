@@ -3,6 +3,7 @@
 
 mod answer;
 mod bare;
+mod distance;
 mod encoded;
 mod failure;
 mod herd;
@@ -39,6 +40,8 @@ enum Scenario {
     Encoded(encoded::Arguments),
     /// Many viewers at once who want one object that no cache has
     Herd(herd::Arguments),
+    /// The first fetch of a large object over a long distance, through an edge and a shield; needs root
+    Distance(distance::Arguments),
     /// Resident bytes of a cached object
     Memory(memory::Arguments),
     /// What the origin answers: passed through, and stored on the way
@@ -49,6 +52,15 @@ enum Scenario {
     Runtimes(runtimes::Arguments),
     /// The floor itself: hyper and Moka, nothing else; started by the scenarios
     Bare(bare::Arguments),
+    /// A long way between two devices; started by `distance`
+    #[command(hide = true)]
+    Tunnel(distance::tunnel::Arguments),
+    /// The origin at its far end; started by `distance`
+    #[command(hide = true)]
+    Far(distance::far::Arguments),
+    /// One fetch of a viewer; started by `distance`
+    #[command(hide = true)]
+    Fetch(distance::fetch::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,11 +68,15 @@ fn main() -> ExitCode {
         Scenario::Hit(arguments) => hit::run(arguments),
         Scenario::Encoded(arguments) => encoded::run(arguments),
         Scenario::Herd(arguments) => herd::run(arguments),
+        Scenario::Distance(arguments) => distance::run(arguments),
         Scenario::Memory(arguments) => memory::run(arguments),
         Scenario::Pass(arguments) => pass::run(arguments),
         Scenario::Purge(arguments) => purge::run(arguments),
         Scenario::Runtimes(arguments) => runtimes::run(arguments),
         Scenario::Bare(arguments) => bare::run(arguments),
+        Scenario::Tunnel(arguments) => distance::tunnel::run(arguments),
+        Scenario::Far(arguments) => distance::far::run(arguments),
+        Scenario::Fetch(arguments) => distance::fetch::run(arguments),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

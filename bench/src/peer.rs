@@ -308,7 +308,8 @@ fn bound(program: &Path, cores: Cores) -> Command {
     command
 }
 
-fn is_installed(program: &str) -> bool {
+/// Whether a program is there to be compared with.
+pub(crate) fn is_installed(program: &str) -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&folders).any(|folder| folder.join(program).exists())
 }

@@ -109,6 +109,13 @@ impl Report {
         row.and_then(|row| row.figures.first()).map_or(f64::NAN, |figure| figure.measured.median)
     }
 
+    /// A program's median in a case.
+    pub(crate) fn figure(&self, case: &str, program: &str) -> f64 {
+        let row = self.rows.iter().find(|row| row.case == case);
+        let figure = row.and_then(|row| row.figures.iter().find(|figure| figure.program == program));
+        figure.map_or(f64::NAN, |figure| figure.measured.median)
+    }
+
     pub(crate) fn write(&self, file: &Path) -> Result<(), Failure> {
         let failed = || Failure::system(file.display().to_string());
         let text = serde_json::to_string_pretty(self).map_err(|error| failed()(error.into()))?;
