@@ -5,6 +5,7 @@
 
 mod congestion;
 mod document;
+mod doubts;
 mod edges;
 mod effective;
 mod error;
@@ -40,6 +41,7 @@ use signing::{KeyGroupSettings, KeySettings};
 
 pub use congestion::refused_congestion;
 pub use document::Sources;
+pub use doubts::idle_settings;
 pub use edges::EdgesSettings;
 pub use effective::{effective_json, effective_toml};
 pub(crate) use error::did_you_mean;

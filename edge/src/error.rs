@@ -196,8 +196,12 @@ impl Fault {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let details =
-            if row.token == row.error_type { String::new() } else { format!("; details=\"{}\"", row.token) };
+        let details = match self.attempts() {
+            // One attempt says no more than the error type.
+            [] | [Attempt { halt: None, .. }] if row.token == row.error_type => String::new(),
+            [] => format!("; details=\"{}\"", row.token),
+            attempts => format!("; {}", details(attempts)),
+        };
         if let Ok(value) = HeaderValue::from_str(&format!("{node}; error={}{details}", row.error_type)) {
             headers.insert(PROXY_STATUS, value);
         }
@@ -267,6 +271,16 @@ impl From<compress::Uncoded> for Fault {
     }
 }
 
+/// RFC 9209 §2.1.5: each failed attempt by its token, in order, and why there was no further one. Origins have no name here: it
+/// would concern nobody outside.
+#[must_use]
+pub fn details(attempts: &[Attempt]) -> String {
+    let failures: Vec<_> = attempts.iter().map(|attempt| attempt.failure.to_string()).collect();
+    let halt = attempts.last().and_then(|attempt| attempt.halt);
+    let halt = halt.map(|halt| format!("; {}", halt.token())).unwrap_or_default();
+    format!("details=\"failed: {}{halt}\"", failures.join(", "))
+}
+
 /// Words as a sentence of a page.
 fn sentence(words: &str) -> String {
     let mut letters = words.chars();
@@ -287,6 +301,7 @@ fn hook_status(error: &HookError) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use origin_shield::Halt;
 
     #[test]
     fn answers_name_status_token_and_request() {
@@ -300,6 +315,27 @@ mod tests {
         let Body::Whole(page) = response.into_body() else { panic!("pages are whole") };
         let page = String::from_utf8(page.to_vec()).unwrap();
         assert!(page.contains("abc") && page.contains("421"), "{page}");
+    }
+
+    #[test]
+    fn every_attempt_is_named_by_its_token_and_no_origin_by_its_name() {
+        let attempt =
+            |failure, halt| Attempt { origin: "app".into(), failure, detail: "10.0.0.1".into(), halt };
+        let status = |attempts| {
+            let fault = Fault::Origin(Box::new(Exhausted { group: "main".into(), attempts }));
+            let response = fault.response(None, "icn1", &HeaderValue::from_static("x"));
+            response.headers()[PROXY_STATUS].to_str().unwrap().to_owned()
+        };
+        let refused = || attempt(Failure::ConnectionRefused, None);
+        assert_eq!(status(vec![refused()]), "icn1; error=connection_refused");
+        assert_eq!(
+            status(vec![attempt(Failure::Status(503), None), refused()]),
+            "icn1; error=connection_refused; details=\"failed: status 503, connection_refused\""
+        );
+        assert_eq!(
+            status(vec![attempt(Failure::ConnectionRefused, Some(Halt::Budget))]),
+            "icn1; error=connection_refused; details=\"failed: connection_refused; retry-budget\""
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ mod tunnels;
 use crate::admin::PurgeKind;
 use crate::body::Body;
 use crate::config::LogLevel;
-use crate::error::Fault;
-use crate::headers::{CACHE_STATUS, X_REQUEST_ID};
+use crate::error::{self, Fault};
+use crate::headers::{CACHE_STATUS, PROXY_STATUS, X_REQUEST_ID};
 use crate::node::Node;
 use crate::visit::{Arrival, Visit};
 use cache::{Effect, Freshness, Permit, Receipt};
@@ -119,6 +119,9 @@ impl Record {
         if let Some(status) = self.cache_status(node).and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.append(CACHE_STATUS, status);
         }
+        if let Some(status) = self.proxy_status(node).and_then(|text| HeaderValue::from_str(&text).ok()) {
+            headers.append(PROXY_STATUS, status);
+        }
         headers.append(VIA, node.via.clone());
         node.observer.note(&self, response.status());
         response.headers_mut().insert(X_REQUEST_ID, self.arrival.request_id);
@@ -158,6 +161,13 @@ impl Record {
         Some(text)
     }
 
+    /// RFC 9209 §2.1.1: most error types say that the node made the answer itself, as its error pages do. On an answer that came
+    /// after failed attempts they are details.
+    fn proxy_status(&self, node: &Node) -> Option<String> {
+        let is_told_already = self.fault.is_some() || self.attempts.is_empty();
+        (!is_told_already).then(|| format!("{}; {}", node.name, error::details(&self.attempts)))
+    }
+
     fn line(&self, status: http::StatusCode) -> String {
         let request_id = self.arrival.request_id.to_str().unwrap_or_default();
         let cache = self.cache.map_or("-", CacheStatus::token);
@@ -178,6 +188,9 @@ impl Record {
         }
         for attempt in &self.attempts {
             let _ = write!(line, " failed={}:{}", attempt.origin, attempt.failure);
+        }
+        if let Some(halt) = self.attempts.last().and_then(|attempt| attempt.halt) {
+            let _ = write!(line, " halted={}", halt.token());
         }
         line
     }

@@ -381,13 +381,17 @@ mod tests {
         Failure::Status(503),
     ];
 
-    fn group() -> Group {
-        let origin = |name: &str| {
+    fn group_of(settings: GroupSettings) -> Group {
+        let origin = |name: &String| {
             let settings = crate::OriginSettings::new("http://127.0.0.1:1".parse().unwrap());
             Origin::build(name, &settings).unwrap()
         };
-        let settings = GroupSettings::new(vec!["a".into(), "b".into()]);
-        Group::build("main", &settings, vec![origin("a"), origin("b")])
+        let members = settings.members.iter().map(origin).collect();
+        Group::build("main", &settings, members)
+    }
+
+    fn group() -> Group {
+        group_of(GroupSettings::new(vec!["a".into(), "b".into()]))
     }
 
     #[test]
@@ -405,6 +409,20 @@ mod tests {
         assert_eq!(late, [Failure::DnsTimeout, Failure::ConnectionTimeout, Failure::ResponseTimeout]);
         assert!(!Condition::Connect.covers(Failure::ResponseTimeout));
         assert!(Condition::Connect.covers(Failure::ConnectionTimeout));
+    }
+
+    #[test]
+    fn statuses_take_out_no_more_than_the_share_of_the_group() {
+        let members: Vec<_> = (0..5).map(|index| index.to_string()).collect();
+        let group = group_of(GroupSettings::new(members));
+        let eject = |share| EjectSettings { share, ..EjectSettings::default() };
+        let at = clock::now();
+        let pass_over = |index| group.pass_over(index, Failure::Status(503), at, Duration::from_secs(30));
+        assert!(group.has_room(&eject(0.0), at), "one always may be");
+        pass_over(0);
+        assert!(!group.has_room(&eject(0.3), at) && group.has_room(&eject(0.5), at));
+        pass_over(3);
+        assert!(!group.has_room(&eject(0.5), at) && group.has_room(&eject(0.6), at));
     }
 
     #[test]

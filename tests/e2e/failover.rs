@@ -205,3 +205,158 @@ async fn an_answer_that_is_not_http_is_502() {
     }
     assert_eq!(who(&pair.node).await.split(' ').next(), Some("200"));
 }
+
+/// A node before `first`, `second` and more, each of which says who it is; `group` is what the group says beside.
+async fn several(origins: &[&Origin], group: &str) -> Node {
+    let mut config = LOOPBACK.to_owned();
+    let mut members = Vec::new();
+    for (name, origin) in ["first", "second", "third", "fourth", "fifth"].into_iter().zip(origins) {
+        origin.on("/who", move |_| Answer::ok(name));
+        config.push_str(&format!("[origin.{name}]\nurl = \"{}\"\nattempts = 1\n", origin.url()));
+        members.push(name);
+    }
+    Node::start(&format!(
+        "{config}[origin-group.main]\nmembers = {members:?}\n{group}\n[site.\"www.test\"]\norigin = \"main\"\n"
+    ))
+    .await
+}
+
+#[tokio::test]
+async fn weights_share_out_who_is_asked_first_and_the_others_stand_in() {
+    let (mut first, second) = (Origin::start().await, Origin::start().await);
+    let node = several(&[&first, &second], "weights = { first = 80, second = 20 }").await;
+    let mut of_first = 0;
+    for _ in 0..300 {
+        of_first += usize::from(who(&node).await == "200 first");
+    }
+    // 240 of 300, and never so far from it by chance.
+    assert!((180..=285).contains(&of_first), "{of_first} of 300");
+
+    first.stop().await;
+
+    for _ in 0..5 {
+        assert_eq!(who(&node).await, "200 second");
+    }
+}
+
+#[tokio::test]
+async fn no_more_members_are_asked_for_a_request_than_attempts_allows() {
+    let mut dead = [Origin::start().await, Origin::start().await, Origin::start().await];
+    let last = Origin::start().await;
+    let origins = [&dead[0], &dead[1], &dead[2], &last];
+    let by_default = several(&origins, "remember = \"0s\"").await;
+    let two = several(&origins, "remember = \"0s\"\nattempts = 2").await;
+    for origin in &mut dead {
+        origin.stop().await;
+    }
+
+    assert_eq!(who(&by_default).await, "200 fourth");
+    let reply = two.viewer().get(&format!("{SITE}/who")).await;
+
+    assert_eq!(reply.status, 502);
+    let told = "edge1; error=connection_refused; details=\"failed: connection_refused, connection_refused; attempts\"";
+    assert_eq!(reply.header("proxy-status"), told);
+}
+
+#[tokio::test]
+async fn an_outage_does_not_multiply_the_load_beyond_the_retry_budget() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let budget = "remember = \"0s\"\nretry-budget = { share = 0.5, min-per-second = 0, over = \"1h\" }";
+    let node = several(&[&first, &second], budget).await;
+    first.on("/down", |_| Answer::new(503).body("first"));
+    second.on("/down", |_| Answer::ok("second"));
+
+    let mut replies = Vec::new();
+    for _ in 0..20 {
+        replies.push(node.viewer().get(&format!("{SITE}/down")).await);
+    }
+
+    let (good, bad): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!((good.len(), bad.len()), (10, 10));
+    assert_eq!(second.requests_for("/down").len(), 10);
+    for reply in bad {
+        assert_eq!((reply.status, reply.text().as_str()), (503, "first"), "what there was");
+        assert_eq!(reply.header("proxy-status"), "edge1; details=\"failed: status 503; retry-budget\"");
+    }
+    node.log_contains("halted=retry-budget").await;
+    let metrics = node.ask_admin("/metrics").await.text();
+    assert!(metrics.contains("selvedge_retry_budget_refused_total{group=\"main\"} 10"), "{metrics}");
+    assert!(metrics.contains("selvedge_failovers_total{group=\"main\"} 10"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_status_counts_against_a_member_only_when_another_answers_better() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let node = several(&[&first, &second], "remember = \"1h\"").await;
+    for origin in [&first, &second] {
+        origin.on("/broken", |_| Answer::new(503).body("of this page alone"));
+    }
+    first.on("/half", |_| Answer::new(503));
+    second.on("/half", |_| Answer::ok("second"));
+
+    assert_eq!(node.viewer().get(&format!("{SITE}/broken")).await.status, 503);
+    assert_eq!(who(&node).await, "200 first", "the page is at fault, so nobody is passed over");
+    assert_eq!(node.viewer().get(&format!("{SITE}/half")).await.text(), "second");
+    let asked = first.requests().len();
+    assert_eq!(who(&node).await, "200 second");
+    assert_eq!(first.requests().len(), asked, "it is passed over");
+    node.log_contains("health origin=first group=main passed-over=\"status 503\" seconds=3600").await;
+}
+
+#[tokio::test]
+async fn with_ejection_it_takes_several_statuses_to_pass_a_member_over() {
+    let (first, second) = (Origin::start().await, Origin::start().await);
+    let node = several(&[&first, &second], "remember = \"1h\"\neject = { after = 3 }").await;
+    first.on("/half", |_| Answer::new(503));
+    second.on("/half", |_| Answer::ok("second"));
+
+    for _ in 0..2 {
+        assert_eq!(node.viewer().get(&format!("{SITE}/half")).await.text(), "second");
+    }
+    assert_eq!(who(&node).await, "200 first", "two are not enough, and this ends the row");
+    for _ in 0..3 {
+        assert_eq!(node.viewer().get(&format!("{SITE}/half")).await.text(), "second");
+    }
+    assert_eq!(who(&node).await, "200 second");
+}
+
+#[tokio::test]
+async fn one_request_at_a_time_tries_out_a_member_that_may_be_back() {
+    let mut pair = pair("2s").await;
+    pair.first.stop().await;
+    assert_eq!(who(&pair.node).await, "200 second");
+    pair.first.restart().await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    pair.first.on("/who", move |_| Answer::ok("first").behind(&held));
+
+    // Only one of the crowd meets the first, and waits there in vain.
+    eventually("the first to be tried out", async || {
+        let crowd = (0..10).map(|_| {
+            let viewer = pair.node.viewer();
+            tokio::spawn(async move { viewer.get(&format!("{SITE}/who")).await.text() })
+        });
+        for reply in crowd.collect::<Vec<_>>() {
+            assert_eq!(reply.await.unwrap(), "second");
+        }
+        (!pair.first.requests_for("/who").is_empty()).then_some(())
+    })
+    .await;
+
+    assert_eq!(pair.first.requests_for("/who").len(), 1);
+}
+
+#[tokio::test]
+async fn a_good_answer_after_a_failover_says_what_failed_and_the_log_who() {
+    let mut pair = pair("1h").await;
+    pair.first.stop().await;
+
+    let reply = pair.node.viewer().get(&format!("{SITE}/who")).await;
+    let next = pair.node.viewer().get(&format!("{SITE}/who")).await;
+
+    assert_eq!(reply.text(), "second");
+    assert_eq!(reply.header("proxy-status"), "edge1; details=\"failed: connection_refused\"");
+    assert_eq!((next.text().as_str(), next.header("proxy-status").as_str()), ("second", ""));
+    pair.node.log_contains("failed=first:connection_refused").await;
+    pair.node.log_contains("health origin=first group=main passed-over=\"connection_refused\"").await;
+}
