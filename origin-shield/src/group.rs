@@ -381,17 +381,18 @@ mod tests {
         Failure::Status(503),
     ];
 
-    fn group_of(settings: GroupSettings) -> Group {
+    fn group_of(members: &[&str]) -> Group {
         let origin = |name: &String| {
             let settings = crate::OriginSettings::new("http://127.0.0.1:1".parse().unwrap());
             Origin::build(name, &settings).unwrap()
         };
+        let settings = GroupSettings::new(members.iter().map(ToString::to_string).collect());
         let members = settings.members.iter().map(origin).collect();
         Group::build("main", &settings, members)
     }
 
     fn group() -> Group {
-        group_of(GroupSettings::new(vec!["a".into(), "b".into()]))
+        group_of(&["a", "b"])
     }
 
     #[test]
@@ -413,8 +414,7 @@ mod tests {
 
     #[test]
     fn statuses_take_out_no_more_than_the_share_of_the_group() {
-        let members: Vec<_> = (0..5).map(|index| index.to_string()).collect();
-        let group = group_of(GroupSettings::new(members));
+        let group = group_of(&["a", "b", "c", "d", "e"]);
         let eject = |share| EjectSettings { share, ..EjectSettings::default() };
         let at = clock::now();
         let pass_over = |index| group.pass_over(index, Failure::Status(503), at, Duration::from_secs(30));
