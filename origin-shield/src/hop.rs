@@ -6,7 +6,7 @@
 //! a signature. Nothing here reads a clock or asks the network.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
@@ -90,6 +90,14 @@ pub enum HopError {
     /// Signed well, too long ago or in the future: one of the clocks is wrong, or somebody repeats a request.
     #[error("the hop field is of another time than now: compare the clocks of edge and shield")]
     Expired,
+}
+
+impl Hop {
+    /// Of an active check, which no viewer has asked for.
+    pub(crate) fn of_check() -> Self {
+        let nowhere = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        Self { viewer: nowhere, scheme: "https", request_id: HeaderValue::from_static("health") }
+    }
 }
 
 impl HopKey {

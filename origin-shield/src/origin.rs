@@ -6,7 +6,7 @@ mod shield;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ::http::Response;
 use ::http::request::Parts;
@@ -113,17 +113,17 @@ impl Origin {
         self.settings.health.as_ref().map(|_| self.health.state())
     }
 
-    /// Makes one active check, if the settings ask for any. What changed by it.
-    pub async fn check(&self) -> Option<Change> {
-        let settings = self.settings.health.as_ref()?;
+    /// Makes one active check, if the settings ask for any: of each where there are several shields. What changed by it.
+    pub async fn check(&self, now: SystemTime) -> Vec<Change> {
+        let Some(settings) = self.settings.health.as_ref() else { return Vec::new() };
         let found = match &self.kind {
-            Kind::Http(origin) => origin.check(settings).await,
+            Kind::Http(origin) => origin.check(settings, None).await,
             Kind::Bucket(bucket) => Box::pin(bucket.check(settings)).await,
-            // They look after themselves: an object's next shield is asked where its own is down.
-            Kind::Shields(_) => return None,
+            // Each has its own health: an object's next shield is asked where its own is down.
+            Kind::Shields(shields) => return shields.check(settings, now).await,
         };
-        let event = self.health.note(found, settings, clock::now())?;
-        Some(Change { origin: self.shared_name(), event })
+        let event = self.health.note(found, settings, clock::now());
+        event.map(|event| Change { origin: self.shared_name(), event }).into_iter().collect()
     }
 
     /// Opens connections on this thread before anybody needs them and keeps them open (`pool.warm`), for as long as the origin is
@@ -152,7 +152,7 @@ impl Origin {
     ) -> Result<Response<OriginBody>, NoAnswer> {
         match &self.kind {
             Kind::Http(origin) => origin.exchange(head, body).await,
-            Kind::Shields(shields) => shields.exchange(head, body, attempts).await,
+            Kind::Shields(shields) => Box::pin(shields.exchange(head, body, attempts)).await,
             Kind::Bucket(bucket) => Box::pin(bucket.exchange(head, body)).await,
         }
     }

@@ -46,6 +46,10 @@ pub struct OriginSettings {
     #[serde(default = "remember", with = "duration::span")]
     #[schemars(with = "String")]
     pub remember: Duration,
+    /// How many of the shields are asked for one request, at most. At least 1.
+    #[serde(default = "tries", deserialize_with = "at_least_one")]
+    #[schemars(range(min = 1))]
+    pub tries: u32,
     /// How the bucket of an `s3://` origin is reached and opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub s3: Option<BucketSettings>,
@@ -91,6 +95,7 @@ impl OriginSettings {
             shield: Vec::new(),
             key: None,
             remember: remember(),
+            tries: tries(),
             s3: None,
             srv: None,
             connect_timeout: connect_timeout(),
@@ -223,6 +228,11 @@ fn response_timeout() -> Duration {
 /// As long as a group remembers.
 fn remember() -> Duration {
     Duration::from_secs(30)
+}
+
+/// An object's own shield, the next one, and one more: a long list of dead shields costs no viewer minutes.
+fn tries() -> u32 {
+    3
 }
 
 fn attempts() -> u32 {

@@ -120,6 +120,31 @@ async fn while_a_shield_is_down_its_objects_go_to_the_other_and_then_come_back()
 }
 
 #[tokio::test]
+async fn a_shield_that_checks_find_down_costs_no_request_an_attempt() {
+    let origin = Origin::start().await;
+    origin.on("*", |_| Answer::ok("x"));
+    let closed = shield("shield1", &origin, "edges-only = true").await;
+    let [other, _] = pretenders().await;
+    let health =
+        "health = { path = \"/healthz\", host = \"www.test\", every = \"50ms\", fails = 1 }\nremember";
+    let config = asking(&[url(&closed), other.url()]).replace("remember", health);
+    let edge = node("edge1", &config).await;
+    origin.until("checks that the shield lets through", |requests| requests.len() > 2).await;
+    assert!(origin.requests().iter().all(|request| request.path() == "/healthz"));
+    assert!(!edge.log().contains(" down "), "{}", edge.log());
+
+    let name = format!("health origin=shields/{}", closed.http());
+    closed.kill().await;
+    let line = edge.log_contains(&name).await;
+
+    assert!(line.contains(" down reason=connection_"), "{line}");
+    for object in 0..20 {
+        assert_eq!(edge.viewer().get(&format!("{SITE}/{object}")).await.text(), "from a shield");
+    }
+    assert!(!edge.log().contains("failed="), "{}", edge.log());
+}
+
+#[tokio::test]
 async fn when_no_shield_answers_the_next_member_of_the_group_does() {
     let origin = Origin::start().await;
     origin.on("/page", |_| Answer::ok("from the origin itself"));

@@ -11,7 +11,8 @@ use bytesize::ByteSize;
 use cache::{Coding, CompressSettings, TagHeaders, TagLimits, Tags};
 use edge::compress::{self, Bounds, Decoder, Step};
 use edge::range::{Ranges, Wanted};
-use http::{HeaderMap, HeaderValue, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use origin_shield::hop::{self, Asked, HopKey};
 use signing::{KeyGroup, Presented, PublicKey, SchemeName, Verdict};
 
 use crate::fuzz;
@@ -60,6 +61,29 @@ fn no_mutation_of_a_signed_url_opens_another_resource() {
         }
     });
     assert!(granted.get() >= 3, "not even the corpus is granted");
+}
+
+#[test]
+fn nobody_without_the_key_says_who_a_viewer_is() {
+    let key = HopKey::new("a secret of more than thirty-two characters").unwrap();
+    let asked = Asked { method: &Method::GET, authority: "www.example.com", target: "/a?b=c" };
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let (forever, viewer) = (Duration::MAX, IpAddr::from_str("2001:db8::1").unwrap());
+    let opened = Cell::new(0);
+
+    fuzz(&["fuzz/corpus/hop"], 20_000, |input| {
+        let Ok(value) = HeaderValue::from_bytes(input) else { return };
+        if let Ok(hop) = hop::open(&value, &asked, std::slice::from_ref(&key), forever, now) {
+            assert_eq!((hop.viewer, hop.scheme), (viewer, "https"), "{value:?}");
+            assert_eq!(hop.request_id, "4bf92f3577b34da6a3ce929d0e0e4736", "{value:?}");
+            opened.set(opened.get() + 1);
+        }
+        if let Ok(said) = hop::read(&value) {
+            let again = hop::seal(&said, &asked, Some(&key), now).unwrap();
+            assert_eq!(hop::open(&again, &asked, std::slice::from_ref(&key), forever, now), Ok(said));
+        }
+    });
+    assert!(opened.get() >= 1, "not even the corpus opens");
 }
 
 #[test]

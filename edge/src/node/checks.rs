@@ -2,6 +2,7 @@
 
 use super::Node;
 use crate::observe::Observer;
+use crate::process::now;
 use origin_shield::Origin;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -32,7 +33,7 @@ impl Drop for Checks {
 
 async fn check(origin: Arc<Origin>, observer: Arc<Observer>) {
     while let Some(pause) = origin.next_check() {
-        if let Some(change) = Box::pin(origin.check()).await {
+        for change in Box::pin(origin.check(now())).await {
             observer.origin_changed(&change);
         }
         tokio::time::sleep(pause).await;

@@ -1,7 +1,7 @@
 //! An origin that is a set of other Selvedge nodes. Every object belongs to one of them, the same for all edges.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::request::Parts;
 use http::uri::Authority;
@@ -11,28 +11,36 @@ use twox_hash::XxHash3_64;
 use super::NoAnswer;
 use super::http::{Guise, HttpOrigin};
 use crate::body::OriginBody;
+use crate::change::Change;
+use crate::clock;
 use crate::dial::Names;
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::group::Attempt;
-use crate::hop::{self, Asked, Behalf, HopKey};
-use crate::settings::{Material, OriginSettings, OriginUrl};
+use crate::health::Health;
+use crate::hop::{self, Asked, Behalf, Hop, HopKey};
+use crate::settings::{HealthSettings, Material, OriginSettings, OriginUrl};
 use crate::upload::OutgoingBody;
 
 pub(super) struct Shields {
     shields: Vec<Shield>,
     key: Option<HopKey>,
     remember: Duration,
+    /// How many are asked for one request.
+    tries: usize,
 }
 
 struct Shield {
     /// The origin's name, and this shield's host.
     name: Arc<str>,
     origin: HttpOrigin,
+    authority: Authority,
     /// What it is known by to all edges, whatever the order of their settings.
     url: String,
     /// Until when it is passed over, after it failed.
     down: Mutex<Option<Instant>>,
+    /// What active checks say.
+    health: Health,
 }
 
 impl Shields {
@@ -47,13 +55,30 @@ impl Shields {
             Ok(Shield {
                 origin: HttpOrigin::build(&name, url, settings, names)?,
                 name,
+                authority: url.authority().clone(),
                 url: url.to_string(),
                 down: Mutex::new(None),
+                health: Health::default(),
             })
         };
         let shields = shields.iter().map(build).collect::<Result<_, OriginError>>()?;
         let key = settings.key.as_ref().map(|key| hop_key(name, key)).transpose()?;
-        Ok(Self { shields, key, remember: settings.remember })
+        Ok(Self { shields, key, remember: settings.remember, tries: settings.tries as usize })
+    }
+
+    /// Checks them one after the other, as an edge: others are perhaps not answered. What changed by it.
+    pub(super) async fn check(&self, settings: &HealthSettings, now: SystemTime) -> Vec<Change> {
+        let since = Instant::now();
+        let mut changes = Vec::new();
+        for shield in &self.shields {
+            let host = settings.host.as_deref().unwrap_or(shield.authority.as_str()).to_ascii_lowercase();
+            let asked = Asked { method: &Method::GET, authority: &host, target: &settings.path };
+            let sealed = hop::seal(&Hop::of_check(), &asked, self.key.as_ref(), now + since.elapsed());
+            let found = Box::pin(shield.origin.check(settings, sealed.ok())).await;
+            let event = shield.health.note(found, settings, clock::now());
+            changes.extend(event.map(|event| Change { origin: shield.name.clone(), event }));
+        }
+        changes
     }
 
     /// Keeps connections to all of them open on this thread from now on, if the settings ask for any.
@@ -70,7 +95,8 @@ impl Shields {
         attempts: &mut Vec<Attempt>,
     ) -> Result<Response<OriginBody>, NoAnswer> {
         let mut head = head.clone();
-        let mut turns = self.turns(object(&head), Instant::now()).into_iter().peekable();
+        let turns = self.turns(object(&head), Instant::now());
+        let mut turns = turns.into_iter().take(self.tries).peekable();
         let mut body = body;
         while let Some(shield) = turns.next() {
             if let Err(error) = self.speak(&mut head) {
@@ -127,7 +153,8 @@ impl Shield {
     }
 
     fn is_down(&self, now: Instant) -> bool {
-        self.down.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| now < until)
+        let until = *self.down.lock().unwrap_or_else(PoisonError::into_inner);
+        self.health.is_down() || until.is_some_and(|until| now < until)
     }
 
     fn attempt(&self, cause: Cause) -> Attempt {

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::HttpOrigin;
 use crate::failure::{Cause, Failure};
 use crate::health::{Ailment, Found};
+use crate::hop::HOP;
 use crate::pool::{Lease, Pool};
 use crate::settings::HealthSettings;
 use crate::upload::{OutgoingBody, Sending};
@@ -19,9 +20,13 @@ const LOOKED_AT: usize = 64 * 1024;
 
 impl HttpOrigin {
     /// Asks whether all is well, by the same way as requests go: name, connection, TLS. Always on a new connection, for an
-    /// origin that takes no more connections is not up.
-    pub(in crate::origin) async fn check(&self, settings: &HealthSettings) -> Found {
-        match timeout(settings.timeout, Box::pin(self.look(settings))).await {
+    /// origin that takes no more connections is not up. A shield is told by `hop` who asks.
+    pub(in crate::origin) async fn check(
+        &self,
+        settings: &HealthSettings,
+        hop: Option<HeaderValue>,
+    ) -> Found {
+        match timeout(settings.timeout, Box::pin(self.look(settings, hop))).await {
             Ok(found) => found,
             Err(_) => {
                 let detail = format!("nothing to judge by within {:?}", settings.timeout);
@@ -30,12 +35,13 @@ impl HttpOrigin {
         }
     }
 
-    async fn look(&self, settings: &HealthSettings) -> Found {
+    async fn look(&self, settings: &HealthSettings, hop: Option<HeaderValue>) -> Found {
         let pool = self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings));
         let mut lease = pool.fresh().await?;
-        let request = self.question(settings, &lease).map_err(|error| {
+        let mut request = self.question(settings, &lease).map_err(|error| {
             Cause::new(Failure::RequestInvalid, format!("no address for this check: {error}"))
         })?;
+        hop.and_then(|hop| request.headers_mut().insert(HOP, hop));
         let answer = lease.send(request).await.map_err(|unsent| unsent.cause)?;
         let status = answer.status().as_u16();
         if !settings.status.contains(status) {
