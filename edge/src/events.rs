@@ -48,7 +48,7 @@ pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>,
 pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginRequest, Fault> {
     let mut group = Arc::clone(&visit.route.group);
     for hook in listeners(visit, Event::OriginRequest) {
-        match hook.origin_request(request.clone(), &facts(visit)).await {
+        match Box::pin(hook.origin_request(request.clone(), &facts(visit))).await {
             Ok(OriginRequestOutcome::Next(next)) => request = next,
             Ok(OriginRequestOutcome::RouteTo { parts, origin }) => {
                 request = parts;
@@ -72,7 +72,7 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
         return Ok(response);
     }
     for hook in listeners(visit, Event::OriginResponse) {
-        response = match hook.origin_response(&visit.request, response, &facts(visit)).await {
+        response = match Box::pin(hook.origin_response(&visit.request, response, &facts(visit))).await {
             Ok(outcome) => {
                 let mut edited = outcome.response.map(flatten);
                 if let Some(ttl) = outcome.ttl {

@@ -85,7 +85,7 @@ impl Fetched {
     /// Those of [`respond::from_entry`].
     pub async fn respond(
         self,
-        visit: &Visit,
+        visit: &Arc<Visit>,
         key: Option<&Key>,
         record: &mut Record,
     ) -> Result<Served, Fault> {
@@ -141,7 +141,7 @@ pub fn keeps(
 }
 
 /// Brings the body into the entry. Goes on when every viewer has left; breaks off, publishing nothing, when the origin does.
-pub async fn fill(visit: Visit, mut body: Body, mut writer: Writer) {
+pub async fn fill(visit: Arc<Visit>, mut body: Body, mut writer: Writer) {
     while let Some(frame) = body.frame().await {
         match frame.map(http_body::Frame::into_data) {
             Ok(Ok(chunk)) => {

@@ -9,15 +9,15 @@ use origin_shield::{Interim, Listener};
 use std::fmt::Write;
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 
 /// Runs what asks the origin, and tells the viewer meanwhile what the origin says before its answer.
-pub async fn relay<F: Future>(visit: &Visit, fetch: impl FnOnce(Visit) -> F) -> F::Output {
-    let mut asking = visit.clone();
+pub async fn relay<F: Future>(visit: &Arc<Visit>, fetch: impl FnOnce(Arc<Visit>) -> F) -> F::Output {
+    let asking = Arc::clone(visit);
     if visit.request.version != Version::HTTP_11 {
         return fetch(asking).await;
     }
-    let listener = Listener::default();
-    asking.listener = Some(listener.clone());
+    let listener = visit.listener.get_or_init(Listener::default);
     let mut fetched = pin!(fetch(asking));
     poll_fn(|context| {
         let answer = fetched.as_mut().poll(context);

@@ -24,7 +24,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use origin_shield::{Attempt, OutgoingBody};
-use signing::{Presented, Verdict};
+use signing::Verdict;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -44,7 +44,7 @@ pub fn serve(
     let arrival = Arrival::now(&node, viewer, &mut request);
     let accept = request.headers.get(ACCEPT).cloned();
     let mut record = Record::begin(arrival, &request, viewer.peer);
-    let found = Visit::find(&node, viewer, record.arrival(), request).map(Box::new);
+    let found = Visit::find(&node, viewer, record.arrival(), request).map(Arc::new);
     async move {
         let answered = match found {
             Ok(mut visit) => answer(&mut visit, upload, &mut record).await,
@@ -58,11 +58,15 @@ pub fn serve(
 
 /// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
 /// the node's own error pages included.
-async fn answer(visit: &mut Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+async fn answer(
+    visit: &mut Arc<Visit>,
+    upload: Incoming,
+    record: &mut Record,
+) -> Result<Response<Body>, Fault> {
     record.found(visit);
     visit.admit()?;
     verify(visit)?;
-    let found = match events::viewer_request(visit).await {
+    let found = match events::viewer_request(Arc::make_mut(visit)).await {
         Ok(Some(response)) => Ok(response),
         Ok(None) => find(visit, upload, record).await,
         Err(fault) => Err(fault),
@@ -76,21 +80,16 @@ async fn answer(visit: &mut Visit, upload: Incoming, record: &mut Record) -> Res
 
 /// Signed URLs, over the URI as the viewer sent it and before any hook: unsigned traffic never reaches customer code. What
 /// signed it then leaves the request, so that neither key nor origin see it.
-fn verify(visit: &mut Visit) -> Result<(), Fault> {
+fn verify(visit: &mut Arc<Visit>) -> Result<(), Fault> {
     let Some(keys) = visit.keys() else { return Ok(()) };
-    let presented = Presented {
-        scheme: visit.scheme,
-        authority: &visit.authority,
-        path_and_query: headers::path_and_query(&visit.presented),
-    };
-    match signing::verify(keys, &presented, visit.now) {
-        Verdict::Granted(_) => visit.strip_signature(),
+    match signing::verify(keys, &visit.as_signed(), visit.now) {
+        Verdict::Granted(_) => Arc::make_mut(visit).strip_signature(),
         Verdict::Refused(reason) => Err(Fault::Signature(reason)),
     }
 }
 
 /// From the store, from somebody else's fetch, or from the origin.
-async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+async fn find(visit: &Arc<Visit>, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     let is_looked_up = visit.upgrade.is_none() && matches!(visit.request.method, Method::GET | Method::HEAD);
     let (key, demand) = match (visit.key(), &visit.route.policy) {
         (Some(key), Some(policy)) if is_looked_up => (key, policy.demand(&visit.request.headers)),
@@ -112,7 +111,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
             Lookup::Stale(entry, permit) => {
                 record.cache = Some(CacheStatus::of_stored(&entry.freshness(), now));
                 if let Some(permit) = permit {
-                    tokio::spawn(fetch(visit.clone(), OutgoingBody::Empty, Some(permit)));
+                    tokio::spawn(fetch(Arc::clone(visit), OutgoingBody::Empty, Some(permit)));
                 }
                 entry
             }
@@ -158,7 +157,7 @@ async fn find(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
 }
 
 /// Through to the origin, not from the store.
-async fn pass(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+async fn pass(visit: &Arc<Visit>, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
     record.cache = Some(CacheStatus::Bypass);
     let slot = upgrade::reserve(visit)?;
     let upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
@@ -169,7 +168,7 @@ async fn pass(visit: &Visit, upload: Incoming, record: &mut Record) -> Result<Re
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
 async fn alone(
-    visit: &Visit,
+    visit: &Arc<Visit>,
     key: &Key,
     permit: Permit,
     record: &mut Record,
@@ -180,7 +179,7 @@ async fn alone(
 }
 
 /// The origin's side: asks, lets hooks have their say, stores. Holds the permit, and settles it whatever happens.
-async fn fetch(visit: Visit, upload: OutgoingBody, permit: Option<Permit>) -> Result<Fetched, Fault> {
+async fn fetch(visit: Arc<Visit>, upload: OutgoingBody, permit: Option<Permit>) -> Result<Fetched, Fault> {
     match ask(&visit, upload, permit.as_ref()).await {
         Ok((response, attempts)) => Ok(settle(visit, response, permit, attempts)),
         Err(fault) => {
@@ -234,8 +233,7 @@ pub async fn send(
         OriginRequest::Answered(response) => (*response, Vec::new()),
         OriginRequest::Ask(mut request, group) => {
             edit(&mut request.headers);
-            visit.listener.clone().and_then(|listener| request.extensions.insert(listener));
-            visit.introduce_to_shields(&mut request, &group);
+            visit.accompany(&mut request, &group);
             let reply = group.send(Request::from_parts(*request, upload), Instant::now()).await;
             let reply = reply.map_err(|exhausted| Fault::Origin(Box::new(exhausted)))?;
             (withheld::dressed(reply.response), reply.attempts)
@@ -247,7 +245,12 @@ pub async fn send(
 }
 
 /// Stores the answer, refreshes the stale one, or lets it through.
-fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attempts: Vec<Attempt>) -> Fetched {
+fn settle(
+    visit: Arc<Visit>,
+    response: Response<Body>,
+    permit: Option<Permit>,
+    attempts: Vec<Attempt>,
+) -> Fetched {
     let now = visit.later();
     invalidate::after(&visit, &response);
     let permit = permit.or_else(|| invalidate::stands_for_get(&visit, &response));
@@ -273,7 +276,7 @@ fn settle(visit: Visit, response: Response<Body>, permit: Option<Permit>, attemp
         && let Storing::Store(freshness) = judge(&plan.headers, StatusCode::OK)
         && let Some(key) = visit.key()
     {
-        let answer = slices::store(visit.clone(), key, plan, permit, freshness, body);
+        let answer = slices::store(Arc::clone(&visit), key, plan, permit, freshness, body);
         return Fetched::stored(answer, own, attempts);
     }
     let (judged, permit) = parts::beside(&visit, &head, permit, judge);

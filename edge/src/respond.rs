@@ -63,7 +63,7 @@ impl From<Option<Response<Body>>> for Served {
 /// Those of an origin's coding that this viewer cannot read, [`Fault::Unreadable`] and [`Fault::DecodersBusy`], and of fetching a
 /// slice, which only records have.
 pub async fn from_entry(
-    visit: &Visit,
+    visit: &Arc<Visit>,
     key: Option<&Key>,
     entry: &Arc<Entry>,
     cut: Option<Cut>,
@@ -114,7 +114,7 @@ pub async fn from_entry(
 
 /// The answer from the record of a large object: what can be said without its bytes is said without asking the origin.
 async fn from_record(
-    visit: &Visit,
+    visit: &Arc<Visit>,
     object: Object,
     mut headers: HeaderMap,
     cut: Option<Cut>,

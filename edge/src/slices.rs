@@ -53,7 +53,7 @@ pub enum Broken {
 /// A sliced object, as one viewer wants it.
 #[derive(Debug)]
 pub struct Object {
-    visit: Visit,
+    visit: Arc<Visit>,
     key: Key,
     sliced: Sliced,
 }
@@ -69,8 +69,8 @@ pub struct Opened {
 impl Object {
     /// The object that a record under this key stands for.
     #[must_use]
-    pub fn new(visit: &Visit, key: &Key, sliced: Sliced) -> Self {
-        Self { visit: visit.clone(), key: key.clone(), sliced }
+    pub fn new(visit: &Arc<Visit>, key: &Key, sliced: Sliced) -> Self {
+        Self { visit: Arc::clone(visit), key: key.clone(), sliced }
     }
 
     /// The length of the object in bytes.
@@ -184,7 +184,14 @@ impl Object {
 
 /// Stores the record of an object, and its slices while they come.
 #[must_use]
-pub fn store(visit: Visit, key: Key, plan: Plan, permit: Permit, freshness: Freshness, body: Body) -> Answer {
+pub fn store(
+    visit: Arc<Visit>,
+    key: Key,
+    plan: Plan,
+    permit: Permit,
+    freshness: Freshness,
+    body: Body,
+) -> Answer {
     let object = Arc::new(Object { visit, key, sliced: plan.sliced });
     // Before anybody knows of the object: the first slice is on its way, and nobody is to ask for it.
     let cut = Cut::begin(Arc::clone(&object), body, plan.came);

@@ -15,13 +15,13 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use origin_shield::Group;
 use origin_shield::hop::{Behalf, Hop};
-use signing::KeyGroup;
+use signing::{KeyGroup, Presented};
 use std::borrow::Cow;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
-/// One request on its way through the pipeline. Cloned only on a miss, for the origin side.
+/// One request on its way through the pipeline. Shared with the origin side, which may outlive the viewer's.
 #[derive(Debug, Clone)]
 pub struct Visit {
     /// The node as it was when the request came; a reload does not change a request under way.
@@ -55,7 +55,7 @@ pub struct Visit {
     /// The other protocol that the viewer asks for, where the route lets it through.
     pub upgrade: Option<Upgrade>,
     /// Who hears what the origin says before its answer.
-    pub listener: Option<origin_shield::Listener>,
+    pub listener: OnceLock<origin_shield::Listener>,
 }
 
 /// What the wrapper around the pipeline knows before anything is decided.
@@ -167,7 +167,7 @@ impl Visit {
             now: arrival.now,
             started: arrival.started,
             upgrade,
-            listener: None,
+            listener: OnceLock::new(),
         })
     }
 
@@ -205,8 +205,19 @@ impl Visit {
         self.route.keys.as_deref().filter(|_| !self.asker.is_edge())
     }
 
-    /// Says on whose behalf shields are asked, where any of the group are.
-    pub fn introduce_to_shields(&self, request: &mut Parts, group: &Group) {
+    /// What a signature is about: the URI as the viewer sent it.
+    #[must_use]
+    pub fn as_signed(&self) -> Presented<'_> {
+        let path_and_query = headers::path_and_query(&self.presented);
+        Presented { scheme: self.scheme, authority: &self.authority, path_and_query }
+    }
+
+    /// Gives the request what the group has to know beside its head: who hears what comes before the answer, and on whose behalf
+    /// shields are asked.
+    pub fn accompany(&self, request: &mut Parts, group: &Group) {
+        if let Some(listener) = self.listener.get() {
+            request.extensions.insert(listener.clone());
+        }
         if group.asks_shields() {
             let hop = Hop { viewer: self.address, scheme: self.scheme, request_id: self.request_id.clone() };
             let authority = self.keyed_authority().to_owned();

@@ -116,6 +116,11 @@ impl Pool {
         if let Some(lease) = self.parked() {
             return Ok(lease);
         }
+        // What few requests need is boxed: the future of the others is moved about with each of them.
+        Box::pin(self.await_or_open()).await
+    }
+
+    async fn await_or_open(self: &Arc<Self>) -> Result<Lease, Cause> {
         // A connection that others are opening may turn out to be one that all can share.
         if let Some(ended) = self.sharable_dial() {
             ended.await;

@@ -95,9 +95,8 @@ impl HttpOrigin {
             }
             unsent => return Err(NoAnswer { cause: failed.cause, body: unsent.or_else(nothing) }),
         };
-        match pool.fresh().await {
-            Ok(lease) => self
-                .send(lease, head, again)
+        match Box::pin(pool.fresh()).await {
+            Ok(lease) => Box::pin(self.send(lease, head, again))
                 .await
                 .map_err(|failed| NoAnswer { cause: failed.cause, body: failed.body.or_else(nothing) }),
             Err(cause) => Err(NoAnswer { cause, body: Some(again) }),
