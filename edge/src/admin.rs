@@ -1,5 +1,6 @@
 //! The admin API: health, figures, state, purge, reload, drain. On loopback by default; elsewhere it wants its token.
 
+mod faults;
 mod origins;
 mod purge;
 
@@ -88,10 +89,14 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
         (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/purge" | "/reload" | "/drain") => {
             said(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method-not-allowed" }))
         }
+        (method, path) if path.starts_with("/faults") => {
+            faults::answer(&node, method, &path["/faults".len()..])
+        }
         _ => said(
             StatusCode::NOT_FOUND,
             &json!({ "error": "not-found", "paths": {
-                "GET": ["/healthz", "/readyz", "/metrics", "/status"], "POST": ["/purge", "/reload", "/drain"],
+                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/faults"],
+                "POST": ["/purge", "/reload", "/drain", "/faults/NAME/stop"],
             }}),
         ),
     }
@@ -150,6 +155,7 @@ async fn reload(context: &Context) -> Response<Body> {
 fn metrics(node: &Node) -> Response<Body> {
     let mut text = node.observer.metrics(node.store.statistics());
     text.push_str(&crate::observe::origins(&node.groups, Instant::now()));
+    text.push_str(&crate::observe::faults(node));
     let mut response = Response::new(Body::Whole(text.into()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -175,6 +181,7 @@ fn status(node: &Node, now: Instant) -> Value {
             "errors": disk.errors,
         })),
         "groups": origins::groups(node, now),
+        "faults": faults::faults(node),
     })
 }
 

@@ -118,8 +118,12 @@ impl Fault {
             Self::Origin(exhausted) => {
                 // The last attempt speaks for all; a group without members is a config that cannot be built.
                 let last = exhausted.attempts.last().map(|attempt| attempt.failure);
-                let token = last.map_or("destination_unavailable", Failure::token);
-                (last.map_or(StatusCode::BAD_GATEWAY, Failure::status), token, token)
+                const NOBODY: &str = "destination_unavailable";
+                let status = last.map_or(StatusCode::BAD_GATEWAY, Failure::status);
+                (status, last.map_or(NOBODY, Failure::token), last.map_or(NOBODY, Failure::error_type))
+            }
+            Self::Shared(refusal) if refusal.token == Failure::INJECTED => {
+                (refusal.status, refusal.token, "proxy_internal_response")
             }
             Self::Shared(refusal) => (refusal.status, refusal.token, refusal.token),
             Self::Changed => (StatusCode::BAD_GATEWAY, "object-changed", "http_response_incomplete"),

@@ -16,7 +16,7 @@ use geo::Locator;
 use hooks::Engine;
 use http::HeaderValue;
 use ipnet::IpNet;
-use origin_shield::{Group, Names, Origin};
+use origin_shield::{Fault, Group, Names, Origin};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -98,6 +98,11 @@ pub struct Limits {
 }
 
 impl Node {
+    /// The rehearsals of origins' failures that the config asks for.
+    pub fn faults(&self) -> impl Iterator<Item = &Arc<Fault>> {
+        self.origins.values().filter_map(|origin| origin.fault())
+    }
+
     /// Whether a peer may speak for the viewer.
     #[must_use]
     pub fn trusts(&self, peer: IpAddr) -> bool {

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use figures::CacheFigure;
-pub use origins::origins;
+pub use origins::{faults, origins};
 pub use tunnels::{TunnelEnd, TunnelRecord, TunnelSlot};
 
 /// How often the log says that the disk fails.

@@ -45,6 +45,19 @@ pub enum Failure {
     Denied(u16),
     /// The origin answered with a status that counts as a failure of this group.
     Status(u16),
+    /// A rehearsal made the request fail; the origin was not asked.
+    Injected(Injected),
+}
+
+/// What a rehearsal made of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Injected {
+    /// As if the origin had answered with this status.
+    Status(u16),
+    /// As if its connection had ended.
+    Reset,
+    /// As if it had not answered in time.
+    Late,
 }
 
 impl Failure {
@@ -72,6 +85,29 @@ impl Failure {
             Self::Configuration => "proxy_configuration_error",
             Self::Denied(_) => "http_request_denied",
             Self::Status(_) => "received_status",
+            Self::Injected(_) => Self::INJECTED,
+        }
+    }
+
+    /// The token of every failure that a rehearsal made, so that nobody takes it for the origin's.
+    pub const INJECTED: &str = "fault-injected";
+
+    /// The error type for `Proxy-Status`: the token, but for what no origin did.
+    pub fn error_type(self) -> &'static str {
+        match self {
+            // RFC 9209 section 2.3: the answer was made here, without asking the origin.
+            Self::Injected(_) => "proxy_internal_response",
+            other => other.token(),
+        }
+    }
+
+    /// What a group takes it for: a rehearsed failure counts like the one that it stands for.
+    pub(crate) fn rehearsed(self) -> Self {
+        match self {
+            Self::Injected(Injected::Status(status)) => Self::Status(status),
+            Self::Injected(Injected::Reset) => Self::ConnectionTerminated,
+            Self::Injected(Injected::Late) => Self::ResponseTimeout,
+            other => other,
         }
     }
 
@@ -83,6 +119,10 @@ impl Failure {
             Self::ConnectionLimit => StatusCode::SERVICE_UNAVAILABLE,
             Self::RequestInvalid => StatusCode::BAD_REQUEST,
             Self::Denied(status) => StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::Injected(Injected::Late) => StatusCode::GATEWAY_TIMEOUT,
+            Self::Injected(Injected::Status(status)) => {
+                StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
+            }
             _ => StatusCode::BAD_GATEWAY,
         }
     }

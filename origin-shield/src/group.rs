@@ -16,6 +16,7 @@ use crate::body::OriginBody;
 use crate::change::{Change, Event, Witness};
 use crate::clock;
 use crate::failure::{Cause, Failure};
+use crate::fault::Fault;
 use crate::origin::{NoAnswer, Origin};
 use crate::settings::{Condition, EjectSettings, GroupSettings};
 use crate::upload::OutgoingBody;
@@ -38,6 +39,8 @@ pub struct Group {
     /// `None` for a group of one, which has nowhere to fail over to.
     budget: Option<Budget>,
     failovers: AtomicU64,
+    /// The rehearsals of its members; none but for those whose settings ask for one.
+    faults: Vec<Arc<Fault>>,
     witness: Option<Witness>,
 }
 
@@ -52,6 +55,7 @@ impl Group {
     pub fn build(name: &str, settings: &GroupSettings, members: Vec<Arc<Origin>>) -> Self {
         let weight = |origin: &Arc<Origin>| settings.weights.get(origin.name()).copied().unwrap_or_default();
         let is_weighted = !settings.weights.is_empty();
+        let faults = members.iter().filter_map(|origin| origin.fault().cloned()).collect();
         Self {
             name: name.into(),
             settings: settings.clone(),
@@ -63,6 +67,7 @@ impl Group {
                 .map(|origin| Member { origin, memory: Memory::new(settings) })
                 .collect(),
             failovers: AtomicU64::new(0),
+            faults,
             witness: None,
         }
     }
@@ -120,8 +125,10 @@ impl Group {
                 }
                 Err(NoAnswer { cause, body: returned }) => {
                     let fails = self.is_failure(cause.failure);
-                    if fails {
-                        asked.failed(turn, cause.failure);
+                    match cause.failure.rehearsed() {
+                        _ if !fails => {}
+                        Failure::Status(_) => asked.refused(turn, cause.failure),
+                        _ => asked.failed(turn, cause.failure),
                     }
                     asked.attempts.push(member.attempt(cause));
                     match returned.filter(|_| fails && may_fail_over && !turns.is_over()) {
@@ -131,7 +138,13 @@ impl Group {
                 }
             }
         }
+        self.rehearse(false);
         Err(Exhausted { group: self.name.clone(), attempts: asked.attempts })
+    }
+
+    /// Rehearsals end when too many answers are bad.
+    fn rehearse(&self, is_good: bool) {
+        self.faults.iter().for_each(|fault| fault.note(is_good));
     }
 
     /// What the group thinks of its members and may afford; for the admin page.
@@ -275,6 +288,12 @@ impl<'a> Asked<'a> {
         }
     }
 
+    /// A rehearsal stood in for an answer with a listed status.
+    fn refused(&mut self, turn: usize, failure: Failure) {
+        self.group.members[turn].memory.note(failure);
+        self.statuses.insert(turn);
+    }
+
     /// No answer came: that is the member's fault whatever was asked.
     fn failed(&self, turn: usize, failure: Failure) {
         match self.group.budget {
@@ -308,6 +327,7 @@ impl<'a> Asked<'a> {
     }
 
     fn reply(self, turn: usize, response: Response<OriginBody>) -> Reply {
+        self.group.rehearse(!response.status().is_server_error());
         let origin = self.group.members[turn].origin.shared_name();
         Reply { response, origin, attempts: self.attempts }
     }
@@ -336,7 +356,7 @@ impl std::fmt::Debug for Group {
 
 impl Condition {
     fn covers(self, failure: Failure) -> bool {
-        match (self, failure) {
+        match (self, failure.rehearsed()) {
             (Self::Status(listed), Failure::Status(status)) => listed == status,
             (Self::Timeout, Failure::DnsTimeout | Failure::ConnectionTimeout | Failure::ResponseTimeout) => {
                 true

@@ -13,6 +13,7 @@ mod clock;
 mod dial;
 mod error;
 mod failure;
+mod fault;
 mod group;
 mod health;
 pub mod hop;
@@ -27,16 +28,17 @@ pub use body::OriginBody;
 pub use change::{Change, Event, Witness};
 pub use dial::Names;
 pub use error::OriginError;
-pub use failure::Failure;
+pub use failure::{Failure, Injected};
+pub use fault::{Fault, FaultEnd, FaultState};
 pub use group::{Attempt, BudgetState, Exhausted, Group, GroupState, Halt, MemberState, Reply, Trust};
 pub use health::HealthState;
 pub use interim::{Interim, Listener};
 pub use origin::{Origin, Withheld};
 pub use pool::{Tunnel, TunnelStream};
 pub use settings::{
-    Algorithm, BucketSettings, BucketStyle, Condition, Congestion, EjectSettings, GroupSettings,
-    HealthSettings, Material, NoAlgorithm, OriginSettings, OriginTls, OriginUrl, OriginUrlError,
-    PoolSettings, ProfileSettings, Protocol, Refused, RetryBudget, Statuses, Target, TargetError,
-    WebIdentitySettings,
+    Abort, AbortSettings, Algorithm, BucketSettings, BucketStyle, Condition, Congestion, DelaySettings,
+    EjectSettings, FaultSettings, GroupSettings, HealthSettings, Material, NoAlgorithm, OriginSettings,
+    OriginTls, OriginUrl, OriginUrlError, PoolSettings, ProfileSettings, Protocol, Refused, RetryBudget,
+    Statuses, StopSettings, Target, TargetError, WebIdentitySettings,
 };
 pub use upload::{BoxError, OutgoingBody};

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::dial::Names;
 use crate::error::OriginError;
 use crate::failure::Cause;
+use crate::fault::Fault;
 use crate::group::Attempt;
 use crate::health::{Health, HealthState};
 use crate::settings::{HealthSettings, OriginSettings, Target};
@@ -29,6 +30,7 @@ pub struct Origin {
     name: Arc<str>,
     settings: OriginSettings,
     kind: Kind,
+    fault: Option<Arc<Fault>>,
     health: Health,
 }
 
@@ -77,7 +79,8 @@ impl Origin {
             }
             Err(cause) => return Err(OriginError::Target { origin: name, cause }),
         };
-        Ok(Arc::new(Self { name, settings: settings.clone(), kind, health: Health::default() }))
+        let fault = settings.fault.clone().map(|fault| Arc::new(Fault::new(Arc::clone(&name), fault)));
+        Ok(Arc::new(Self { name, settings: settings.clone(), kind, fault, health: Health::default() }))
     }
 
     /// What the config file calls it.
@@ -96,6 +99,11 @@ impl Origin {
 
     pub(crate) fn shared_name(&self) -> Arc<str> {
         self.name.clone()
+    }
+
+    /// The rehearsal of its failure, if the settings ask for one. Active checks do not notice it.
+    pub fn fault(&self) -> Option<&Arc<Fault>> {
+        self.fault.as_ref()
     }
 
     /// Whether active checks say that it must not be asked now.
@@ -150,6 +158,11 @@ impl Origin {
         body: OutgoingBody,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Response<OriginBody>, NoAnswer> {
+        if let Some(fault) = &self.fault
+            && let Err(cause) = fault.meet(self.settings.response_timeout).await
+        {
+            return Err(NoAnswer { cause, body: Some(body) });
+        }
         match &self.kind {
             Kind::Http(origin) => origin.exchange(head, body).await,
             Kind::Shields(shields) => Box::pin(shields.exchange(head, body, attempts)).await,

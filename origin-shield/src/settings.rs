@@ -4,6 +4,7 @@ mod bucket;
 mod congestion;
 mod count;
 mod duration;
+mod fault;
 mod group;
 mod health;
 mod outlier;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 pub use bucket::{BucketSettings, BucketStyle, ProfileSettings, WebIdentitySettings};
 pub use congestion::{Algorithm, Congestion, NoAlgorithm, Refused};
+pub use fault::{Abort, AbortSettings, DelaySettings, FaultSettings, StopSettings};
 pub use group::{Condition, GroupSettings};
 pub use health::{HealthSettings, Statuses};
 pub use outlier::{EjectSettings, RetryBudget};
@@ -79,6 +81,9 @@ pub struct OriginSettings {
     /// algorithm's name. How fast answers come is the origin's to decide.
     #[serde(default)]
     pub congestion: Congestion,
+    /// A rehearsal of its failure: faults that some requests meet on purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<FaultSettings>,
     /// TLS towards an `https://` origin, where it differs from the machine's own trust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<OriginTls>,
@@ -104,6 +109,7 @@ impl OriginSettings {
             protocol: Protocol::default(),
             pool: PoolSettings::default(),
             congestion: Congestion::default(),
+            fault: None,
             tls: None,
             health: None,
         }

@@ -15,6 +15,7 @@
 pub mod coding;
 mod folder;
 pub mod handshake;
+mod name_server;
 mod node;
 mod origin;
 pub mod picture;
@@ -24,6 +25,7 @@ mod viewer;
 mod wait;
 
 pub use folder::{Folder, Outcome};
+pub use name_server::{NameServer, Said};
 pub use node::{LOOPBACK, Node, Signal, binary};
 pub use origin::{Answer, BareOrigin, Gate, Origin, Received, Tap};
 pub use raw::RawConnection;

@@ -41,6 +41,8 @@ struct Script {
     requests: Mutex<Vec<Received>>,
     connections: AtomicUsize,
     bytes: AtomicUsize,
+    /// After how many requests of one HTTP/2 connection it says GOAWAY.
+    leaves_after: AtomicUsize,
     changed: watch::Sender<()>,
 }
 
@@ -61,18 +63,36 @@ impl Origin {
         Self::start_with(Some(http2::tls(&authority.issue(&["127.0.0.1"])))).await
     }
 
+    /// The same over HTTP/2, but ends every connection in good order (GOAWAY) after so many requests.
+    pub async fn start_http2_leaving(authority: &Authority, requests: usize) -> Self {
+        let origin = Self::start_http2(authority).await;
+        origin.script.leaves_after.store(requests, Ordering::SeqCst);
+        origin
+    }
+
+    /// Listens at this address and speaks HTTP/1.1.
+    pub async fn start_at(address: SocketAddr) -> Self {
+        let mut origin = Self::unstarted(address, None);
+        origin.restart().await;
+        origin
+    }
+
     async fn start_with(tls: Option<Arc<ServerConfig>>) -> Self {
+        let mut origin = Self::unstarted(SocketAddr::from(([127, 0, 0, 1], 0)), tls);
+        origin.restart().await;
+        origin
+    }
+
+    fn unstarted(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
         let script = Arc::new(Script {
             routes: Mutex::default(),
             requests: Mutex::default(),
             connections: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            leaves_after: AtomicUsize::new(usize::MAX),
             changed: watch::Sender::new(()),
         });
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut origin = Self { address, script, tls, accepting: None };
-        origin.restart().await;
-        origin
+        Self { address, script, tls, accepting: None }
     }
 
     /// Answers `path` (whatever its query) by `route`. A later call for the same path replaces the earlier one;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use super::run::located;
 use super::{Exit, Form, Reading, data, invalid, talk};
-use crate::config::{Config, ConfigErrors, Warning, doubtful_shields, refused_congestion, shadowed_routes};
+use crate::config::{
+    Config, ConfigErrors, Warning, doubtful_shields, refused_congestion, rehearsals, shadowed_routes,
+};
 use crate::node::{Node, NodeError};
 use crate::process;
 
@@ -37,6 +39,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut warnings = shadowed_routes(&loaded);
     warnings.extend(refused_congestion(&loaded));
     warnings.extend(doubtful_shields(&loaded));
+    warnings.extend(rehearsals(&loaded, process::now()));
     match reading.form() {
         Form::Text => {
             warnings.iter().for_each(|warning| talk(&warning.to_string()));

@@ -1,9 +1,9 @@
-//! Active checks of origins: one task for each that wants them, however many groups it is in.
+//! Active checks of origins: one task for each that wants them, however many groups it is in. Likewise rehearsals of their failure.
 
 use super::Node;
 use crate::observe::Observer;
 use crate::process::now;
-use origin_shield::Origin;
+use origin_shield::{Fault, Origin};
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
@@ -21,7 +21,15 @@ impl Checks {
         let begin = |origin: &Arc<Origin>| {
             runtime.spawn(check(Arc::clone(origin), Arc::clone(&node.observer))).abort_handle()
         };
-        Self(checked.map(begin).collect())
+        let rehearse = |fault: &Arc<Fault>| {
+            if fault.begin(now()) {
+                node.observer.say(format!("fault {fault} begins: requests to this origin fail on purpose"));
+            }
+            let is_over = fault.state().end.is_some();
+            let tell = || runtime.spawn(tell_end(Arc::clone(fault), Arc::clone(&node.observer)));
+            (!is_over).then(|| tell().abort_handle())
+        };
+        Self(checked.map(begin).chain(node.faults().filter_map(rehearse)).collect())
     }
 }
 
@@ -38,4 +46,10 @@ async fn check(origin: Arc<Origin>, observer: Arc<Observer>) {
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Says when a rehearsal is over. One that a reload takes away ends with the config that had it.
+async fn tell_end(fault: Arc<Fault>, observer: Arc<Observer>) {
+    let end = fault.ended().await;
+    observer.say(format!("fault origin={} ended reason={:?}", fault.origin(), end.to_string()));
 }

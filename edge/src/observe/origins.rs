@@ -1,5 +1,6 @@
 //! Figures of origins and their groups. Names come from the config, so there are as many labels as it has members.
 
+use crate::node::Node;
 use origin_shield::{Group, GroupState, MemberState};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -71,6 +72,30 @@ fn text(groups: &BTreeMap<&str, GroupState>) -> String {
             .map(|(outcome, count)| (format!("{label},outcome=\"{outcome}\""), count))
     });
     family(&mut text, ("selvedge_origin_checks_total", "Active checks, by outcome.", "counter"), checks);
+    text
+}
+
+/// The figures of rehearsals in Prometheus' text format; nothing where there are none.
+#[must_use]
+pub fn faults(node: &Node) -> String {
+    let mut text = String::new();
+    let states: BTreeMap<_, _> =
+        node.faults().map(|fault| (label("origin", fault.origin()), fault.state())).collect();
+    if states.is_empty() {
+        return text;
+    }
+    let active = states.iter().map(|(label, state)| (label.clone(), u64::from(state.is_active)));
+    family(
+        &mut text,
+        ("selvedge_fault_active", "Whether requests to the origin fail on purpose.", "gauge"),
+        active,
+    );
+    let injected = states.iter().flat_map(|(label, state)| {
+        [("delay", state.delayed), ("abort", state.aborted)]
+            .map(|(kind, count)| (format!("{label},kind=\"{kind}\""), count))
+    });
+    let help = "Requests that a rehearsal delayed or made fail.";
+    family(&mut text, ("selvedge_faults_injected_total", help, "counter"), injected);
     text
 }
 

@@ -1,6 +1,7 @@
 //! The script over HTTP/2 (RFC 9113). Bodies of requests are not read.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -32,11 +33,16 @@ pub(super) async fn serve(script: Arc<Script>, stream: TcpStream, tls: Arc<Serve
     let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await else { return };
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     let mut answers = JoinSet::new();
+    let mut left = script.leaves_after.load(Ordering::SeqCst);
     while let Some(Ok((request, respond))) = connection.accept().await {
         let request = Received::framed(&request.into_parts().0);
         script.record(request.clone());
         let asked = if request.method == "HEAD" { Asked::Head } else { Asked::Whole };
         // A stream that the node has given up concerns nobody.
         answers.spawn(script.answer(&request).play_framed(respond, asked));
+        left -= 1;
+        if left == 0 {
+            connection.graceful_shutdown();
+        }
     }
 }
