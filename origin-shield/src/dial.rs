@@ -61,7 +61,7 @@ impl Dialer {
             protocol: settings.protocol,
             connect_timeout: settings.connect_timeout,
             attempts: settings.attempts,
-            algorithm: settings.congestion.resolve().unwrap_or_default(),
+            algorithm: settings.algorithm().unwrap_or_default(),
         }
     }
 

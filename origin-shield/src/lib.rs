@@ -38,7 +38,7 @@ pub use pool::{Tunnel, TunnelStream};
 pub use settings::{
     Abort, AbortSettings, Algorithm, BucketSettings, BucketStyle, Condition, Congestion, DelaySettings,
     EjectSettings, FaultSettings, GroupSettings, HealthSettings, Material, NoAlgorithm, OriginSettings,
-    OriginTls, OriginUrl, OriginUrlError, PoolSettings, ProfileSettings, Protocol, Refused, RetryBudget,
-    Statuses, StopSettings, Target, TargetError, WebIdentitySettings,
+    OriginTls, OriginUrl, OriginUrlError, OtherEnd, PoolSettings, ProfileSettings, Protocol, Refused,
+    RetryBudget, Statuses, StopSettings, Target, TargetError, WebIdentitySettings,
 };
 pub use upload::{BoxError, OutgoingBody};

@@ -20,7 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use bucket::{BucketSettings, BucketStyle, ProfileSettings, WebIdentitySettings};
-pub use congestion::{Algorithm, Congestion, NoAlgorithm, Refused};
+pub use congestion::{Algorithm, Congestion, NoAlgorithm, OtherEnd, Refused};
 pub use fault::{Abort, AbortSettings, DelaySettings, FaultSettings, StopSettings};
 pub use group::{Condition, GroupSettings};
 pub use health::{HealthSettings, Statuses};
@@ -77,7 +77,7 @@ pub struct OriginSettings {
     /// Connections that are kept open between requests.
     #[serde(default)]
     pub pool: PoolSettings,
-    /// Who decides how fast requests' bodies are sent to it: `"auto"` (BBR where the kernel allows it), `"system"`, or an
+    /// Who decides how fast requests' bodies are sent to it: `"auto"` (to shields BBR where the kernel allows it), `"system"`, or an
     /// algorithm's name. How fast answers come is the origin's to decide.
     #[serde(default)]
     pub congestion: Congestion,
@@ -113,6 +113,15 @@ impl OriginSettings {
             tls: None,
             health: None,
         }
+    }
+
+    /// What `congestion` comes to here.
+    ///
+    /// # Errors
+    /// The algorithm named is not there, or not for this process.
+    pub fn algorithm(&self) -> Result<Algorithm, Refused> {
+        let other_end = if self.shield.is_empty() { OtherEnd::Anybody } else { OtherEnd::Node };
+        self.congestion.resolve(other_end)
     }
 
     /// Makes relative paths start at `base`, the folder of the config file.

@@ -16,6 +16,9 @@ pub(crate) fn has_nginx() -> bool {
     is_installed("nginx")
 }
 
+/// The variable that holds what edges sign with.
+pub(crate) const KEY: &str = "BENCH_EDGE_KEY";
+
 /// A running program with its folder.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -44,7 +47,11 @@ pub(crate) fn selvedge(
         |_| config,
         |file| {
             let mut command = place.command(program);
-            command.arg("run").arg("--config").arg(file);
+            command
+                .arg("run")
+                .arg("--config")
+                .arg(file)
+                .env(KEY, "known to the edges and shields of one run");
             command
         },
     )

@@ -90,10 +90,13 @@ fn contestant(name: &'static str, edge: &Place, far: &Place, node: &Path) -> Res
     let url = format!("url = \"http://{ORIGIN}\"\npool = {{ idle = \"10m\" }}");
     let shielded = |port, settings: &str, protocol: &str| {
         let (edge_at, shield_at) = (at(EDGE, port), at(FAR, port));
-        let settings = format!("{settings}\nlimits = {{ idle-timeout = \"10m\" }}");
+        let key = format!("{{ env = \"{}\" }}", nodes::KEY);
+        let settings =
+            format!("{settings}\nlimits = {{ idle-timeout = \"10m\" }}\nedges = {{ key = {key} }}");
         let shield = nodes::selvedge(far, node, shield_at, &settings, &url)?;
-        let there =
-            format!("shield = [\"http://{shield_at}\"]\npool = {{ warm = 1 }}\nprotocol = \"{protocol}\"");
+        let there = format!(
+            "shield = [\"http://{shield_at}\"]\nkey = {key}\npool = {{ warm = 1 }}\nprotocol = \"{protocol}\""
+        );
         let edge = nodes::selvedge(edge, node, edge_at, "", &there)?;
         Ok::<_, Failure>((edge_at, vec![shield, edge]))
     };

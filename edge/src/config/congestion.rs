@@ -20,9 +20,9 @@ impl Config {
 }
 
 fn refused(config: &Config) -> Vec<(Vec<&str>, String)> {
-    let node = (vec!["node", "congestion"], &config.node.congestion);
+    let node = (vec!["node", "congestion"], config.node.algorithm());
     let origins = config.origin.iter();
-    let origins = origins.map(|(name, origin)| (vec!["origin", name, "congestion"], &origin.congestion));
+    let origins = origins.map(|(name, origin)| (vec!["origin", name, "congestion"], origin.algorithm()));
     let settings = [node].into_iter().chain(origins);
-    settings.filter_map(|(path, setting)| Some((path, setting.resolve().err()?.to_string()))).collect()
+    settings.filter_map(|(path, setting)| Some((path, setting.err()?.to_string()))).collect()
 }

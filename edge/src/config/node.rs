@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use ipnet::IpNet;
-use origin_shield::Congestion;
+use origin_shield::{Algorithm, Congestion, OtherEnd, Refused};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -33,8 +33,8 @@ pub struct NodeSettings {
     #[serde(deserialize_with = "networks")]
     #[schemars(with = "Vec<String>")]
     pub trust: Vec<IpNet>,
-    /// Who decides how fast answers are sent to viewers, and so by a shield to its edges: "auto" (BBR where the kernel allows it),
-    /// "system", or an algorithm's name.
+    /// Who decides how fast answers are sent to viewers, or by a shield to its edges: "auto" (BBR on a node with `edges`, where the
+    /// kernel allows it), "system", or an algorithm's name.
     pub congestion: Congestion,
     /// By what other nodes prove that they are edges and this one is their shield; what they say of the viewer is believed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,6 +81,11 @@ impl Default for NodeSettings {
 }
 
 impl NodeSettings {
+    /// What `congestion` comes to here. Errors: the algorithm named is not there, or not for this process.
+    pub fn algorithm(&self) -> Result<Algorithm, Refused> {
+        self.congestion.resolve(if self.edges.is_some() { OtherEnd::Node } else { OtherEnd::Anybody })
+    }
+
     /// Makes relative paths start at `base`.
     pub fn resolve_paths(&mut self, base: &Path) {
         self.state = base.join(&self.state);

@@ -40,7 +40,7 @@ pub(super) fn bind(config: &Config) -> Result<Vec<Socket>, StartError> {
         threads => threads,
     };
     // What cannot be had is told by `Config::refused_congestion`.
-    let algorithm = config.node.congestion.resolve().unwrap_or_default();
+    let algorithm = config.node.algorithm().unwrap_or_default();
     if !config.node.listen.is_empty() {
         return config.node.listen.iter().map(|listen| bind_one(*listen, workers, &algorithm)).collect();
     }

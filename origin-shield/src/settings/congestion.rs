@@ -15,13 +15,23 @@ use socket2::{Domain, SockRef, Socket, Type};
 /// `"auto"`, `"system"`, or the name of an algorithm that the kernel has, such as `"bbr"` or `"cubic"`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Congestion {
-    /// BBR where the kernel has it and lets this process use it, else as the system has it.
+    /// Between an edge and its shield BBR, where the kernel has it and lets this process use it; else as the system has it. What BBR
+    /// gains over a distance it costs in processor time: packets leave one by one, each when its time has come.
     #[default]
     Auto,
     /// What the system uses for every program: `net.ipv4.tcp_congestion_control`.
     System,
     /// This one.
     Named(Arc<str>),
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OtherEnd {
+    /// A node of ours, an edge or a shield: likely far away.
+    Node,
+    /// A viewer, or an origin.
+    Anybody,
 }
 
 /// An algorithm as the kernel lets this process use it; by default the system's own choice.
@@ -56,9 +66,10 @@ impl Congestion {
     ///
     /// # Errors
     /// The algorithm named is not there, or not for this process.
-    pub fn resolve(&self) -> Result<Algorithm, Refused> {
+    pub fn resolve(&self, other_end: OtherEnd) -> Result<Algorithm, Refused> {
         match self {
             Self::System => Ok(Algorithm(None)),
+            Self::Auto if other_end == OtherEnd::Anybody => Ok(Algorithm(None)),
             Self::Auto => Ok(Algorithm(attempt(BEST).is_ok().then(|| BEST.into()))),
             Self::Named(name) => match attempt(name) {
                 Ok(()) => Ok(Algorithm(Some(name.clone()))),
@@ -179,7 +190,7 @@ mod tests {
     fn what_a_listening_socket_uses_its_connections_use_too() {
         // Reno is in every kernel, and every process may use it.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        named("reno").resolve().unwrap().set_on(&listener).unwrap();
+        named("reno").resolve(OtherEnd::Anybody).unwrap().set_on(&listener).unwrap();
         let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (far, _) = listener.accept().unwrap();
         let used = |stream: &TcpStream| SockRef::from(stream).tcp_congestion().unwrap();
@@ -189,10 +200,17 @@ mod tests {
 
     #[test]
     fn an_algorithm_that_no_kernel_has_is_named_in_the_refusal() {
-        let refused = named("no-such-thing").resolve().unwrap_err().to_string();
+        let refused = named("no-such-thing").resolve(OtherEnd::Anybody).unwrap_err().to_string();
         assert!(refused.contains("\"no-such-thing\""), "{refused}");
         assert!(refused.contains("tcp_available_congestion_control"), "{refused}");
-        assert_eq!(Congestion::System.resolve().unwrap(), Algorithm(None));
-        Congestion::Auto.resolve().unwrap();
+    }
+
+    #[test]
+    fn what_is_chosen_by_itself_is_for_other_nodes_only() {
+        assert_eq!(Congestion::Auto.resolve(OtherEnd::Anybody).unwrap(), Algorithm(None));
+        assert_eq!(Congestion::System.resolve(OtherEnd::Node).unwrap(), Algorithm(None));
+        // What this kernel has is not known here.
+        let chosen = Congestion::Auto.resolve(OtherEnd::Node).unwrap();
+        assert!([Algorithm(None), Algorithm(Some(BEST.into()))].contains(&chosen), "{chosen:?}");
     }
 }
