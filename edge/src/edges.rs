@@ -81,7 +81,10 @@ impl Asker {
             None => None,
             Some(edges) => match edges.recognise(viewer, request, now) {
                 Ok(hop) => return Self::Edge(hop),
-                Err(error) => error,
+                Err(error) => {
+                    error.inspect(|error| node.observer.disbelieved(*error));
+                    error
+                }
             },
         };
         match node.trusts(viewer.peer.ip().to_canonical()) {

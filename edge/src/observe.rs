@@ -18,6 +18,7 @@ use figures::Figures;
 use http::header::{CONTENT_LENGTH, VIA};
 use http::{HeaderValue, Method, Response, StatusCode};
 use log::Log;
+use origin_shield::hop::HopError;
 use origin_shield::{Attempt, Change};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -327,6 +328,11 @@ impl Observer {
     /// An origin is passed over, or is back.
     pub fn origin_changed(&self, change: &Change) {
         self.log.write(format!("health {change}"));
+    }
+
+    /// Somebody speaks as an edge and does not prove to be one: a stranger, or an edge with the wrong key or clock.
+    pub fn disbelieved(&self, error: HopError) {
+        self.figures.reason(error.token());
     }
 
     /// A request has passed another node of the same name: said once, for one of the two is to get another.

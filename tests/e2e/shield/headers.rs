@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tests::{Answer, Folder, LOOPBACK, Node, Origin, Reply, Tap, within};
+use tests::{Answer, BareOrigin, Folder, LOOPBACK, Node, Origin, RawConnection, Reply, Tap, within};
 
 use super::{EDGES, KEY, asking, node, two_tiers, url};
 use crate::SITE;
@@ -160,4 +160,22 @@ async fn an_edge_takes_the_slices_of_a_large_object_from_a_shield_that_slices_it
 
     let sent = sent.load(Ordering::SeqCst);
     assert!(sent <= 7 * 65_536, "the origin sent {sent} bytes for less than seven slices");
+}
+
+#[tokio::test]
+async fn a_tunnel_goes_through_both_tiers() {
+    let origin = BareOrigin::listen().await;
+    let site = format!("[site.\"www.test\"]\norigin = \"{}\"\nedges-only = true\n", origin.url());
+    let shield = node("shield1", &format!("{EDGES}{site}")).await;
+    let edge = node("edge1", &asking(&[url(&shield)])).await;
+    let mut viewer = RawConnection::open(edge.http()).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    viewer.send(format!("GET /chat HTTP/1.1\r\nHost: www.test\r\n{upgrade}\r\n")).await;
+    let mut asked = origin.accept().await;
+    asked.read_until("\r\n\r\n").await;
+
+    asked.send(format!("HTTP/1.1 101 Switching Protocols\r\n{upgrade}\r\nhello")).await;
+    viewer.read_until("hello").await;
+    viewer.send("up").await;
+    asked.read_until("up").await;
 }

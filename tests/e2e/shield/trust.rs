@@ -100,6 +100,8 @@ async fn a_strangers_word_about_the_viewer_is_dropped() {
     assert!(!format!("{:?}", request.headers).contains("203.0.113.7"), "{request:?}");
     assert_eq!(request.header("selvedge-hop"), None);
     assert!(!shield.log().contains("id=lie"));
+    let metrics = shield.ask_admin("/metrics").await.text();
+    assert!(metrics.contains("hop-unsigned"), "an edge with a wrong key would be noticed: {metrics}");
 }
 
 #[tokio::test]
