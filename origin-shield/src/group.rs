@@ -103,9 +103,9 @@ impl Group {
     /// Nobody gave an answer, each for the reason in [`Exhausted::attempts`].
     pub async fn send(&self, request: Request<OutgoingBody>, now: Instant) -> Result<Reply, Exhausted> {
         let (head, mut body) = request.into_parts();
-        let mut turns = self.turns(now);
-        let mut asked = Asked::by(self, now);
         let may_fail_over = self.may_fail_over(&head.method);
+        let mut turns = self.turns(now, &head.method);
+        let mut asked = Asked::by(self, now);
         while let Some(turn) = turns.next() {
             let member = asked.ask(turn);
             let had_no_body = body.is_empty();
@@ -171,14 +171,20 @@ impl Group {
         }
     }
 
-    fn turns(&self, now: Instant) -> Turns {
+    fn turns(&self, now: Instant, method: &Method) -> Turns {
         let Some(budget) = &self.budget else { return Turns::ALONE };
         let now = clock::micros(now);
         budget.earn(now);
+        let remember = self.settings.remember;
+        // Who cannot be asked for elsewhere leaves trials to others for a while.
+        let claim = |memory: &Memory| {
+            let may_try = self.may_fail_over(method) || memory.is_long_due(now, remember);
+            may_try && memory.claim_trial(now, remember)
+        };
         let field = Field {
             count: self.members.len(),
             standing: &|index| self.standing(index, now),
-            claim: &|index| self.members[index].memory.claim_trial(now, self.settings.remember),
+            claim: &|index| claim(&self.members[index].memory),
             weights: (!self.weights.is_empty()).then_some(&self.weights),
         };
         Turns::choose(&field, fastrand::f64)

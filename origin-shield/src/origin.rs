@@ -106,19 +106,30 @@ impl Origin {
         self.fault.as_ref()
     }
 
-    /// Whether active checks say that it must not be asked now.
+    /// Whether active checks say that it must not be asked now: none of several shields.
     pub(crate) fn is_down(&self) -> bool {
-        self.health.is_down()
+        match &self.kind {
+            Kind::Shields(shields) => shields.are_down(),
+            Kind::Http(_) | Kind::Bucket(_) => self.health.is_down(),
+        }
     }
 
     /// When active checks saw it come up again, in microseconds; 0 if they never saw it down.
     pub(crate) fn healed(&self) -> u64 {
-        self.health.healed()
+        match &self.kind {
+            // One of them is no measure of how much all can take.
+            Kind::Shields(_) => 0,
+            Kind::Http(_) | Kind::Bucket(_) => self.health.healed(),
+        }
     }
 
     /// What active checks say; `None` if there are none.
     pub(crate) fn health(&self) -> Option<HealthState> {
-        self.settings.health.as_ref().map(|_| self.health.state())
+        self.settings.health.as_ref()?;
+        Some(match &self.kind {
+            Kind::Shields(shields) => shields.health(),
+            Kind::Http(_) | Kind::Bucket(_) => self.health.state(),
+        })
     }
 
     /// Makes one active check, if the settings ask for any: of each where there are several shields. What changed by it.

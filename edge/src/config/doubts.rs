@@ -1,4 +1,4 @@
-//! Settings of origins and their groups that are allowed but have no effect.
+//! Settings of origin groups that are allowed but have no effect.
 
 use super::{Loaded, Warning};
 use origin_shield::{Condition, GroupSettings};
@@ -7,21 +7,13 @@ use origin_shield::{Condition, GroupSettings};
 const OF_SEVERAL: [&str; 8] =
     ["weights", "attempts", "failover-on", "methods", "remember", "retry-budget", "eject", "slow-start"];
 
-/// Every setting of an origin or origin group that does nothing where it stands.
+/// Every setting of an origin group that does nothing where it stands.
 pub fn idle_settings(loaded: &Loaded) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |path: &[&str], message: String| {
         let Some((file, at)) = loaded.sources.place_of(path) else { return };
         warnings.push(Warning { file: file.into(), line: at.line, column: at.column, message });
     };
-    for (name, origin) in &loaded.config.origin {
-        if origin.health.is_some() && !origin.shield.is_empty() {
-            let message = format!(
-                "[origin.{name}] health: shields are not checked; one that fails is passed over for `remember`"
-            );
-            warn(&["origin", name, "health"], message);
-        }
-    }
     for (name, group) in &loaded.config.origin_group {
         let doubt = OF_SEVERAL.into_iter().find_map(|setting| {
             let is_written = loaded.sources.sets(&["origin-group", name, setting]);
@@ -73,7 +65,6 @@ mod tests {
                 "a.toml:8:",
                 "lists no status",
             ),
-            ("[origin.s]\nshield = [\"http://s\"]\nhealth = { path = \"/\" }", "a.toml:7:", "not checked"),
         ] {
             let found = warnings(text);
             assert_eq!(found.len(), 1, "{text}: {found:?}");

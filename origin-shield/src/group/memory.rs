@@ -98,6 +98,11 @@ impl Memory {
         until != 0 && self.until.compare_exchange(until, again.max(until), Relaxed, Relaxed).is_ok()
     }
 
+    /// Whether it could have been tried out for as long as it was passed over, and nobody did.
+    pub(super) fn is_long_due(&self, now: u64, remember: Duration) -> bool {
+        now >= self.until.load(Relaxed).saturating_add(clock::length(remember))
+    }
+
     /// It failed at `at`: for `span` it is not asked. Whether that is news.
     pub(super) fn pass_over(&self, failure: Failure, at: u64, span: Duration) -> bool {
         self.note(failure);
@@ -226,6 +231,8 @@ mod tests {
         assert_eq!(standing(&memory, NOW + 29 * SECOND), Standing::Out);
         let due = NOW + 30 * SECOND;
         assert_eq!(standing(&memory, due), Standing::Due);
+        assert!(!memory.is_long_due(due + 29 * SECOND, REMEMBER));
+        assert!(memory.is_long_due(due + 30 * SECOND, REMEMBER));
         assert!(memory.claim_trial(due, REMEMBER));
         assert_eq!(standing(&memory, due), Standing::Out, "others wait for the outcome");
         assert_eq!(standing(&memory, due + 10 * SECOND), Standing::Due, "but not for ever");

@@ -17,7 +17,7 @@ use crate::dial::Names;
 use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::group::Attempt;
-use crate::health::Health;
+use crate::health::{Health, HealthState};
 use crate::hop::{self, Asked, Behalf, Hop, HopKey};
 use crate::settings::{HealthSettings, Material, OriginSettings, OriginUrl};
 use crate::upload::OutgoingBody;
@@ -79,6 +79,23 @@ impl Shields {
             changes.extend(event.map(|event| Change { origin: shield.name.clone(), event }));
         }
         changes
+    }
+
+    /// Whether active checks find none of them up.
+    pub(super) fn are_down(&self) -> bool {
+        self.shields.iter().all(|shield| shield.health.is_down())
+    }
+
+    /// What active checks say of all of them together.
+    pub(super) fn health(&self) -> HealthState {
+        let mut all = HealthState { is_up: !self.are_down(), passed: 0, failed: 0, last_failure: None };
+        for shield in &self.shields {
+            let HealthState { passed, failed, last_failure, .. } = shield.health.state();
+            (all.passed, all.failed) = (all.passed + passed, all.failed + failed);
+            let named = last_failure.map(|failure| format!("{}: {failure}", shield.name));
+            all.last_failure = all.last_failure.or(named);
+        }
+        all
     }
 
     /// Keeps connections to all of them open on this thread from now on, if the settings ask for any.

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use origin_shield::{Condition, Exhausted, Failure, Group, Origin, OutgoingBody, Reply};
+use origin_shield::{Condition, Exhausted, Failure, Group, GroupSettings, Origin, OutgoingBody, Reply};
 
 use crate::scripted::{Act, Scripted, answer, send};
 use crate::{
-    PATIENCE, ask, failures, get, get_text, group, group_with, refusing, request, settings, single, text,
+    PATIENCE, ask, failures, get, get_text, group, group_with, origin, refusing, request, settings, single,
+    text,
 };
 
 async fn get_at(group: &Group, now: Instant) -> Result<Reply, Exhausted> {
@@ -205,4 +206,38 @@ async fn localhost_works_without_dns() {
     let url = format!("http://localhost:{}", origin.address.port());
     assert_eq!(get_text(&single(&url)).await, "here");
     assert!(origin.requests()[0].contains(&format!("\r\nhost: localhost:{}\r\n", origin.address.port())));
+}
+
+#[tokio::test]
+async fn several_shields_are_one_member_however_many_of_them_were_asked() {
+    let second = Scripted::answering(answer("200 OK", "second")).await;
+    let mut shields = settings(&refusing().await);
+    shields.shield = vec![refusing().await.parse().unwrap(), refusing().await.parse().unwrap()];
+    shields.url = None;
+    let mut settings = GroupSettings::new(vec!["shields".into(), "b".into()]);
+    settings.attempts = 2;
+    let members = vec![Origin::build("shields", &shields).unwrap(), origin("b", &second.url())];
+    let group = Group::build("main", &settings, members);
+
+    let reply = get(&group).await.unwrap();
+
+    assert_eq!((&*reply.origin, reply.attempts.len()), ("b", 2));
+    assert_eq!(text(reply).await, "second");
+}
+
+#[tokio::test]
+async fn a_request_that_may_not_be_repeated_leaves_the_trial_of_a_member_to_others() {
+    let second = Scripted::answering(answer("200 OK", "second")).await;
+    let group = group(&[("a", &refusing().await), ("b", &second.url())]);
+    let start = Instant::now();
+    assert_eq!(text(get_at(&group, start).await.unwrap()).await, "second");
+
+    let post_at = |seconds| {
+        let now = start + Duration::from_secs(seconds);
+        group.send(request("POST", "/", OutgoingBody::Empty), now)
+    };
+    assert_eq!(text(post_at(35).await.unwrap()).await, "second");
+    // Nobody else came for so long: it has to be this one.
+    let exhausted = post_at(65).await.unwrap_err();
+    assert_eq!(failures(&exhausted), [("a", Failure::ConnectionRefused)]);
 }
