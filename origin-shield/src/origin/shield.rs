@@ -303,6 +303,24 @@ mod tests {
     }
 
     #[test]
+    fn active_checks_find_an_origin_down_when_all_of_its_shields_are() {
+        let (shields, now) = (shields(&["a", "b"]), Instant::now());
+        let checks = HealthSettings { fails: 1, ..HealthSettings::new("/healthz") };
+        let fail = |shield: &Shield| {
+            let cause = Cause::new(Failure::ConnectionRefused, "refused");
+            shield.health.note(Err(cause.into()), &checks, 1);
+        };
+        fail(&shields.shields[0]);
+        assert!(!shields.are_down());
+        assert!((0..100).all(|object| owner(&shields, object, now) == "http://b"));
+        let state = shields.health();
+        assert_eq!((state.is_up, state.passed, state.failed), (true, 0, 1));
+        assert_eq!(state.last_failure.as_deref(), Some("shield/a: connection_refused (refused)"));
+        fail(&shields.shields[1]);
+        assert!(shields.are_down() && !shields.health().is_up);
+    }
+
+    #[test]
     fn what_is_not_safe_is_asked_once_if_it_may_have_been_heard() {
         assert!(may_ask_next(&Method::GET, Failure::ResponseTimeout));
         assert!(may_ask_next(&Method::POST, Failure::ConnectionRefused));
