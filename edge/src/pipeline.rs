@@ -16,7 +16,7 @@ use crate::parts;
 use crate::respond::{self, Served};
 use crate::slices::{self, Plan};
 use crate::upgrade;
-use crate::upload::Upload;
+use crate::upload::{self, Upload};
 use crate::visit::{Arrival, Visit};
 use crate::withheld;
 use cache::{Head, Key, Lookup, Outcome, Permit, Storing, policy};
@@ -163,7 +163,7 @@ async fn pass(visit: &Arc<Visit>, upload: Incoming, record: &mut Record) -> Resu
     let upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
     let fetched = interim::relay(visit, |visit| fetch(visit, upload, None)).await?;
     let response = fetched.respond(visit, None, record).await?.only()?;
-    Ok(upgrade::agree(visit, slot, response))
+    Ok(upgrade::agree(visit, slot, upload::settle(visit.request.version, response)))
 }
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.

@@ -1,11 +1,13 @@
 //! A request's body on its way to the origin, with limited patience for the viewer who sends it.
 
+use crate::body::Body;
 use bytes::Bytes;
-use http::Version;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use origin_shield::{BoxError, OutgoingBody};
+use origin_shield::{BodyUnread, BoxError, OutgoingBody};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -40,6 +42,17 @@ impl Upload {
         }
         OutgoingBody::Stream(Self { body, version, pause, timer: None }.boxed_unsync())
     }
+}
+
+/// Says that the connection ends with an answer which came without the request's body having been read: a viewer that sends
+/// it all the same would be taken to ask for something (RFC 9110 §10.1.1, RFC 9112 §9.6).
+#[must_use]
+pub fn settle(version: Version, mut response: Response<Body>) -> Response<Body> {
+    let is_unread = response.extensions_mut().remove::<BodyUnread>().is_some();
+    if is_unread && version == Version::HTTP_11 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl HttpBody for Upload {

@@ -46,7 +46,7 @@ impl OriginBody {
         if self.incoming.is_end_stream()
             && let Some(lease) = self.lease.take()
         {
-            lease.hand_back();
+            lease.hand_back(self.patience);
         }
     }
 
@@ -82,7 +82,7 @@ impl Body for OriginBody {
                             Cause::new(Failure::ResponseIncomplete, "the stream was reset before its end");
                         return Poll::Ready(Some(Err(this.failed(cause))));
                     }
-                    lease.hand_back();
+                    lease.hand_back(this.patience);
                 }
                 Poll::Ready(None)
             }

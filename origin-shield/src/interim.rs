@@ -5,6 +5,8 @@ use std::task::{Context, Waker};
 
 use http::{HeaderMap, Request, StatusCode};
 
+use crate::expect::Hold;
+
 /// How many may wait to be read; an origin that says more is not listened to.
 const MOST: usize = 16;
 
@@ -39,17 +41,6 @@ impl Listener {
         std::mem::take(&mut heard.waiting)
     }
 
-    /// Listens to the answer of a request that is about to be sent.
-    pub(crate) fn attend(&self, request: &mut Request<()>) {
-        let listener = self.clone();
-        hyper::ext::on_informational(request, move |response| {
-            let status = response.status();
-            if !matches!(status, StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS) {
-                listener.hear(Interim { status, headers: response.headers().clone() });
-            }
-        });
-    }
-
     fn hear(&self, interim: Interim) {
         let mut heard = self.heard();
         if heard.waiting.len() < MOST {
@@ -63,4 +54,20 @@ impl Listener {
     fn heard(&self) -> MutexGuard<'_, Heard> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Hears what is said before the answer of a request that is about to be sent over HTTP/1.1: 100 is for the body that waits for
+/// it, all else for the listener.
+pub(crate) fn attend<B>(request: &mut Request<B>, listener: Option<Listener>, hold: Option<Hold>) {
+    if listener.is_none() && hold.is_none() {
+        return;
+    }
+    hyper::ext::on_informational(request, move |response| match (response.status(), &hold, &listener) {
+        (StatusCode::CONTINUE, Some(hold), _) => hold.release(),
+        (StatusCode::CONTINUE | StatusCode::SWITCHING_PROTOCOLS, ..) => {}
+        (status, _, Some(listener)) => {
+            listener.hear(Interim { status, headers: response.headers().clone() });
+        }
+        (_, _, None) => {}
+    });
 }

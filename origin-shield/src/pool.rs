@@ -17,6 +17,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::dial::{Dialer, Line, Purpose, Whither};
@@ -24,8 +25,8 @@ use crate::failure::Cause;
 use crate::settings::PoolSettings;
 use crate::upload::Sending;
 
-use lease::Sender;
 pub(crate) use lease::{Lease, Unsent};
+use lease::{Sender, Unfinished};
 pub use tunnel::{Tunnel, TunnelStream};
 use warm::Census;
 
@@ -75,6 +76,18 @@ struct Term {
     /// When it is too old for another request.
     until: Instant,
     whither: Whither,
+    /// The task that drives it, where it carries one request at a time and then stays.
+    driver: Option<AbortHandle>,
+}
+
+impl Term {
+    /// Ends the connection at once. One whose request is unfinished would not end by itself: it has bytes for an origin that may
+    /// have stopped reading.
+    fn cut(&self) {
+        if let Some(driver) = &self.driver {
+            driver.abort();
+        }
+    }
 }
 
 struct Shared {
@@ -149,7 +162,7 @@ impl Pool {
         let (sender, connection) =
             http1_builder().handshake(line).await.map_err(|error| Cause::of_exchange(&error))?;
         tokio::spawn(async move { drop(connection.with_upgrades().await) });
-        let term = Arc::new(Term { until: Instant::now(), whither });
+        let term = Arc::new(Term { until: Instant::now(), whither, driver: None });
         Ok(Lease::new(Sender::Dedicated(sender), false, term, self))
     }
 
@@ -161,23 +174,23 @@ impl Pool {
     async fn open(&self) -> Result<(Sender, Arc<Term>), Cause> {
         let (line, whither) = self.dialer.dial(Purpose::Requests).await?;
         let until = Instant::now() + shortened(self.settings.lifetime, fastrand::f64());
-        let term = Arc::new(Term { until, whither });
-        let sender = if self.dialer.speaks_http2(&line)? {
-            self.open_http2(line, term.clone()).await?
-        } else {
-            self.open_http1(line).await?
-        };
-        Ok((sender, term))
+        let term = |driver| Arc::new(Term { until, whither, driver });
+        if self.dialer.speaks_http2(&line)? {
+            let term = term(None);
+            return Ok((self.open_http2(line, term.clone()).await?, term));
+        }
+        let (sender, driver) = self.open_http1(line).await?;
+        Ok((sender, term(Some(driver))))
     }
 
-    async fn open_http1(&self, line: Line) -> Result<Sender, Cause> {
+    async fn open_http1(&self, line: Line) -> Result<(Sender, AbortHandle), Cause> {
         let (sender, connection) =
             http1_builder().handshake(line).await.map_err(|error| Cause::of_exchange(&error))?;
         let counted = self.census.count();
         // Whoever waits for an answer is told of the connection's errors.
-        tokio::spawn(async move { drop((connection.await, counted)) });
+        let driver = tokio::spawn(async move { drop((connection.await, counted)) });
         self.state().protocol = Protocol::Http1;
-        Ok(Sender::Http1(sender))
+        Ok((Sender::Http1(sender), driver.abort_handle()))
     }
 
     async fn open_http2(&self, line: Line, term: Arc<Term>) -> Result<Sender, Cause> {
@@ -225,8 +238,14 @@ impl Pool {
         (state.dialing > 0 && state.protocol != Protocol::Http1).then(|| self.dial_ended.notified())
     }
 
-    /// Takes a connection back as soon as it can carry the next request, if it ever can.
-    fn park(self: &Arc<Self>, mut sender: http1::SendRequest<Sending>, term: Arc<Term>) {
+    /// Takes a connection back as soon as it can carry the next request, if it ever can: an upload that was answered early goes on
+    /// as long as the origin takes some of it within `patience`.
+    fn park(
+        self: &Arc<Self>,
+        mut sender: http1::SendRequest<Sending>,
+        term: Arc<Term>,
+        unfinished: Unfinished,
+    ) {
         if self.settings.max_idle == 0 || sender.is_closed() {
             return;
         }
@@ -235,9 +254,10 @@ impl Pool {
         }
         let pool = Arc::downgrade(self);
         self.runtime.spawn(async move {
-            if sender.ready().await.is_ok()
-                && let Some(pool) = pool.upgrade()
-            {
+            if !unfinished.ends(&mut sender).await {
+                return term.cut();
+            }
+            if let Some(pool) = pool.upgrade() {
                 pool.keep(sender, term);
             }
         });

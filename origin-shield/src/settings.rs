@@ -67,6 +67,10 @@ pub struct OriginSettings {
     #[serde(default = "response_timeout", with = "duration::timeout")]
     #[schemars(with = "String")]
     pub response_timeout: Duration,
+    /// How long the body of a request with `Expect: 100-continue` waits for the origin to ask for it, before it is sent unasked.
+    #[serde(default = "continue_timeout", with = "duration::timeout")]
+    #[schemars(with = "String")]
+    pub continue_timeout: Duration,
     /// How often a connection is attempted before this origin counts as failed. At least 1.
     #[serde(default = "attempts", deserialize_with = "at_least_one")]
     #[schemars(range(min = 1))]
@@ -105,6 +109,7 @@ impl OriginSettings {
             srv: None,
             connect_timeout: connect_timeout(),
             response_timeout: response_timeout(),
+            continue_timeout: continue_timeout(),
             attempts: attempts(),
             protocol: Protocol::default(),
             pool: PoolSettings::default(),
@@ -243,6 +248,10 @@ fn response_timeout() -> Duration {
 /// As long as a group remembers.
 fn remember() -> Duration {
     Duration::from_secs(30)
+}
+
+fn continue_timeout() -> Duration {
+    Duration::from_secs(1)
 }
 
 /// An object's own shield, the next one, and one more: a long list of dead shields costs no viewer minutes.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Instant;
 
+use crate::expect::{Hold, Waiting};
 use crate::trailers;
 
 /// Any error that the source of a request body may bring.
@@ -72,18 +73,32 @@ impl Body for OutgoingBody {
 pub(crate) struct Sending {
     body: OutgoingBody,
     progress: Option<Progress>,
+    /// The body, as long as the origin has not asked for it.
+    waiting: Option<Box<Waiting>>,
 }
 
 impl Sending {
     /// The body to send, and how to look after it; a request without one has no progress to watch.
     pub(crate) fn new(body: OutgoingBody) -> (Self, Option<Progress>) {
         let progress = (!body.is_empty()).then(Progress::default);
-        (Self { body, progress: progress.clone() }, progress)
+        (Self { body, progress: progress.clone(), waiting: None }, progress)
+    }
+
+    /// The same, held back until the origin asks for it, but no longer than `patience` (RFC 9110 section 10.1.1).
+    pub(crate) fn held_back(self, patience: Duration) -> (Self, Hold) {
+        let waiting = Waiting::new(self.body, patience);
+        let hold = waiting.hold().clone();
+        (Self { body: OutgoingBody::Empty, waiting: Some(Box::new(waiting)), ..self }, hold)
+    }
+
+    /// How the sending goes; `None` for a request without a body.
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        self.progress.clone()
     }
 
     /// The body of a request that the connection gave back untouched.
     pub(crate) fn into_body(self) -> OutgoingBody {
-        self.body
+        self.waiting.and_then(|waiting| waiting.take()).unwrap_or(self.body)
     }
 }
 
@@ -95,6 +110,10 @@ impl Body for Sending {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(waiting) = &mut self.waiting {
+            self.body = ready!(waiting.poll(context))?;
+            self.waiting = None;
+        }
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if let Some(progress) = &self.progress {
             progress.note(match &polled {
@@ -110,11 +129,14 @@ impl Body for Sending {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.waiting.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.waiting {
+            Some(waiting) => waiting.size(),
+            None => self.body.size_hint(),
+        }
     }
 }
 

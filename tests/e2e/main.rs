@@ -55,6 +55,7 @@ mod tls;
 mod trailers;
 mod truncated;
 mod upgrade;
+mod uploads;
 mod vary;
 mod verbs;
 

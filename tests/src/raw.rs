@@ -56,6 +56,28 @@ impl RawConnection {
         within("the node to take what is sent", write).await;
     }
 
+    /// Sends `bytes` so many times, or until the node ends the connection. How often they were sent.
+    pub async fn send_while_taken(&mut self, bytes: &[u8], times: usize) -> usize {
+        for sent in 0..times {
+            if within("the node to take what is sent", self.stream.write_all(bytes)).await.is_err() {
+                return sent;
+            }
+        }
+        times
+    }
+
+    /// Reads at least so many bytes and forgets them. How many they were.
+    pub async fn discard(&mut self, length: usize) -> usize {
+        let (mut buffer, mut read) = (vec![0; 256 * 1024], 0);
+        while read < length {
+            match within("more of what is sent", self.stream.read(&mut buffer)).await {
+                Ok(count @ 1..) => read += count,
+                ended => panic!("only {read} of {length} bytes came: {ended:?}"),
+            }
+        }
+        read
+    }
+
     /// Reads until what has come in so far contains `needle`, and returns all of it.
     pub async fn read_until(&mut self, needle: &str) -> String {
         let found = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle.as_bytes());

@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, response};
@@ -18,8 +18,9 @@ use super::NoAnswer;
 use crate::body::OriginBody;
 use crate::dial::{Dialer, Names, Tls};
 use crate::error::OriginError;
+use crate::expect::{self, BodyUnread, Hold};
 use crate::failure::{Cause, Failure};
-use crate::interim::Listener;
+use crate::interim::{self, Listener};
 use crate::pool::{Lease, Pool, Tunnel, Unsent};
 use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
 use crate::upload::{OutgoingBody, Progress, Sending};
@@ -35,6 +36,7 @@ pub(super) struct HttpOrigin {
     name: Arc<str>,
     url: OriginUrl,
     response_timeout: Duration,
+    continue_timeout: Duration,
     dialer: Arc<Dialer>,
     pool_settings: PoolSettings,
     /// One pool per core, so that a connection and those who use it are driven by the same thread.
@@ -54,6 +56,7 @@ impl HttpOrigin {
             name: name.clone(),
             url: url.clone(),
             response_timeout: settings.response_timeout,
+            continue_timeout: settings.continue_timeout,
             dialer: Arc::new(Dialer::new(url, settings, tls, names)),
             pool_settings: settings.pool.clone(),
             pools: ThreadLocal::new(),
@@ -109,10 +112,20 @@ impl HttpOrigin {
         head: &Parts,
         body: OutgoingBody,
     ) -> Result<Response<OriginBody>, Unsent> {
+        let waits = !body.is_empty() && expect::is_expected(&head.headers);
+        let mut hold = None;
         let (request, progress) = match self.address(head, &lease, &body) {
             Ok(request) => {
-                let (sending, progress) = Sending::new(body);
-                (request.map(|()| sending), progress)
+                let (mut sending, progress) = Sending::new(body);
+                if waits {
+                    let (held_back, held) = sending.held_back(self.continue_timeout);
+                    (sending, hold) = (held_back, Some(held));
+                }
+                let mut request = request.map(|()| sending);
+                if !lease.is_http2() {
+                    interim::attend(&mut request, head.extensions.get::<Listener>().cloned(), hold.clone());
+                }
+                (request, progress)
             }
             Err(error) => {
                 let cause =
@@ -121,7 +134,13 @@ impl HttpOrigin {
             }
         };
         match self.wait(&mut lease, request, progress.as_ref()).await {
-            Ok(answer) => self.accept(head, answer, lease).map_err(|cause| Unsent { cause, body: None }),
+            Ok(mut answer) => {
+                if let Some(refused) = hold.as_ref().and_then(Hold::refuse) {
+                    answer.extensions_mut().insert(BodyUnread);
+                    lease.leave_unfinished(refused);
+                }
+                self.accept(head, answer, lease).map_err(|cause| Unsent { cause, body: None })
+            }
             Err(unsent) => {
                 if unsent.cause.failure == Failure::ResponseTimeout {
                     lease.distrust();
@@ -179,9 +198,6 @@ impl HttpOrigin {
             request.headers_mut().insert(HOST, host);
             nominate(request.headers_mut());
             *request.uri_mut() = Uri::from(target);
-            if let Some(listener) = head.extensions.get::<Listener>() {
-                listener.attend(&mut request);
-            }
         }
         Ok(request)
     }
@@ -240,6 +256,10 @@ fn is_repeatable(method: &Method, failure: Failure) -> bool {
 fn frame(headers: &mut HeaderMap, method: &Method, body: &OutgoingBody) {
     headers.remove(TRANSFER_ENCODING);
     headers.remove(CONTENT_LENGTH);
+    if body.is_empty() {
+        // RFC 9110 section 10.1.1: nothing follows that could wait.
+        headers.remove(EXPECT);
+    }
     // RFC 9110 section 8.6: methods that anticipate content say so when there is none.
     if body.is_empty() && [Method::POST, Method::PUT, Method::PATCH].contains(method) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
+use tokio::time::{Instant, timeout};
 
 use super::{Pool, Term};
+use crate::expect::Refused;
 use crate::failure::Cause;
-use crate::upload::{OutgoingBody, Sending};
+use crate::upload::{OutgoingBody, Progress, Sending};
 
 pub(super) enum Sender {
     Http1(http1::SendRequest<Sending>),
@@ -23,9 +26,11 @@ pub(super) enum Sender {
 pub(crate) struct Lease {
     sender: Sender,
     was_used: bool,
-    term: Arc<Term>,
-    /// Whether its request has a body.
-    uploads: bool,
+    lent: Lent,
+    /// How the body of its request goes, if it has one.
+    upload: Option<Progress>,
+    /// A body that the origin has not wanted: its request stays unfinished, and the connection of no further use.
+    refused: Option<Refused>,
     pool: Arc<Pool>,
 }
 
@@ -38,7 +43,7 @@ pub(crate) struct Unsent {
 
 impl Lease {
     pub(super) fn new(sender: Sender, was_used: bool, term: Arc<Term>, pool: &Arc<Pool>) -> Self {
-        Self { sender, was_used, term, uploads: false, pool: pool.clone() }
+        Self { sender, was_used, lent: Lent(Some(term)), upload: None, refused: None, pool: pool.clone() }
     }
 
     /// Whether the connection carried requests before, so that it may have ended without the origin being down.
@@ -53,11 +58,11 @@ impl Lease {
     /// Whether an answer whose body has just ended was cut off. RFC 9113 section 8.1 lets an origin reset a stream without an
     /// error after a complete answer, to stop an upload; without one such a reset is no end.
     pub(crate) fn was_cut(&self, body: &Incoming) -> bool {
-        self.is_http2() && !self.uploads && !body.is_end_stream()
+        self.is_http2() && self.upload.is_none() && !body.is_end_stream()
     }
 
     pub(crate) async fn send(&mut self, request: Request<Sending>) -> Result<Response<Incoming>, Unsent> {
-        self.uploads = !request.body().is_end_stream();
+        self.upload = request.body().progress();
         let outcome = match &mut self.sender {
             Sender::Http1(sender) | Sender::Dedicated(sender) => sender.try_send_request(request).await,
             Sender::Http2(sender) => sender.try_send_request(request).await,
@@ -72,10 +77,49 @@ impl Lease {
         }
     }
 
-    /// The answer was read to its end.
-    pub(crate) fn hand_back(self) {
-        if let Sender::Http1(sender) = self.sender {
-            self.pool.park(sender, self.term);
+    /// The origin has answered without the body of the request.
+    pub(crate) fn leave_unfinished(&mut self, refused: Refused) {
+        self.refused = Some(refused);
+    }
+
+    /// The answer was read to its end. `patience` is how long the origin may take nothing of a body that is still being sent.
+    pub(crate) fn hand_back(mut self, patience: Duration) {
+        if self.refused.is_some() {
+            return;
+        }
+        if let (Some(term), Sender::Http1(sender)) = (self.lent.0.take(), self.sender) {
+            self.pool.park(sender, term, Unfinished { upload: self.upload, patience });
+        }
+    }
+}
+
+/// The connection is cut when this is dropped, unless it was handed back.
+struct Lent(Option<Arc<Term>>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(term) = self.0.take() {
+            term.cut();
+        }
+    }
+}
+
+/// What a connection may still have to do when its answer was read.
+pub(super) struct Unfinished {
+    upload: Option<Progress>,
+    patience: Duration,
+}
+
+impl Unfinished {
+    /// Whether all is done in time, and the connection as good as before.
+    pub(super) async fn ends(&self, sender: &mut http1::SendRequest<Sending>) -> bool {
+        loop {
+            let is_taken = |upload: &Progress| upload.deadline(Instant::now(), self.patience).is_some();
+            match timeout(self.patience, sender.ready()).await {
+                Ok(outcome) => return outcome.is_ok(),
+                Err(_) if self.upload.as_ref().is_some_and(is_taken) => {}
+                Err(_) => return false,
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::{Lease, Pool, Protocol};
+use super::{PING_PATIENCE, Pool, Protocol};
 use crate::failure::Cause;
 
 /// How long nothing is opened after something was, and how long at most while it fails.
@@ -65,7 +65,7 @@ impl Pool {
             let mut opening = JoinSet::new();
             for _ in 0..self.missing() {
                 let pool = Arc::clone(self);
-                opening.spawn(async move { pool.fresh().await.map(Lease::hand_back) });
+                opening.spawn(async move { pool.fresh().await.map(|lease| lease.hand_back(PING_PATIENCE)) });
             }
             while let Some(opened) = opening.join_next().await {
                 opened.unwrap_or(Ok(()))?;

@@ -185,7 +185,8 @@ impl Gate {
         self.open.send_replace(true);
     }
 
-    async fn wait(&self) {
+    /// Until it is open.
+    pub async fn wait(&self) {
         let _ = self.open.subscribe().wait_for(|open| *open).await;
     }
 }
