@@ -13,6 +13,7 @@
 mod admin;
 mod architecture;
 mod bodies;
+mod broken;
 mod collapse;
 mod compress;
 mod conditional;

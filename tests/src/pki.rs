@@ -39,12 +39,28 @@ impl Authority {
     /// A certificate for these names.
     #[must_use]
     pub fn issue(&self, names: &[&str]) -> Identity {
+        self.sign(&params(names))
+    }
+
+    /// A certificate for these names that was good once.
+    #[must_use]
+    pub fn issue_expired(&self, names: &[&str]) -> Identity {
+        let mut params = params(names);
+        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2002, 1, 1);
+        self.sign(&params)
+    }
+
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().expect("no key");
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let params = CertificateParams::new(names).expect("names of a story are valid");
         let certificate = params.signed_by(&key, &self.issuer).expect("cannot sign a certificate");
         Identity { certificate: certificate.pem(), key: key.serialize_pem() }
     }
+}
+
+fn params(names: &[&str]) -> CertificateParams {
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    CertificateParams::new(names).expect("names of a story are valid")
 }
 
 impl Default for Authority {
