@@ -127,6 +127,18 @@ impl Failure {
         }
     }
 
+    /// Whether the origin never heard of the request, and so had no work with it.
+    pub(crate) fn made_no_work(self) -> bool {
+        matches!(
+            self,
+            Self::DnsError
+                | Self::DnsTimeout
+                | Self::ConnectionRefused
+                | Self::ConnectionTimeout
+                | Self::Unroutable
+        )
+    }
+
     /// Whether a second connection attempt has a chance.
     pub(crate) fn may_pass(self) -> bool {
         matches!(

@@ -317,12 +317,14 @@ impl<'a> Asked<'a> {
         self.goes_on()
     }
 
-    /// Whether somebody else may be asked after the last attempt, as far as the group can afford it.
+    /// Whether somebody else may be asked after the last attempt, as far as the group can afford it. An attempt that nobody had
+    /// work with multiplies no load, and so costs nothing.
     fn goes_on(&mut self) -> bool {
         let (group, asked) = (self.group, self.members);
+        let is_free = self.attempts.last().is_none_or(|attempt| attempt.failure.made_no_work());
         let halt = match &group.budget {
             _ if asked >= group.settings.attempts as usize => Some(Halt::Attempts),
-            Some(budget) if budget.spend(clock::now()).is_err() => Some(Halt::Budget),
+            Some(budget) if !is_free && budget.spend(clock::now()).is_err() => Some(Halt::Budget),
             _ => None,
         };
         if let Some(last) = self.attempts.last_mut() {

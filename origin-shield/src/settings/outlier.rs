@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many requests may be made again elsewhere: beyond that the viewer gets the failure, so that an outage never
-/// multiplies the load.
+/// multiplies the load. A request that no origin heard of, for want of a connection, may always be.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct RetryBudget {

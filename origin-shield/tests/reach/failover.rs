@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use origin_shield::{Condition, Exhausted, Failure, Group, GroupSettings, Origin, OutgoingBody, Reply};
+use origin_shield::{
+    Condition, Exhausted, Failure, Group, GroupSettings, Halt, Origin, OutgoingBody, Reply, RetryBudget,
+};
 
 use crate::scripted::{Act, Scripted, answer, send};
 use crate::{
@@ -240,4 +242,24 @@ async fn a_request_that_may_not_be_repeated_leaves_the_trial_of_a_member_to_othe
     // Nobody else came for so long: it has to be this one.
     let exhausted = post_at(65).await.unwrap_err();
     assert_eq!(failures(&exhausted), [("a", Failure::ConnectionRefused)]);
+}
+
+#[tokio::test]
+async fn only_a_failover_from_an_origin_that_had_work_costs_something() {
+    let down = Scripted::answering(answer("503 Service Unavailable", "down")).await;
+    let closing = Scripted::always(&[Act::Close]).await;
+    let second = Scripted::answering(answer("200 OK", "second")).await;
+    let poor = |first: &str| {
+        group_with(&[("a", first), ("b", &second.url())], |settings| {
+            settings.retry_budget = RetryBudget { share: 0.0, min_per_second: 0, ..RetryBudget::default() };
+        })
+    };
+
+    assert_eq!(get_text(&poor(&refusing().await)).await, "second");
+    let reply = get(&poor(&down.url())).await.unwrap();
+    let exhausted = get(&poor(&closing.url())).await.unwrap_err();
+
+    assert_eq!((reply.response.status().as_u16(), reply.attempts[0].halt), (503, Some(Halt::Budget)));
+    assert_eq!(failures(&exhausted), [("a", Failure::ConnectionTerminated)]);
+    assert_eq!(exhausted.attempts[0].halt, Some(Halt::Budget));
 }
