@@ -1,6 +1,7 @@
 //! The four hook events: runs a route's hooks in order and applies each one's `on-error`.
 
 use crate::body::Body;
+use crate::derive::{self, Kept};
 use crate::error::Fault;
 use crate::headers;
 use crate::route::Path;
@@ -47,17 +48,32 @@ pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>,
 /// [`Fault::Hook`], and [`Fault::UnknownOrigin`] for a name that the config does not have.
 pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginRequest, Fault> {
     let mut group = Arc::clone(&visit.route.group);
+    let mut named = None;
     for hook in listeners(visit, Event::OriginRequest) {
+        let mut name =
+            |path: Option<String>| named = path.map(|path| (Arc::clone(&hook), path)).or(named.take());
         match Box::pin(hook.origin_request(request.clone(), &facts(visit))).await {
-            Ok(OriginRequestOutcome::Next(next)) => request = next,
-            Ok(OriginRequestOutcome::RouteTo { parts, origin }) => {
+            Ok(OriginRequestOutcome::Next { parts, derived }) => {
                 request = parts;
+                name(derived);
+            }
+            Ok(OriginRequestOutcome::RouteTo { parts, origin, derived }) => {
+                request = parts;
+                name(derived);
                 group = visit.node.groups.get(&*origin).cloned().ok_or(Fault::UnknownOrigin(origin))?;
             }
             Ok(OriginRequestOutcome::Respond(response)) => {
                 return Ok(OriginRequest::Answered(Box::new(response.map(Body::Whole))));
             }
             Err(error) => pass_or_fail(visit, &hook, error)?,
+        }
+    }
+    let derived = named.and_then(|(hook, path)| visit.node.derived.derived(hook.name(), path, &request));
+    if let Some(derived) = derived {
+        match Box::pin(derived.find(visit)).await {
+            Kept::There(response) => return Ok(OriginRequest::Answered(response)),
+            Kept::Missing(derived) => drop(request.extensions.insert(derived)),
+            Kept::Unknown => {}
         }
     }
     Ok(OriginRequest::Ask(Box::new(request), group))
@@ -69,6 +85,9 @@ pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginR
 /// [`Fault::Hook`], also under `on-error = "pass"` when the failed call has used the body up.
 pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Result<Response<Body>, Fault> {
     if upgrade::is_agreed(&response) {
+        return Ok(response);
+    }
+    if derive::is_found(&response) {
         return Ok(response);
     }
     for hook in listeners(visit, Event::OriginResponse) {
@@ -89,6 +108,7 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
             },
         };
     }
+    derive::keep(visit, &mut response);
     Ok(response)
 }
 

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod compress;
 pub mod config;
 pub mod demo;
+pub mod derive;
 pub mod edges;
 pub mod error;
 pub mod events;

@@ -6,6 +6,7 @@ mod warm;
 
 use crate::compress::Coders;
 use crate::config::Config;
+use crate::derive::Stores;
 use crate::edges::Edges;
 use crate::loops::Mark;
 use crate::observe::Observer;
@@ -40,6 +41,8 @@ pub struct Node {
     pub sites: Sites,
     /// Origins and origin groups by name: what a hook may choose from.
     pub groups: HashMap<String, Arc<Group>>,
+    /// Where what hooks make is kept.
+    pub derived: Stores,
     /// Address → place.
     pub locator: Arc<Locator>,
     /// Stored responses; survives a reload.

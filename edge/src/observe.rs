@@ -307,6 +307,19 @@ impl Observer {
         self.log.write(format!("hook reason={} story={:?} outcome=passed", error.token(), error.to_string()));
     }
 
+    /// What became of an object that a hook makes and a store keeps: found, missing, stored, busy or resting.
+    pub fn derived(&self, outcome: &'static str) {
+        self.figures.derived(outcome);
+    }
+
+    /// The store of a hook could not do something. The viewer is answered all the same.
+    pub fn derived_failed(&self, visit: &Visit, what: &str, story: &str) {
+        self.figures.derived("failed");
+        let id = visit.request_id.to_str().unwrap_or_default();
+        let site = &visit.site.name;
+        self.log.write(format!("derived id={id} site={site} cannot={what} story={story:?}"));
+    }
+
     /// An origin's body broke off after the viewer had its beginning.
     pub fn body_broke(&self, visit: &Visit, story: &str) {
         self.figures.reason("body-truncated");

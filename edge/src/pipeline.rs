@@ -3,6 +3,7 @@
 //! Rooms decide, this file acts. The order of the steps is a contract with operators and hook authors.
 
 use crate::body::Body;
+use crate::derive;
 use crate::error::Fault;
 use crate::events::{self, OriginRequest};
 use crate::fetched::{self, Answer, Fetched};
@@ -18,7 +19,6 @@ use crate::slices::{self, Plan};
 use crate::upgrade;
 use crate::upload::{self, Upload};
 use crate::visit::{Arrival, Visit};
-use crate::withheld;
 use cache::{Head, Key, Lookup, Outcome, Permit, Storing, policy};
 use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -234,9 +234,10 @@ pub async fn send(
         OriginRequest::Ask(mut request, group) => {
             edit(&mut request.headers);
             visit.accompany(&mut request, &group);
+            let derived = request.extensions.remove();
             let reply = group.send(Request::from_parts(*request, upload), Instant::now()).await;
             let reply = reply.map_err(|exhausted| Fault::Origin(Box::new(exhausted)))?;
-            (withheld::dressed(reply.response), reply.attempts)
+            (derive::awaited(reply.response, derived), reply.attempts)
         }
     };
     let (mut parts, body) = response.into_parts();

@@ -47,14 +47,16 @@ impl Hook {
         facts: &Facts,
     ) -> Result<OriginRequestOutcome, HookError> {
         if !self.listens(Event::OriginRequest) {
-            return Ok(OriginRequestOutcome::Next(request));
+            return Ok(OriginRequestOutcome::Next { parts: request, derived: None });
         }
         let messages = Messages { request, response: None, body: None };
         let (answer, mut state) = self.call(Event::OriginRequest, messages, facts).await?;
         match answer {
             Answer::Respond(handle) => Ok(OriginRequestOutcome::Respond(self.made(&mut state, handle)?)),
-            Answer::RouteTo(origin) => Ok(OriginRequestOutcome::RouteTo { parts: state.request, origin }),
-            _ => Ok(OriginRequestOutcome::Next(state.request)),
+            Answer::RouteTo(origin) => {
+                Ok(OriginRequestOutcome::RouteTo { parts: state.request, origin, derived: state.derived })
+            }
+            _ => Ok(OriginRequestOutcome::Next { parts: state.request, derived: state.derived }),
         }
     }
 

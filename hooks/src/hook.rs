@@ -36,6 +36,7 @@ struct Inner {
     limits: LimitSettings,
     on_error: OnError,
     config: Arc<BTreeMap<String, String>>,
+    has_store: bool,
     places: Arc<Semaphore>,
 }
 
@@ -86,6 +87,7 @@ impl Hook {
                 limits: settings.limits.clone(),
                 on_error: settings.on_error,
                 config: Arc::new(settings.config.clone()),
+                has_store: settings.store.is_some(),
             }),
         })
     }
@@ -161,6 +163,7 @@ impl Hook {
         Surroundings {
             facts: facts.clone(),
             config: Arc::clone(&self.inner.config),
+            has_store: self.inner.has_store,
             log: log.clone(),
             deadline: Instant::now() + limits.wall,
             memory: MemoryLimit::new(limits.memory.as_u64()),

@@ -19,8 +19,13 @@ pub enum RequestOutcome {
 /// What an origin-request hook decided.
 #[derive(Debug)]
 pub enum OriginRequestOutcome {
-    /// Ask the route's origin with the request as edited.
-    Next(http::request::Parts),
+    /// Ask the route's origin.
+    Next {
+        /// The request as edited.
+        parts: http::request::Parts,
+        /// What the hook will make of the answer, as a path in its store.
+        derived: Option<String>,
+    },
     /// Ask another origin. The name comes from the hook: look it up in the config and refuse what is not there, so that a
     /// hook can never reach an address that the operator did not name.
     RouteTo {
@@ -28,6 +33,8 @@ pub enum OriginRequestOutcome {
         parts: http::request::Parts,
         /// Name of an origin or origin group.
         origin: String,
+        /// What the hook will make of the answer, as a path in its store.
+        derived: Option<String>,
     },
     /// Treat this as the origin's answer.
     Respond(http::Response<Bytes>),

@@ -28,6 +28,13 @@ pub struct HookSettings {
     /// What the node does when a call fails.
     #[serde(default)]
     pub on_error: OnError,
+    /// The origin, a bucket best, that keeps what the hook makes under names that it gives: `derive-as` of the contract.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// How old what is kept there may be before it is made anew. Default: any age.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub store_for: Option<Duration>,
     /// Strings that the hook can read.
     #[serde(default)]
     pub config: BTreeMap<String, String>,

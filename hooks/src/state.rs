@@ -33,6 +33,9 @@ pub(crate) struct CallState {
     pub(crate) body_taken: bool,
     pub(crate) facts: Facts,
     pub(crate) config: Arc<BTreeMap<String, String>>,
+    /// Whether what the hook makes is kept somewhere, and what it calls it.
+    pub(crate) has_store: bool,
+    pub(crate) derived: Option<String>,
     pub(crate) log: CallLog,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
@@ -95,6 +98,7 @@ pub(crate) struct Messages {
 pub(crate) struct Surroundings {
     pub(crate) facts: Facts,
     pub(crate) config: Arc<BTreeMap<String, String>>,
+    pub(crate) has_store: bool,
     pub(crate) log: CallLog,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
@@ -111,6 +115,8 @@ impl CallState {
             body_taken: false,
             facts: around.facts,
             config: around.config,
+            has_store: around.has_store,
+            derived: None,
             log: around.log,
             deadline: around.deadline,
             memory: around.memory,

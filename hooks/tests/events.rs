@@ -69,7 +69,7 @@ fn viewer_request_answers_for_everybody() {
 fn origin_request_chooses_an_origin_or_answers_in_its_place() {
     on_one_core(async {
         let outcome = told("route", |_| {}).origin_request(request("/x?y=1", &[]), &facts()).await.unwrap();
-        let OriginRequestOutcome::RouteTo { parts, origin } = outcome else { panic!("{outcome:?}") };
+        let OriginRequestOutcome::RouteTo { parts, origin, .. } = outcome else { panic!("{outcome:?}") };
         assert_eq!((origin.as_str(), parts.uri.to_string().as_str()), ("other", "/elsewhere?y=1"));
         let outcome = told("respond", |_| {}).origin_request(request("/", &[]), &facts()).await.unwrap();
         assert!(

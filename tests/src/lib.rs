@@ -12,6 +12,7 @@
     reason = "the whole package is test code: a broken step must end its story at once, with its reason"
 )]
 
+pub mod bucket;
 pub mod coding;
 mod folder;
 pub mod handshake;

@@ -158,6 +158,8 @@ pub struct LimitSettings {
     /// Bodies that are encoded or decoded for single viewers at the same time, each in up to a few MiB of memory. Beyond it viewers get
     /// bodies as they are stored, or 503 where they could not read them.
     pub codings: usize,
+    /// Objects that hooks have made and that are being put into their stores at once; more are not kept, and made again.
+    pub derived_writes: usize,
     /// Tunnels (WebSocket and the like) that are open at the same time; one more is answered 503.
     pub tunnels: u64,
     /// How long a tunnel may be silent in both directions.
@@ -192,6 +194,7 @@ impl Default for LimitSettings {
             h2_control: 1000,
             h2_window: ByteSize::mib(1),
             codings: 128,
+            derived_writes: 16,
             tunnels: 4096,
             tunnel_idle: Duration::from_secs(600),
             max_object: ByteSize::mib(64),

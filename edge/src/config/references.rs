@@ -18,6 +18,7 @@ pub(crate) fn check(config: &Config, sources: &Sources) -> ConfigErrors {
     checks.origins();
     checks.groups();
     checks.policies();
+    checks.hooks();
     for (name, site) in &config.site {
         checks.site(name, site);
     }
@@ -118,6 +119,19 @@ impl Checks<'_> {
         for (name, group) in &self.config.key_group {
             for (index, key) in group.keys.iter().enumerate() {
                 self.named(&["key-group", name, "keys", &index.to_string()], "key", key, &self.config.key);
+            }
+        }
+    }
+
+    fn hooks(&mut self) {
+        for (name, hook) in &self.config.hook {
+            let Some(store) = &hook.store else { continue };
+            let path = ["hook", name, "store"];
+            self.named(&path, "origin", store, &self.config.origin);
+            if !hook.on.contains(&hooks::Event::OriginRequest) {
+                let message = "store: it is at origin-request that a hook names what it will make";
+                let hint = "on = [\"origin-request\", \"origin-response\"]";
+                self.refuse(&path, message.into(), Some(hint.into()));
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::{Limits, Node};
 use crate::compress::Coders;
 use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
+use crate::derive::Stores;
 use crate::edges::{Edges, EdgesError};
 use crate::loops::Mark;
 use crate::observe::Observer;
@@ -104,6 +105,7 @@ impl Node {
             },
             name: name.as_str().into(),
             sites,
+            derived: Stores::of(config, &groups),
             groups,
             locator: Arc::new(match &config.geo {
                 Some(settings) => Locator::open(settings)?,

@@ -34,6 +34,7 @@ pub(super) struct Figures {
     reasons: Mutex<BTreeMap<&'static str, u64>>,
     unstored: Mutex<BTreeMap<&'static str, u64>>,
     attempts: Mutex<BTreeMap<&'static str, u64>>,
+    derived: Mutex<BTreeMap<&'static str, u64>>,
     purges: Mutex<BTreeMap<&'static str, u64>>,
     purged: Mutex<BTreeMap<&'static str, u64>>,
     pub(super) tunnels: Tunnels,
@@ -55,6 +56,10 @@ impl Figures {
 
     pub(super) fn unstored(&self, reason: &'static str) {
         count(&self.unstored, reason);
+    }
+
+    pub(super) fn derived(&self, outcome: &'static str) {
+        count(&self.derived, outcome);
     }
 
     pub(super) fn attempt(&self, token: &'static str) {
@@ -101,6 +106,13 @@ impl Figures {
             "Attempts at origins that failed, by reason (RFC 9209).",
             "reason",
             all(&self.attempts),
+        );
+        family(
+            &mut text,
+            "selvedge_derived_total",
+            "Objects that hooks make and stores keep, by what became of them.",
+            "outcome",
+            all(&self.derived),
         );
         family(&mut text, "selvedge_purges_total", "Purges asked for, by kind.", "kind", all(&self.purges));
         family(

@@ -5,12 +5,15 @@ use http::uri::{PathAndQuery, Uri};
 use wasmtime::component::Resource;
 
 use crate::bindings::selvedge::edge::types::{EditError, HostRequest, Request};
+use crate::event::Event;
 use crate::headers::{self, Edit, Message};
 use crate::host::{entries, first, values};
 use crate::state::CallState;
 
 /// As long as a viewer's own URL may be.
 const MAX_URL_BYTES: usize = 8 << 10;
+/// As long as the name of an object in a bucket may be.
+const MAX_DERIVED_BYTES: usize = 1 << 10;
 
 impl HostRequest for CallState {
     fn method(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
@@ -93,6 +96,19 @@ impl HostRequest for CallState {
         name: String,
     ) -> wasmtime::Result<Result<(), EditError>> {
         Ok(self.edit_request(&name, Edit::Remove))
+    }
+
+    fn derive_as(&mut self, _: Resource<Request>, path: String) -> wasmtime::Result<Result<(), EditError>> {
+        Ok(if self.event != Event::OriginRequest || !self.has_store {
+            Err(EditError::Forbidden)
+        } else if path.len() > MAX_DERIVED_BYTES {
+            Err(EditError::TooLarge)
+        } else if !is_path(&path) {
+            Err(EditError::InvalidSyntax)
+        } else {
+            self.derived = Some(path);
+            Ok(())
+        })
     }
 
     fn drop(&mut self, _: Resource<Request>) -> wasmtime::Result<()> {

@@ -50,6 +50,8 @@ pub(crate) fn misbehaving() -> &'static Path {
 
 pub(crate) fn settings(wasm: WasmSource, on: &[Event], config: &[(&str, &str)]) -> HookSettings {
     HookSettings {
+        store: None,
+        store_for: None,
         wasm,
         on: on.to_vec(),
         limits: LimitSettings {

@@ -43,6 +43,24 @@ pub(crate) fn without_size(query: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join("&"))
 }
 
+/// What the thumbnail is called where it is kept: a template with `{path}` and `{size}`. What is left of the query is part
+/// of the path, for the original may depend on it.
+pub(crate) fn kept_name(
+    template: &str,
+    path: &str,
+    rest: Option<&str>,
+    size: Size,
+) -> Result<String, String> {
+    if !(template.starts_with('/') && template.contains("{path}") && template.contains("{size}")) {
+        return Err(format!("store-as is {template}; it must begin with / and hold {{path}} and {{size}}"));
+    }
+    let path = match rest {
+        Some(rest) => format!("{path}%3F{}", rest.replace('?', "%3F")),
+        None => path.to_owned(),
+    };
+    Ok(template.replace("{size}", &size.to_string()).replace("{path}", &path))
+}
+
 /// The entity tag of a thumbnail: weak, because another encoder may write other bytes (RFC 9110 section 8.8.1).
 pub(crate) fn thumbnail_tag(original: &str, size: Size) -> Option<String> {
     let opaque = original.trim().trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"')?;
@@ -99,6 +117,23 @@ mod tests {
     fn the_origin_is_asked_without_the_size_and_with_all_else() {
         assert_eq!(without_size("w=64&h=48"), None);
         assert_eq!(without_size("a=1&w=64&b&h=48&c=%20"), Some("a=1&b&c=%20".to_owned()));
+    }
+
+    #[test]
+    fn a_kept_thumbnail_has_a_name_of_all_that_it_depends_on() {
+        let template = "/thumbs{path}@{size}.jpg";
+        assert_eq!(
+            kept_name(template, "/img/cat.jpg", None, SMALL).unwrap(),
+            "/thumbs/img/cat.jpg@64x48.jpg"
+        );
+        assert_eq!(
+            kept_name(template, "/img/cat.jpg", Some("v=2?"), SMALL).unwrap(),
+            "/thumbs/img/cat.jpg%3Fv=2%3F@64x48.jpg"
+        );
+        assert_eq!(kept_name("/{path}/{size}", "/{size}", None, SMALL).unwrap(), "//{size}/64x48");
+        for template in ["thumbs{path}{size}", "/{path}", "/{size}", ""] {
+            assert!(kept_name(template, "/a", None, SMALL).is_err(), "{template}");
+        }
     }
 
     #[test]

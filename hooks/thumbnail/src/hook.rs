@@ -40,8 +40,17 @@ impl origin_request::Guest for Thumbnail {
             Ok(None) => return Ok(origin_request::Outcome::Next),
             Err(message) => return Ok(origin_request::Outcome::Respond(refusal(400, &message))),
         };
+        let rest = asked::without_size(&query);
+        let kept = config::get("store-as").filter(|_| request.method() == "GET");
+        let kept = kept.map(|template| asked::kept_name(&template, &request.path(), rest.as_deref(), size));
+        if let Some(name) = kept.transpose()? {
+            // A name that is too long is no reason to make no thumbnail.
+            if let Err(error) = request.derive_as(&name) {
+                log::log(log::Level::Warn, &format!("{name} is not kept: {}", error.name()));
+            }
+        }
         let edited = || -> Result<(), EditError> {
-            request.set_query(asked::without_size(&query).as_deref())?;
+            request.set_query(rest.as_deref())?;
             for name in ["range", "if-range", "accept-encoding"] {
                 request.remove_header(name)?;
             }

@@ -26,7 +26,7 @@ const REMEDIES: [(&[&str], &str); 6] = [
         &["SignatureDoesNotMatch"],
         "secret-key does not belong to access-key, or endpoint and style are not the bucket's",
     ),
-    (&["InvalidAccessKeyId"], "the service does not know access-key"),
+    (&["InvalidAccessKeyId", "NotSignedUp"], "the service does not know access-key"),
     (
         &["ExpiredToken", "InvalidToken", "InvalidClientTokenId", "TokenRefreshRequired"],
         "the session token is over or not for this service: renew the credentials",

@@ -245,7 +245,7 @@ impl Keeper {
     /// Credentials that are good at `now`. Waits only where there are none; whoever comes while somebody asks for them waits
     /// for the same answer.
     pub(super) async fn credentials(self: &Arc<Self>, now: SystemTime) -> Result<Credentials, Cause> {
-        match self.state().look(now) {
+        match self.look(now) {
             Look::Good(credentials) => return Ok(credentials),
             Look::Ageing(credentials) => {
                 self.renew_beside(now);
@@ -255,7 +255,7 @@ impl Keeper {
             Look::Nothing => {}
         }
         let _turn = self.asking.lock().await;
-        match self.state().look(now) {
+        match self.look(now) {
             Look::Good(credentials) | Look::Ageing(credentials) => return Ok(credentials),
             Look::Failed(why) => return Err(none(&why)),
             Look::Nothing => {}
@@ -298,6 +298,11 @@ impl Keeper {
         }
     }
 
+    /// By itself, so that the lock is let go before anything is done about it.
+    fn look(&self, now: SystemTime) -> Look {
+        self.state().look(now)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -331,6 +336,19 @@ mod tests {
     fn state(renew: Option<SystemTime>, end: Option<SystemTime>) -> State {
         let credentials = Credentials { access: "KEY".into(), secret: "secret".into(), session: None, end };
         State { held: Some(Held { credentials, renew }), ..State::default() }
+    }
+
+    #[tokio::test]
+    async fn whoever_sees_old_credentials_has_them_renewed_and_goes_on() {
+        let secret = |text: &str| Secret::Value(text.to_owned());
+        let source = Source::Keys { access: secret("NEW"), secret: secret("secret"), session: None };
+        let keeper = Arc::new(Keeper::new(source));
+        *keeper.state() = state(Some(UNIX_EPOCH), None);
+        assert_eq!(keeper.credentials(UNIX_EPOCH).await.unwrap().access, "KEY");
+        while keeper.state().is_renewing {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(keeper.credentials(UNIX_EPOCH).await.unwrap().access, "NEW");
     }
 
     fn word(look: &Look) -> &'static str {
