@@ -5,11 +5,13 @@
 //! request ever left (then its body is still whole), and when connecting ended and waiting for the answer began.
 
 mod lease;
+mod limit;
 mod tunnel;
 mod warm;
 
 use std::collections::VecDeque;
 use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ use crate::upload::Sending;
 
 pub(crate) use lease::{Lease, Unsent};
 use lease::{Sender, Unfinished};
+pub(crate) use limit::Limit;
+use limit::{Admission, Permit};
 pub use tunnel::{Tunnel, TunnelStream};
 use warm::Census;
 
@@ -48,6 +52,10 @@ pub(crate) struct Pool {
     settings: PoolSettings,
     runtime: Handle,
     dial_ended: Notify,
+    limit: Option<Arc<Limit>>,
+    /// How many requests of this core wait for the limit, and word for them that a connection came back.
+    queued: AtomicUsize,
+    returned: Notify,
     census: Arc<Census>,
     state: Mutex<State>,
 }
@@ -105,13 +113,16 @@ enum Protocol {
 
 impl Pool {
     /// An empty pool that belongs to the current runtime.
-    pub(crate) fn new(dialer: Arc<Dialer>, settings: &PoolSettings) -> Arc<Self> {
+    pub(crate) fn new(dialer: Arc<Dialer>, settings: &PoolSettings, limit: Option<Arc<Limit>>) -> Arc<Self> {
         let protocol = if dialer.may_speak_http2() { Protocol::Unknown } else { Protocol::Http1 };
         Arc::new(Self {
             dialer,
             settings: settings.clone(),
             runtime: Handle::current(),
             dial_ended: Notify::new(),
+            limit,
+            queued: AtomicUsize::new(0),
+            returned: Notify::new(),
             census: Arc::default(),
             state: Mutex::new(State {
                 idle: VecDeque::new(),
@@ -147,10 +158,22 @@ impl Pool {
         self.fresh().await
     }
 
-    /// A new connection, whatever is open.
+    /// A new connection, whatever is open; where the origin has as many as it may, what comes back first.
     pub(crate) async fn fresh(self: &Arc<Self>) -> Result<Lease, Cause> {
+        match self.admission().await? {
+            Admission::Open(permit) => self.opened(permit).await,
+            Admission::Used(lease) => Ok(lease),
+        }
+    }
+
+    /// A new connection beside those that the origin's limit allows: whether it is up is not a question of how busy it is.
+    pub(crate) async fn uncounted(self: &Arc<Self>) -> Result<Lease, Cause> {
+        self.opened(None).await
+    }
+
+    async fn opened(self: &Arc<Self>, permit: Permit) -> Result<Lease, Cause> {
         let dialing = Dialing::begin(self);
-        let outcome = self.open().await;
+        let outcome = self.open(permit).await;
         dialing.finish(outcome.as_ref().err());
         let (sender, term) = outcome?;
         Ok(Lease::new(sender, false, term, self))
@@ -171,29 +194,29 @@ impl Pool {
         self.state().shared = None;
     }
 
-    async fn open(&self) -> Result<(Sender, Arc<Term>), Cause> {
+    async fn open(&self, permit: Permit) -> Result<(Sender, Arc<Term>), Cause> {
         let (line, whither) = self.dialer.dial(Purpose::Requests).await?;
         let until = Instant::now() + shortened(self.settings.lifetime, fastrand::f64());
         let term = |driver| Arc::new(Term { until, whither, driver });
         if self.dialer.speaks_http2(&line)? {
             let term = term(None);
-            return Ok((self.open_http2(line, term.clone()).await?, term));
+            return Ok((self.open_http2(line, term.clone(), permit).await?, term));
         }
-        let (sender, driver) = self.open_http1(line).await?;
+        let (sender, driver) = self.open_http1(line, permit).await?;
         Ok((sender, term(Some(driver))))
     }
 
-    async fn open_http1(&self, line: Line) -> Result<(Sender, AbortHandle), Cause> {
+    async fn open_http1(&self, line: Line, permit: Permit) -> Result<(Sender, AbortHandle), Cause> {
         let (sender, connection) =
             http1_builder().handshake(line).await.map_err(|error| Cause::of_exchange(&error))?;
         let counted = self.census.count();
         // Whoever waits for an answer is told of the connection's errors.
-        let driver = tokio::spawn(async move { drop((connection.await, counted)) });
+        let driver = tokio::spawn(async move { drop((connection.await, counted, permit)) });
         self.state().protocol = Protocol::Http1;
         Ok((Sender::Http1(sender), driver.abort_handle()))
     }
 
-    async fn open_http2(&self, line: Line, term: Arc<Term>) -> Result<Sender, Cause> {
+    async fn open_http2(&self, line: Line, term: Arc<Term>, permit: Permit) -> Result<Sender, Cause> {
         let window = self.settings.window.as_u64().try_into().unwrap_or(LARGEST_WINDOW).min(LARGEST_WINDOW);
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -207,7 +230,7 @@ impl Pool {
             .await
             .map_err(|error| Cause::of_exchange(&error))?;
         let counted = self.census.count();
-        tokio::spawn(async move { drop((connection.await, counted)) });
+        tokio::spawn(async move { drop((connection.await, counted, permit)) });
         let mut state = self.state();
         state.protocol = Protocol::Http2;
         state.shared = Some(Shared { sender: sender.clone(), used: Instant::now(), term });
@@ -274,6 +297,10 @@ impl Pool {
         }
         state.idle.push_back(Idle { sender, since, term });
         self.start_reaping(&mut state);
+        if self.queued.load(Relaxed) > 0 {
+            drop(state);
+            self.returned.notify_one();
+        }
     }
 
     fn start_reaping(self: &Arc<Self>, state: &mut State) {
@@ -314,6 +341,17 @@ impl Pool {
         next
     }
 
+    /// Gives up a connection that nobody here uses, for another core that waits for one.
+    fn spare_one(&self) {
+        if self.queued.load(Relaxed) > 0 {
+            return;
+        }
+        let mut state = self.state();
+        if state.idle.pop_front().is_none() {
+            state.shared = None;
+        }
+    }
+
     /// Whether the origin's name still has the address that a connection leads to.
     fn leads_there(&self, term: &Term) -> bool {
         !self.settings.follow_names || self.dialer.holds(&term.whither)
@@ -343,7 +381,14 @@ fn http1_builder() -> http1::Builder {
 
 async fn reap(pool: Weak<Pool>) {
     let mut changes = pool.upgrade().and_then(|pool| pool.dialer.changes());
+    let limit = pool.upgrade().and_then(|pool| pool.limit.clone());
     while let Some(next) = pool.upgrade().and_then(|pool| pool.expire(Instant::now())) {
+        let wanted = async {
+            match &limit {
+                Some(limit) => limit.wanted().await,
+                None => pending().await,
+            }
+        };
         let moved = async {
             match &mut changes {
                 // The sender is the pool's own; without it nothing is left to look after.
@@ -354,6 +399,11 @@ async fn reap(pool: Weak<Pool>) {
         tokio::select! {
             () = sleep_until(next) => {}
             () = moved => {}
+            () = wanted => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.spare_one();
+                }
+            }
         }
     }
 }

@@ -188,6 +188,14 @@ pub struct PoolSettings {
     /// Whether a connection gets no further request once its address is no longer among those of the origin's name. Turn it off
     /// for names that give other addresses at every turn, as those of large object stores do.
     pub follow_names: bool,
+    /// How many connections the origin gets from all cores together, those included that are not in use; without it, as many as
+    /// there are requests at a time. An origin that speaks HTTP/2 needs one for each core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_connections: Option<usize>,
+    /// How long a request waits for one of them before it fails with 503 (`connection_limit_reached`).
+    #[serde(with = "duration::span")]
+    #[schemars(with = "String")]
+    pub queue_timeout: Duration,
 }
 
 impl Default for PoolSettings {
@@ -199,6 +207,8 @@ impl Default for PoolSettings {
             window: ByteSize::mib(4),
             lifetime: Duration::from_secs(60 * 60),
             follow_names: true,
+            max_connections: None,
+            queue_timeout: Duration::from_secs(1),
         }
     }
 }

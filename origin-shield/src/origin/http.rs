@@ -21,7 +21,7 @@ use crate::error::OriginError;
 use crate::expect::{self, BodyUnread, Hold};
 use crate::failure::{Cause, Failure};
 use crate::interim::{self, Listener};
-use crate::pool::{Lease, Pool, Tunnel, Unsent};
+use crate::pool::{Lease, Limit, Pool, Tunnel, Unsent};
 use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
 use crate::upload::{OutgoingBody, Progress, Sending};
 
@@ -41,6 +41,7 @@ pub(super) struct HttpOrigin {
     pool_settings: PoolSettings,
     /// One pool per core, so that a connection and those who use it are driven by the same thread.
     pools: ThreadLocal<Arc<Pool>>,
+    limit: Option<Arc<Limit>>,
 }
 
 impl HttpOrigin {
@@ -60,14 +61,19 @@ impl HttpOrigin {
             dialer: Arc::new(Dialer::new(url, settings, tls, names)),
             pool_settings: settings.pool.clone(),
             pools: ThreadLocal::new(),
+            limit: Limit::new(&settings.pool),
         })
     }
 
     /// Keeps connections open on this thread from now on, if the settings ask for any.
     pub(super) fn keep_warm(&self) {
         if self.pool_settings.warm > 0 {
-            self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings)).keep_warm();
+            self.pools.get_or(|| self.pool()).keep_warm();
         }
+    }
+
+    fn pool(&self) -> Arc<Pool> {
+        Pool::new(self.dialer.clone(), &self.pool_settings, self.limit.clone())
     }
 
     pub(super) async fn exchange(
@@ -75,7 +81,7 @@ impl HttpOrigin {
         head: &Parts,
         body: OutgoingBody,
     ) -> Result<Response<OriginBody>, NoAnswer> {
-        let pool = self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings));
+        let pool = self.pools.get_or(|| self.pool());
         // RFC 9110 section 7.8: what asks to change the protocol has its connection to itself, whatever is answered.
         let is_upgrade = head.headers.contains_key(UPGRADE) && self.dialer.may_upgrade();
         let leased = if is_upgrade { pool.dedicated().await } else { pool.lease().await };

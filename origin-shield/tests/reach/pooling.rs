@@ -170,6 +170,67 @@ async fn a_connection_that_is_too_old_gets_no_further_request() {
 }
 
 #[tokio::test]
+async fn an_origin_gets_no_more_connections_than_its_limit_and_who_waits_too_long_is_told() {
+    let limit =
+        |queue_timeout| PoolSettings { max_connections: Some(2), queue_timeout, ..PoolSettings::default() };
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let patient = single_with_pool(&origin.url(), limit(Duration::from_secs(10)));
+    let many = futures(&patient, 20);
+    for outcome in many.await {
+        assert_eq!(outcome, "x");
+    }
+    assert_eq!((origin.requests().len(), origin.accepted()), (20, 2), "those who wait get what comes back");
+
+    let silent = Scripted::always(&[Act::Hang]).await;
+    let hasty = single_with_pool(&silent.url(), limit(Duration::from_millis(50)));
+    let (a, b, c) = tokio::join!(get(&hasty), get(&hasty), get(&hasty));
+    let refused = [a, b, c].into_iter().filter_map(|outcome| outcome.err()?.failure());
+    let refused: Vec<_> = refused.filter(|failure| *failure == Failure::ConnectionLimit).collect();
+    assert_eq!(refused.len(), 1);
+    assert_eq!(silent.accepted(), 2);
+}
+
+/// The bodies of so many answers, asked for at the same time.
+async fn futures(group: &Group, count: usize) -> Vec<String> {
+    let mut answers = Vec::new();
+    let mut asking: Vec<_> = (0..count).map(|_| Box::pin(get_text(group))).collect();
+    std::future::poll_fn(|context| {
+        asking.retain_mut(|asking| match asking.as_mut().poll(context) {
+            std::task::Poll::Ready(text) => {
+                answers.push(text);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if asking.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    answers
+}
+
+#[tokio::test]
+async fn a_core_gives_up_what_it_does_not_use_for_another_that_waits() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let pool = PoolSettings {
+        max_connections: Some(1),
+        queue_timeout: Duration::from_secs(10),
+        ..PoolSettings::default()
+    };
+    let group = std::sync::Arc::new(single_with_pool(&origin.url(), pool));
+    get_text(&group).await;
+    let other_core = {
+        let group = group.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(get_text(&group))
+        }
+    };
+    assert_eq!(tokio::task::spawn_blocking(other_core).await.unwrap(), "x");
+    assert_eq!(origin.accepted(), 2);
+    origin.ended(1).await;
+}
+
+#[tokio::test]
 async fn no_more_connections_are_kept_than_allowed() {
     let origin = Scripted::answering(answer("200 OK", "x")).await;
     let group = single_with_pool(&origin.url(), PoolSettings { max_idle: 2, ..PoolSettings::default() });

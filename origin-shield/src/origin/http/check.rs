@@ -11,7 +11,7 @@ use super::HttpOrigin;
 use crate::failure::{Cause, Failure};
 use crate::health::{Ailment, Found};
 use crate::hop::HOP;
-use crate::pool::{Lease, Pool};
+use crate::pool::Lease;
 use crate::settings::HealthSettings;
 use crate::upload::{OutgoingBody, Sending};
 
@@ -36,8 +36,8 @@ impl HttpOrigin {
     }
 
     async fn look(&self, settings: &HealthSettings, hop: Option<HeaderValue>) -> Found {
-        let pool = self.pools.get_or(|| Pool::new(self.dialer.clone(), &self.pool_settings));
-        let mut lease = pool.fresh().await?;
+        let pool = self.pools.get_or(|| self.pool());
+        let mut lease = pool.uncounted().await?;
         let mut request = self.question(settings, &lease).map_err(|error| {
             Cause::new(Failure::RequestInvalid, format!("no address for this check: {error}"))
         })?;
