@@ -6,8 +6,9 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tests::{Folder, LOOPBACK, Node, handshake, pki::Authority, within};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
-/// A service without TLS, which knows the methods `/echo`, `/status` and `/fails`.
+/// A service without TLS, which knows the methods `/echo`, `/status`, `/fails` and `/cut`.
 async fn service() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -29,6 +30,9 @@ fn fields(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
 
+/// When the stream of `/cut` is to be reset: what is queued would be lost with it.
+static CUT: Notify = Notify::const_new();
+
 async fn answer(request: Request<RecvStream>, mut respond: h2::server::SendResponse<Bytes>) {
     let (head, mut body) = request.into_parts();
     let mut response = Response::builder().status(200).header("content-type", "application/grpc");
@@ -41,6 +45,11 @@ async fn answer(request: Request<RecvStream>, mut respond: h2::server::SendRespo
     let said = head.headers.get("te").map_or("nothing", |te| te.to_str().unwrap());
     response = response.header("x-te", said);
     let mut stream = respond.send_response(response.body(()).unwrap(), false).unwrap();
+    if head.uri.path() == "/cut" {
+        stream.send_data(Bytes::from("half"), false).unwrap();
+        CUT.notified().await;
+        return stream.send_reset(h2::Reason::NO_ERROR);
+    }
     if head.uri.path() == "/fails" {
         stream.send_data(Bytes::from("half"), false).unwrap();
         let trailers = [("grpc-status", "13"), ("grpc-message", "broken"), ("content-length", "99")];
@@ -68,7 +77,7 @@ origin = "service"
 
 [[site."www.test".route]]
 path = "/*"
-methods = ["POST"]
+methods = ["GET", "POST"]
 "#
     )
 }
@@ -176,4 +185,20 @@ async fn a_call_that_is_given_up_never_ends_well_at_the_service() {
         let ended = within("the end of the call", body.data()).await;
         assert!(matches!(ended, Some(Err(_))), "{reason:?}: half a call looks whole: {ended:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_reset_without_an_error_is_no_whole_one() {
+    let node = Node::start(&config(&service().await)).await;
+    let request = Request::get("http://www.test/cut").body(()).unwrap();
+    let mut ready = stub(&node).await.ready().await.unwrap();
+    let (response, _) = ready.send_request(request, true).unwrap();
+    let mut body = within("the head of the answer", response).await.unwrap().into_body();
+    assert_eq!(next(&mut body).await, "half");
+    CUT.notify_one();
+    let ended = within("the end of the answer", body.data()).await;
+    assert!(
+        matches!(ended, Some(Err(_))),
+        "RFC 9113 §8.1: only a complete answer may be followed by such a reset"
+    );
 }
