@@ -118,3 +118,20 @@ async fn where_http2_is_spoken_one_warm_connection_a_thread_is_enough() {
 
     assert_eq!(origin.connections(), 2);
 }
+
+#[tokio::test]
+async fn the_settings_of_the_guide_are_settings() {
+    let guide = include_str!("../../docs/distance.md");
+    let configs: Vec<_> =
+        guide.split("```toml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    assert_eq!(configs.len(), 2, "one for the shield, one for the edge");
+    for config in configs {
+        let folder = Folder::new();
+        folder.write("key", "0123456789abcdef0123456789abcdef");
+        folder.write("selvedge.toml", config.replace("env = \"SHIELD_KEY\"", "file = \"key\""));
+
+        let outcome = folder.run(&["check", "selvedge.toml"]).await;
+
+        assert_eq!(outcome.code, Some(0), "{config}\n{}", outcome.stderr);
+    }
+}

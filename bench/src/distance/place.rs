@@ -54,7 +54,7 @@ impl Place {
     /// A program in this place, which the kernel ends when this one ends.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["--target", &self.id().to_string(), "--net", "setpriv", "--pdeathsig", "TERM"]);
+        command.args(["--target", &self.id().to_string(), "--net", "setpriv", "--pdeathsig", "KILL"]);
         command.arg(program);
         command
     }
