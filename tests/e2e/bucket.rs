@@ -408,6 +408,7 @@ async fn over_tls_a_body_of_known_length_is_sent_as_it_comes() {
 }
 
 /// An answer of a security token service: keys that end so many seconds from now.
+#[expect(clippy::disallowed_methods, reason = "the service's own clock, as far as the node can tell")]
 fn keys(access: &str, seconds: u64) -> String {
     let end = humantime_serde::re::humantime::format_rfc3339_seconds(
         SystemTime::now() + Duration::from_secs(seconds),
