@@ -30,7 +30,7 @@ fn what_reads_well_but_cannot_be_built_is_told_at_its_section() {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{said}");
     // The component of that hook is a stand-in.
-    assert!(said.starts_with("good/hooks.toml:8:7: hook \"auth\": "), "{said}");
+    assert!(said.starts_with("good/hooks.toml:19:7: hook \"auth\": "), "{said}");
 }
 
 #[test]
