@@ -7,6 +7,8 @@ use crate::node::Node;
 use crate::visit;
 use http::request::Parts;
 use origin_shield::hop::{self, Asked, HOP, Hop, HopError, HopKey, WeakKey};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 /// Who asks, as far as connection and request prove it.
@@ -25,18 +27,23 @@ pub enum Asker {
 pub struct Edges {
     keys: Vec<HopKey>,
     window: Duration,
-    by_certificate: bool,
+    /// What the authorities of their certificates are known by. A connection that others vouched for, before a reload, is no
+    /// edge's any more.
+    authorities: Option<u64>,
 }
 
 /// A key that edges cannot be known by.
 #[derive(Debug, thiserror::Error)]
 pub enum EdgesError {
     /// It is not where the config says.
-    #[error(transparent)]
+    #[error("key: {0}")]
     Material(#[from] MaterialError),
     /// It is too short.
-    #[error(transparent)]
+    #[error("key: {0}")]
     Weak(#[from] WeakKey),
+    /// The authorities of their certificates cannot be read.
+    #[error("ca: cannot read {path}: {1}", path = .0.display())]
+    Authorities(PathBuf, std::io::Error),
 }
 
 impl Edges {
@@ -49,8 +56,14 @@ impl Edges {
         Ok(Self {
             keys: settings.key.iter().map(key).collect::<Result<_, _>>()?,
             window: settings.window,
-            by_certificate: settings.ca.is_some(),
+            authorities: settings.ca.as_deref().map(fingerprint).transpose()?,
         })
+    }
+
+    /// What the authorities of edges' certificates are known by, where there are any.
+    #[must_use]
+    pub fn authorities(&self) -> Option<u64> {
+        self.authorities
     }
 
     /// The edge that asks; `Err` for anybody else, with what is wrong with what he says.
@@ -61,7 +74,7 @@ impl Edges {
         now: SystemTime,
     ) -> Result<Option<Box<Hop>>, Option<HopError>> {
         let said = request.headers.remove(HOP);
-        let is_certified = self.by_certificate && viewer.has_certificate();
+        let is_certified = self.authorities.is_some() && viewer.certified_by() == self.authorities;
         let Some(said) = said else { return if is_certified { Ok(None) } else { Err(None) } };
         if is_certified {
             return hop::read(&said).map(|hop| Some(Box::new(hop))).map_err(Some);
@@ -72,6 +85,14 @@ impl Edges {
         let opened = hop::open(&said, &asked, &self.keys, self.window, now);
         opened.map(|hop| Some(Box::new(hop))).map_err(Some)
     }
+}
+
+/// Of the file with the authorities. Whether it holds any is for those to say who check certificates.
+fn fingerprint(file: &Path) -> Result<u64, EdgesError> {
+    let authorities = std::fs::read(file).map_err(|cause| EdgesError::Authorities(file.to_owned(), cause))?;
+    let mut hasher = DefaultHasher::new();
+    authorities.hash(&mut hasher);
+    Ok(hasher.finish())
 }
 
 impl Asker {

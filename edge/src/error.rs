@@ -75,6 +75,9 @@ pub enum Fault {
     /// As many tunnels are open as `limits.tunnels` allows.
     #[error("too many connections are open at the moment")]
     TunnelsBusy,
+    /// The origin has answered a request for another protocol without agreeing to it, which the viewer could not tell.
+    #[error("this speaks no other protocol")]
+    NotUpgraded,
     /// The viewer wants a stored answer or none (RFC 9111 §5.2.1.7).
     #[error("nothing is stored that could be answered with")]
     NotStored,
@@ -136,6 +139,7 @@ impl Fault {
             Self::DecodersBusy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "decoders-busy", "proxy_internal_response")
             }
+            Self::NotUpgraded => (StatusCode::NOT_IMPLEMENTED, "not-upgraded", "http_upgrade_failed"),
             Self::TunnelsBusy => {
                 (StatusCode::SERVICE_UNAVAILABLE, "tunnels-busy", "connection_limit_reached")
             }

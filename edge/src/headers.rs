@@ -325,11 +325,16 @@ pub fn hexadecimal(digits: &mut [u8], bytes: &[u8]) {
     }
 }
 
-/// Adds a member to a list field, on the same line as those before it.
+/// Adds a member to a list field, on one line with all those before it: the last of several lines is the one that the nearest
+/// proxy wrote, so none may be lost (RFC 9110 §5.3).
 fn append_text(headers: &mut HeaderMap, name: HeaderName, member: &str) {
-    let before = headers.get(&name).and_then(|value| value.to_str().ok());
-    let joined = before.map(|before| format!("{before}, {member}"));
-    if let Ok(value) = HeaderValue::from_str(joined.as_deref().unwrap_or(member)) {
+    let mut joined = String::new();
+    for line in headers.get_all(&name).iter().filter_map(|line| line.to_str().ok()) {
+        joined.push_str(line);
+        joined.push_str(", ");
+    }
+    joined.push_str(member);
+    if let Ok(value) = HeaderValue::from_str(&joined) {
         headers.insert(name, value);
     }
 }
@@ -421,6 +426,18 @@ mod tests {
             assert_eq!(map.contains_key(CDN_CACHE_CONTROL), kept, "{control}");
             assert!(!map.contains_key("surrogate-key"));
         }
+    }
+
+    #[test]
+    fn what_several_proxies_wrote_on_several_lines_stays_in_order() {
+        let mut headers = HeaderMap::new();
+        append_text(&mut headers, X_FORWARDED_FOR, "192.0.2.1");
+        assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.1");
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_static("203.0.113.9"));
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xe9").unwrap());
+        append_text(&mut headers, X_FORWARDED_FOR, "198.51.100.7");
+        let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
+        assert_eq!(lines, ["192.0.2.1, 203.0.113.9, 198.51.100.7"]);
     }
 
     #[test]

@@ -52,7 +52,8 @@ pub struct Viewer {
 struct TlsFacts {
     version: &'static str,
     server_name: Option<String>,
-    has_certificate: bool,
+    /// The authorities of edges for one of whose certificates this is.
+    certified_by: Option<u64>,
 }
 
 impl Viewer {
@@ -68,10 +69,10 @@ impl Viewer {
         Some(self.tls.as_ref()?.version)
     }
 
-    /// Whether it has shown a certificate that `node.edges` takes for an edge's; others are not let in.
+    /// The authorities of `node.edges` that vouched for its certificate when the connection began; others are not let in.
     #[must_use]
-    pub fn has_certificate(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| tls.has_certificate)
+    pub fn certified_by(&self) -> Option<u64> {
+        self.tls.as_ref()?.certified_by
     }
 
     /// Writes the head of an interim response before the answer that the connection is waiting for. Only for HTTP/1.1.
@@ -169,7 +170,7 @@ async fn secure(
     let tls = Some(Arc::new(TlsFacts {
         version,
         server_name,
-        has_certificate: session.peer_certificates().is_some(),
+        certified_by: session.peer_certificates().and_then(|_| node.edges.as_ref()?.authorities()),
     }));
     let viewer = Viewer { peer, scheme: Scheme::Https, tls, pace: Arc::default() };
     if is_http2 {

@@ -46,7 +46,8 @@ impl Mark {
                 continue;
             }
             let number = parts.find_map(|part| part.strip_prefix("n="));
-            if number == Some(&*self.number) {
+            // Our own always say a number: a bare name is taken at its word.
+            if number.is_none_or(|number| number == self.number) {
                 return Trace::Seen;
             }
             trace = Trace::Namesake;
@@ -55,8 +56,9 @@ impl Mark {
     }
 }
 
+/// The members of one line that are text: what a viewer puts beside them must not hide them.
 fn members(line: &HeaderValue) -> impl Iterator<Item = &str> {
-    line.to_str().unwrap_or_default().split(',')
+    line.as_bytes().split(|byte| *byte == b',').filter_map(|member| std::str::from_utf8(member).ok())
 }
 
 /// The nodes that the request has passed, for the log: the last few of them.
@@ -84,13 +86,21 @@ mod tests {
             (vec![], Trace::Unseen),
             (vec!["icn10;n=1, other"], Trace::Unseen),
             (vec![other], Trace::Namesake),
-            (vec!["icn1"], Trace::Namesake),
+            (vec!["icn1"], Trace::Seen),
             (vec![own], Trace::Seen),
             (vec!["other; a=1", &format!("{other}, {own}, shield")], Trace::Seen),
             (vec![&own.replace(";n", " ; v=1; n")], Trace::Seen),
         ] {
             assert_eq!(mark.trace(&headers(&lines)), trace, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn what_is_not_text_hides_nobody() {
+        let mark = Mark::new("icn1").unwrap();
+        let line = [b"\xe9, ", mark.member.as_bytes()].concat();
+        let headers = HeaderMap::from_iter([(CDN_LOOP, HeaderValue::from_bytes(&line).unwrap())]);
+        assert_eq!(mark.trace(&headers), Trace::Seen);
     }
 
     #[test]

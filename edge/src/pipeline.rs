@@ -163,7 +163,7 @@ async fn pass(visit: &Arc<Visit>, upload: Incoming, record: &mut Record) -> Resu
     let upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
     let fetched = interim::relay(visit, |visit| fetch(visit, upload, None)).await?;
     let response = fetched.respond(visit, None, record).await?.only()?;
-    Ok(upgrade::agree(visit, slot, upload::settle(visit.request.version, response)))
+    upgrade::agree(visit, slot, upload::settle(visit.request.version, response))
 }
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.

@@ -112,10 +112,19 @@ pub struct Agreed {
 }
 
 /// Makes an answer that changes the protocol one that becomes a tunnel. Any other is an ordinary answer.
-#[must_use]
-pub fn agree(visit: &Visit, slot: Option<TunnelSlot>, mut response: Response<Body>) -> Response<Body> {
-    let Some((slot, upgrade)) = slot.zip(visit.upgrade.as_ref()) else { return response };
-    let Some(origin) = response.extensions_mut().remove::<Tunnel>() else { return response };
+///
+/// # Errors
+/// [`Fault::NotUpgraded`] for a success that agrees to nothing, where the viewer would take it for the agreement (RFC 8441 §5).
+pub fn agree(
+    visit: &Visit,
+    slot: Option<TunnelSlot>,
+    mut response: Response<Body>,
+) -> Result<Response<Body>, Fault> {
+    let Some((slot, upgrade)) = slot.zip(visit.upgrade.as_ref()) else { return Ok(response) };
+    let Some(origin) = response.extensions_mut().remove::<Tunnel>() else {
+        let is_misleading = visit.request.version == Version::HTTP_2 && response.status().is_success();
+        return if is_misleading { Err(Fault::NotUpgraded) } else { Ok(response) };
+    };
     response.extensions_mut().insert(Agreed {
         origin,
         slot: Arc::new(slot),
@@ -132,7 +141,7 @@ pub fn agree(visit: &Visit, slot: Option<TunnelSlot>, mut response: Response<Bod
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         response.headers_mut().insert(UPGRADE, upgrade.protocol.clone());
     }
-    response
+    Ok(response)
 }
 
 /// Whether an answer only agrees to another protocol: nothing for hooks to see yet, and no content.

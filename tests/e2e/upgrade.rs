@@ -244,6 +244,19 @@ async fn an_extended_connect_of_http2_becomes_an_upgrade_at_the_origin() {
 }
 
 #[tokio::test]
+async fn an_origin_that_agrees_to_nothing_opens_nothing_for_http2() {
+    let (origin, node) = origin_and_node("").await;
+    let mut ready = stub(&node).await.ready().await.unwrap();
+    let (response, _sending) = ready.send_request(connect("websocket"), false).unwrap();
+    let mut asked = origin.accept().await;
+    asked.read_until("\r\n\r\n").await;
+    asked.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\npage").await;
+    let response = within("the refusal", response).await.unwrap();
+    assert_eq!(response.status(), 501, "any success would be the agreement (RFC 8441 §5)");
+    node.log_contains("reason=not-upgraded").await;
+}
+
+#[tokio::test]
 async fn any_other_connect_of_http2_is_refused() {
     let (origin, node) = origin_and_node("").await;
     let stub = stub(&node).await;

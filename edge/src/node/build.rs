@@ -54,7 +54,7 @@ pub enum NodeError {
     #[error("tls: {0}")]
     Tls(#[from] CertsError),
     /// How edges are known.
-    #[error("[node] edges: key: {0}")]
+    #[error("[node] edges: {0}")]
     Edges(#[from] EdgesError),
     /// The name of the node.
     #[error("[node] name {0:?} cannot stand in a header; use letters, digits, '-', '.' and '_'")]

@@ -58,7 +58,8 @@ impl Lease {
     /// Whether an answer whose body has just ended was cut off. RFC 9113 section 8.1 lets an origin reset a stream without an
     /// error after a complete answer, to stop an upload; without one such a reset is no end.
     pub(crate) fn was_cut(&self, body: &Incoming) -> bool {
-        self.is_http2() && self.upload.is_none() && !body.is_end_stream()
+        let is_complete = body.is_end_stream() || self.upload.is_some() && body.size_hint().lower() == 0;
+        self.is_http2() && !is_complete
     }
 
     pub(crate) async fn send(&mut self, request: Request<Sending>) -> Result<Response<Incoming>, Unsent> {
