@@ -11,6 +11,8 @@ const NUMBER_BITS: u32 = 24;
 const COUNT_BITS: u32 = 20;
 const NUMBERS: u64 = (1 << NUMBER_BITS) - 1;
 const MOST: u64 = (1 << COUNT_BITS) - 1;
+/// Who counts so many slots late still comes from long ago; what seems later is a slot that was idle nearly round the circle.
+const LATE: u64 = 1 << 16;
 
 /// Two counters over the last while, the second for a part of what the first counts or for something beside it.
 #[derive(Debug)]
@@ -41,10 +43,10 @@ impl Recent {
             let held = match age(number, of) {
                 0 => counted,
                 // Somebody who comes from long ago changes nothing of what is newer.
-                age if age > NUMBERS / 2 && packed != 0 => return None,
+                age if age > NUMBERS - LATE && packed != 0 => return None,
                 _ => Counted::default(),
             };
-            Some(pack(number, Counted { all: held.all + more.all, marked: held.marked + more.marked }))
+            Some(pack(number, held.and(more)))
         };
         // An error is the stranger from long ago.
         let _ = slot.fetch_update(Relaxed, Relaxed, add);
@@ -65,13 +67,24 @@ impl Recent {
     }
 }
 
+impl Counted {
+    /// Both, halved until they fit: what matters of so many is how they relate.
+    fn and(self, more: Self) -> Self {
+        let (mut all, mut marked) = (self.all + more.all, self.marked + more.marked);
+        while all.max(marked) > MOST {
+            (all, marked) = (all / 2, marked / 2);
+        }
+        Self { all, marked }
+    }
+}
+
 /// How many slots ago, in a circle of numbers.
 fn age(now: u64, then: u64) -> u64 {
     now.wrapping_sub(then) & NUMBERS
 }
 
 fn pack(number: u64, counted: Counted) -> u64 {
-    (number & NUMBERS) << (2 * COUNT_BITS) | counted.all.min(MOST) << COUNT_BITS | counted.marked.min(MOST)
+    (number & NUMBERS) << (2 * COUNT_BITS) | counted.all << COUNT_BITS | counted.marked
 }
 
 fn unpack(packed: u64) -> (u64, Counted) {
@@ -112,10 +125,26 @@ mod tests {
     }
 
     #[test]
-    fn a_full_slot_stays_full() {
+    fn a_slot_that_was_idle_for_long_counts_again() {
+        let (start, day) = (5_000 * SECOND, 24 * 3600 * SECOND);
+        for days in [1, 90, 98, 120, 190] {
+            let recent = Recent::over(Duration::from_secs(10));
+            recent.add(start, MARKED);
+            let later = start + days * day;
+            recent.add(later, ONE);
+            assert_eq!(recent.counted(later), ONE, "{days} days later");
+        }
+    }
+
+    #[test]
+    fn a_full_slot_keeps_what_part_is_marked() {
         let recent = Recent::over(Duration::from_secs(10));
-        recent.add(SECOND, Counted { all: MOST, marked: MOST });
-        recent.add(SECOND, MARKED);
-        assert_eq!(recent.counted(SECOND), Counted { all: MOST, marked: MOST });
+        for _ in 0..100 {
+            recent.add(SECOND, Counted { all: MOST / 4, marked: MOST / 40 });
+        }
+        let Counted { all, marked } = recent.counted(SECOND);
+        assert!(all > MOST / 4, "{all}");
+        let share = marked as f64 / all as f64;
+        assert!((share - 0.1).abs() < 0.001, "{share}");
     }
 }
