@@ -156,7 +156,7 @@ impl Group {
                 Standing::Well => Trust::Well,
                 Standing::Warming(_) => Trust::Warming,
                 Standing::Due => Trust::Due,
-                Standing::Out => Trust::Out,
+                Standing::Out | Standing::Down => Trust::Out,
             },
             weight: self.weights.get(index).copied(),
             last_failure: member.memory.last_failure(),
@@ -193,7 +193,7 @@ impl Group {
     fn standing(&self, index: usize, now: u64) -> Standing {
         let Member { origin, memory } = &self.members[index];
         match origin.is_down() {
-            true => Standing::Out,
+            true => Standing::Down,
             false => memory.standing(now, origin.healed(), self.settings.slow_start),
         }
     }
@@ -215,9 +215,10 @@ impl Group {
         }
     }
 
-    /// Whether one more member may be passed over for statuses, though it answers.
-    fn has_room(&self, eject: &EjectSettings, at: u64) -> bool {
-        let out = self.members.iter().filter(|member| member.memory.is_out(at)).count();
+    /// Whether the member `index` may be passed over for statuses beside the others that are, though it answers.
+    fn has_room(&self, index: usize, eject: &EjectSettings, at: u64) -> bool {
+        let others = self.members.iter().enumerate().filter(|(other, _)| *other != index);
+        let out = others.filter(|(_, other)| other.memory.is_out(at)).count();
         let most = (self.members.len() as f64 * eject.share) as usize;
         out < most.max(1)
     }
@@ -284,11 +285,11 @@ impl<'a> Asked<'a> {
         let Some(Attempt { failure, .. }) = self.attempts.iter().find(failed) else { return };
         let at = clock::now();
         // Who was passed over meanwhile is not so once more for what was under way.
-        if !self.doubted.contains(turn) && !memory.is_trusted() {
+        if memory.was_passed_over_since(clock::micros(self.now)) {
             return;
         }
         let settings = &self.group.settings;
-        let has_room = settings.eject.as_ref().is_none_or(|eject| self.group.has_room(eject, at));
+        let has_room = settings.eject.as_ref().is_none_or(|eject| self.group.has_room(turn, eject, at));
         if memory.count(*failure, at) && has_room {
             self.group.pass_over(turn, *failure, at, memory.next_span(at, settings.remember));
         }
@@ -446,11 +447,13 @@ mod tests {
         let eject = |share| EjectSettings { share, ..EjectSettings::default() };
         let at = clock::now();
         let pass_over = |index| group.pass_over(index, Failure::Status(503), at, Duration::from_secs(30));
-        assert!(group.has_room(&eject(0.0), at), "one always may be");
+        let has_room = |index, share| group.has_room(index, &eject(share), at);
+        assert!(has_room(4, 0.0), "one always may be");
         pass_over(0);
-        assert!(!group.has_room(&eject(0.3), at) && group.has_room(&eject(0.5), at));
+        assert!(!has_room(4, 0.3) && has_room(4, 0.5));
         pass_over(3);
-        assert!(!group.has_room(&eject(0.5), at) && group.has_room(&eject(0.6), at));
+        assert!(!has_room(4, 0.5) && has_room(4, 0.6));
+        assert!(has_room(3, 0.5), "who is being tried out does not stand in its own way");
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(super) enum Standing {
     Due,
     /// What nobody else answers.
     Out,
+    /// The same, but active checks say so: nobody is asked later.
+    Down,
 }
 
 impl Memory {
@@ -77,9 +79,9 @@ impl Memory {
     /// How it stands at `now`, when active checks saw it come back at `healed` (0: never).
     pub(super) fn standing(&self, now: u64, healed: u64, slow_start: Duration) -> Standing {
         let until = self.until.load(Relaxed);
-        if until != 0 {
-            let is_over = now >= until || healed > self.failed.load(Relaxed);
-            return if is_over { Standing::Due } else { Standing::Out };
+        // Checks that saw it come back have tried it out.
+        if until != 0 && healed <= self.failed.load(Relaxed) {
+            return if now >= until { Standing::Due } else { Standing::Out };
         }
         let back = self.back.load(Relaxed).max(healed);
         if slow_start.is_zero() || back == 0 {
@@ -119,13 +121,18 @@ impl Memory {
         self.is_noted.store(true, Relaxed);
     }
 
-    /// A status that another member answered better, at `at`. Whether it is to be passed over now.
+    /// Whether it was passed over after `moment`, and is still not trusted.
+    pub(super) fn was_passed_over_since(&self, moment: u64) -> bool {
+        !self.is_trusted() && self.failed.load(Relaxed) >= moment
+    }
+
+    /// A status that another member answered better, at `at`. Whether it is to be passed over now: at once if it was being tried out.
     pub(super) fn count(&self, failure: Failure, at: u64) -> bool {
         let Some(tally) = &self.tally else { return true };
         self.note(failure);
         tally.recent.add(at, Counted { all: 1, marked: 1 });
         let in_a_row = tally.in_a_row.fetch_add(1, Relaxed).saturating_add(1);
-        in_a_row >= tally.settings.after || tally.is_above_rate(at)
+        !self.is_trusted() || in_a_row >= tally.settings.after || tally.is_above_rate(at)
     }
 
     /// For how long it is to be passed over for a status: for the first time, or with ejection for twice as long as the last time,
@@ -133,7 +140,8 @@ impl Memory {
     pub(super) fn next_span(&self, at: u64, first: Duration) -> Duration {
         let Some(tally) = &self.tally else { return first };
         let max = tally.settings.max.max(first);
-        if at.saturating_sub(self.back.load(Relaxed)) > clock::length(max) {
+        let was_well_for = at.saturating_sub(self.back.load(Relaxed));
+        if self.is_trusted() && was_well_for > clock::length(max) {
             tally.ejections.store(0, Relaxed);
         }
         let before = tally.ejections.fetch_add(1, Relaxed);
@@ -156,6 +164,9 @@ impl Memory {
     /// It answered well though it had failed. Whether that is news.
     pub(super) fn recover(&self, at: u64) -> bool {
         self.forget();
+        if let Some(tally) = &self.tally {
+            tally.in_a_row.store(0, Relaxed);
+        }
         let was_out = self.until.swap(0, Relaxed) != 0;
         if was_out {
             self.back.store(at, Relaxed);
@@ -247,7 +258,15 @@ mod tests {
         let memory = memory(|_| {});
         memory.pass_over(Failure::ConnectionRefused, NOW, REMEMBER);
         assert_eq!(memory.standing(NOW + SECOND, NOW - SECOND, Duration::ZERO), Standing::Out);
-        assert_eq!(memory.standing(NOW + SECOND, NOW + 1, Duration::ZERO), Standing::Due);
+        assert_eq!(memory.standing(NOW + SECOND, NOW + 1, Duration::ZERO), Standing::Well);
+        let slow_start = Duration::from_secs(20);
+        let healed = NOW + 5 * SECOND;
+        for (seconds, standing) in
+            [(0, Standing::Warming(0.1)), (10, Standing::Warming(0.5)), (30, Standing::Well)]
+        {
+            let found = memory.standing(healed + seconds * SECOND, healed, slow_start);
+            assert_eq!(found, standing, "{seconds} s after it came up");
+        }
     }
 
     #[test]
@@ -307,6 +326,33 @@ mod tests {
         let old = ejecting(eject);
         assert!((0..19).all(|_| !old.count(STATUS, NOW)));
         assert!(!old.count(STATUS, NOW + 3600 * SECOND), "long ago is long ago");
+    }
+
+    #[test]
+    fn ejections_grow_while_every_trial_fails() {
+        let memory = ejecting(|eject| (eject.after, eject.max) = (3, Duration::from_secs(100)));
+        assert!(!memory.count(STATUS, NOW) && !memory.count(STATUS, NOW) && memory.count(STATUS, NOW));
+        let mut now = NOW;
+        for seconds in [30, 60, 100, 100] {
+            let span = memory.next_span(now, REMEMBER);
+            assert_eq!(span, Duration::from_secs(seconds));
+            memory.pass_over(STATUS, now, span);
+            assert!(memory.was_passed_over_since(now) && !memory.was_passed_over_since(now + 1));
+            now += seconds * SECOND;
+            assert!(memory.claim_trial(now, REMEMBER));
+            now += SECOND;
+            assert!(memory.count(STATUS, now));
+        }
+    }
+
+    #[test]
+    fn a_trial_that_fails_is_enough_and_one_that_does_not_begins_the_row_anew() {
+        let memory = ejecting(|eject| eject.after = 3);
+        memory.pass_over(Failure::ConnectionRefused, NOW, REMEMBER);
+        assert!(memory.count(STATUS, NOW + 30 * SECOND), "it was being tried out");
+        assert!(memory.count(STATUS, NOW + 60 * SECOND) && memory.count(STATUS, NOW + 90 * SECOND));
+        memory.recover(NOW + 120 * SECOND);
+        assert!(!memory.count(STATUS, NOW + 121 * SECOND));
     }
 
     #[test]

@@ -11,8 +11,12 @@ pub(super) struct Turns {
     first: Option<usize>,
     /// Asked next, in order.
     behind: Members,
+    /// Those whose time is over and whom this request does not try out: asked after all who are known to be well.
+    due: Members,
     /// Those that failed lately: asked only when nobody gave any answer at all.
     out: Members,
+    /// Those that active checks find down: of the hopeless, the most hopeless.
+    down: Members,
 }
 
 /// What is known of all members at one moment, as far as it matters to one request.
@@ -27,51 +31,66 @@ pub(super) struct Field<'a> {
 
 impl Turns {
     /// A group of one needs no look at anything.
-    pub(super) const ALONE: Self = Self { first: Some(0), behind: Members(0), out: Members(0) };
+    pub(super) const ALONE: Self = Self { first: Some(0), ..Self::NOBODY };
+    const NOBODY: Self =
+        Self { first: None, behind: Members(0), due: Members(0), out: Members(0), down: Members(0) };
 
     /// `draw` gives a number from 0 to below 1 each time; it is asked only where chance decides.
     pub(super) fn choose(field: &Field<'_>, mut draw: impl FnMut() -> f64) -> Self {
-        let mut good = Members(0);
-        let mut out = Members(0);
-        for member in 0..field.count {
-            let side = if (field.standing)(member) == Standing::Out { &mut out } else { &mut good };
-            side.insert(member);
-        }
-        // All failed lately: one may be back.
-        let all_are_out = good.is_empty();
-        if all_are_out {
-            std::mem::swap(&mut good, &mut out);
-        }
-        let mut candidates = good;
+        let mut turns = Self::sides(field);
+        let mut candidates = turns.behind.with(turns.due);
         while let Some(member) = field.first(candidates, &mut draw) {
-            let is_due = !all_are_out && (field.standing)(member) == Standing::Due;
-            if !is_due || (field.claim)(member) {
-                good.remove(member);
-                return Self { first: Some(member), behind: good, out };
+            if !turns.due.contains(member) || (field.claim)(member) {
+                turns.behind.remove(member);
+                turns.due.remove(member);
+                turns.first = Some(member);
+                return turns;
             }
             // Somebody else is trying it out.
             candidates.remove(member);
             if !candidates.is_empty() {
-                good.remove(member);
-                out.insert(member);
+                turns.due.remove(member);
+                turns.out.insert(member);
             }
         }
-        Self { first: None, behind: good, out }
+        turns
+    }
+
+    /// Who stands where before anybody is first.
+    fn sides(field: &Field<'_>) -> Self {
+        let mut turns = Self::NOBODY;
+        for member in 0..field.count {
+            let side = match (field.standing)(member) {
+                Standing::Well | Standing::Warming(_) => &mut turns.behind,
+                Standing::Due => &mut turns.due,
+                Standing::Out => &mut turns.out,
+                Standing::Down => &mut turns.down,
+            };
+            side.insert(member);
+        }
+        // All failed lately: one may be back, and sooner one that no check finds down.
+        for hopeless in [&mut turns.out, &mut turns.down] {
+            if turns.behind.is_empty() && turns.due.is_empty() {
+                std::mem::swap(&mut turns.behind, hopeless);
+            }
+        }
+        turns
     }
 
     /// Whom to ask now.
     pub(super) fn next(&mut self) -> Option<usize> {
-        self.first.take().or_else(|| self.behind.take_first()).or_else(|| self.out.take_first())
+        let sides = [&mut self.behind, &mut self.due, &mut self.out, &mut self.down];
+        self.first.take().or_else(|| sides.into_iter().find_map(Members::take_first))
     }
 
-    /// Whether somebody who did not fail lately is left.
+    /// Whether somebody who did not fail lately is left; who is due may be back, and so is worth more than a bad answer.
     pub(super) fn has_good(&self) -> bool {
-        self.first.is_some() || !self.behind.is_empty()
+        self.first.is_some() || !self.behind.is_empty() || !self.due.is_empty()
     }
 
     /// Whether anybody is left.
     pub(super) fn is_over(&self) -> bool {
-        !self.has_good() && self.out.is_empty()
+        !self.has_good() && self.out.is_empty() && self.down.is_empty()
     }
 }
 
@@ -123,6 +142,10 @@ impl Members {
         std::iter::from_fn(move || self.take_first())
     }
 
+    fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
     fn remove(&mut self, member: usize) {
         self.0 &= !(1 << member);
     }
@@ -137,7 +160,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Standing::{Due, Out, Warming, Well};
+    use Standing::{Down, Due, Out, Warming, Well};
 
     fn choose(standings: &[Standing], weights: Option<&[u32]>, draw: f64) -> Vec<usize> {
         choose_claiming(standings, weights, draw, true)
@@ -172,6 +195,28 @@ mod tests {
         assert_eq!(choose_claiming(&[Due, Well], None, 0.0, false), [1, 0]);
         assert_eq!(choose_claiming(&[Due, Out], None, 0.0, false), [0, 1], "nobody else is good");
         assert_eq!(choose_claiming(&[Well, Due], None, 0.0, false), [0, 1], "a spare is not tried out");
+    }
+
+    #[test]
+    fn no_request_tries_out_two_while_somebody_well_is_left() {
+        assert_eq!(choose(&[Due, Due, Well], None, 0.0), [0, 2, 1]);
+        assert_eq!(choose(&[Due, Due, Warming(0.5), Out], None, 0.0), [0, 2, 1, 3]);
+        assert_eq!(choose(&[Well, Due, Well], None, 0.0), [0, 2, 1]);
+        assert_eq!(choose(&[Due, Due], None, 0.0), [0, 1]);
+        let standings = [Well, Due];
+        let field =
+            Field { count: 2, standing: &|member| standings[member], claim: &|_| true, weights: None };
+        let mut turns = Turns::choose(&field, || 0.0);
+        assert_eq!(turns.next(), Some(0));
+        assert!(turns.has_good(), "who is due may answer better");
+    }
+
+    #[test]
+    fn who_is_down_by_active_checks_is_asked_last_even_when_all_are_out() {
+        assert_eq!(choose(&[Down, Out, Out], None, 0.0), [1, 2, 0]);
+        assert_eq!(choose(&[Down, Out, Well], None, 0.0), [2, 1, 0]);
+        assert_eq!(choose(&[Down, Down], None, 0.0), [0, 1]);
+        assert_eq!(choose_claiming(&[Down, Due], None, 0.0, false), [1, 0]);
     }
 
     #[test]
