@@ -139,7 +139,7 @@ async fn a_certificate_makes_an_edge_whatever_host_it_asks_for() {
     folder.write("shield.pem", own.certificate);
     folder.write("shield.key", own.key);
     folder.write("edges-ca.pem", edges.root());
-    let config = format!(
+    let of_shield = format!(
         "[node]\nname = \"shield1\"\nlisten = [\"https://127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nstate = \"state\"\n\
          edges = {{ ca = \"edges-ca.pem\" }}\nlog = \"requests\"\n\
          [site.shield]\nhosts = [\"localhost\"]\norigin = \"{0}\"\n\
@@ -147,7 +147,7 @@ async fn a_certificate_makes_an_edge_whatever_host_it_asks_for() {
          [site.\"www.test\"]\norigin = \"{0}\"\n{ONLY}\n",
         origin.url()
     );
-    let shield = Node::start_in(folder, &config).await;
+    let shield = Node::start_in(folder, &of_shield).await;
 
     let folder = Folder::new();
     let identity = edges.issue(&["edge1"]);
@@ -171,6 +171,12 @@ async fn a_certificate_makes_an_edge_whatever_host_it_asks_for() {
     let stranger = Viewer::https(shield.https(), nodes.root(), "localhost");
     assert_eq!(stranger.get("https://localhost/page").await.status, 200, "no certificate is needed");
     assert_eq!(stranger.get("https://www.test/page").await.status, 421, "one name in TLS, another asked for");
+
+    shield.folder().write("edges-ca.pem", nodes.root());
+    shield.reconfigure(&of_shield).await;
+    shield.log_contains("reloaded").await;
+    let reply = edge.viewer().get(&format!("{SITE}/page")).await;
+    assert_eq!(reply.status, 421, "on the connection that is open, too");
 }
 
 #[tokio::test]
