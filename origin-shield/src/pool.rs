@@ -43,6 +43,8 @@ const PING_PATIENCE: Duration = Duration::from_secs(10);
 const SHARERS: u32 = 16;
 /// How often at most unused connections are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long at most nobody looks at them: their origin's name would be forgotten meanwhile.
+const LONGEST_LOOK: Duration = Duration::from_secs(60);
 /// RFC 9113 section 6.9.1.
 const LARGEST_WINDOW: u32 = i32::MAX as u32;
 
@@ -95,6 +97,11 @@ impl Term {
         if let Some(driver) = &self.driver {
             driver.abort();
         }
+    }
+
+    /// Whether a request has the connection, where the pool has it too.
+    fn is_lent(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
     }
 }
 
@@ -166,6 +173,18 @@ impl Pool {
         }
     }
 
+    /// A new connection if the limit has room for one now; nobody waits for it, nor gives one up.
+    async fn fresh_if_free(self: &Arc<Self>) -> Result<Option<Lease>, Cause> {
+        let permit = match &self.limit {
+            None => None,
+            Some(limit) => match limit.permit() {
+                None => return Ok(None),
+                permit => permit,
+            },
+        };
+        self.opened(permit).await.map(Some)
+    }
+
     /// A new connection beside those that the origin's limit allows: whether it is up is not a question of how busy it is.
     pub(crate) async fn uncounted(self: &Arc<Self>) -> Result<Lease, Cause> {
         self.opened(None).await
@@ -189,9 +208,11 @@ impl Pool {
         Ok(Lease::new(Sender::Dedicated(sender), false, term, self))
     }
 
-    /// Stops handing out the shared connection; requests on it go on. For when it may be dead without saying so.
-    pub(crate) fn distrust_shared(&self) {
-        self.state().shared = None;
+    /// Stops handing out the shared connection, if it is the one of `term`; requests on it go on. For when it may be dead without
+    /// saying so.
+    fn distrust_shared(&self, term: &Arc<Term>) {
+        let mut state = self.state();
+        state.shared = state.shared.take().filter(|shared| !Arc::ptr_eq(&shared.term, term));
     }
 
     async fn open(&self, permit: Permit) -> Result<(Sender, Arc<Term>), Cause> {
@@ -241,7 +262,7 @@ impl Pool {
         let now = Instant::now();
         let mut state = self.state();
         if let Some(Shared { sender, used, term }) = &mut state.shared {
-            if !sender.is_closed() && now < term.until {
+            if !sender.is_closed() && (now < term.until || self.has_no_other(term)) {
                 *used = now;
                 return Some(Lease::new(Sender::Http2(sender.clone()), true, term.clone(), self));
             }
@@ -326,14 +347,19 @@ impl Pool {
         let late = state.idle.iter().take(spare).take_while(|idle| idle.since + limit <= now).count();
         state.idle.drain(..late);
         let is_shared = state.shared.as_ref().is_some_and(|Shared { sender, used, term }| {
-            now < ends(*used, term, warm > 0) && !sender.is_closed() && self.leads_there(term)
+            let is_good = now < ends(*used, term, warm > 0) && self.leads_there(term);
+            !sender.is_closed() && (is_good || self.has_no_other(term))
         });
         state.shared = state.shared.take().filter(|_| is_shared);
         let idle = state.idle.iter().enumerate();
         let idle = idle.map(|(place, idle)| ends(idle.since, &idle.term, place + late >= spare));
-        let shared = state.shared.iter().map(|shared| ends(shared.used, &shared.term, warm > 0));
+        let shared = state.shared.iter().map(|shared| match ends(shared.used, &shared.term, warm > 0) {
+            end if end > now => end,
+            // Kept for want of another.
+            _ => now + LOOK_EVERY,
+        });
         // The name of an origin with warm connections is looked after as if they were used.
-        let next = idle.chain(shared).min().map(|next| next.min(now + limit.max(LOOK_EVERY)));
+        let next = idle.chain(shared).min().map(|next| next.min(now + limit.clamp(LOOK_EVERY, LONGEST_LOOK)));
         state.is_reaping = next.is_some();
         if next.is_some() {
             self.dialer.touch();
@@ -343,13 +369,20 @@ impl Pool {
 
     /// Gives up a connection that nobody here uses, for another core that waits for one.
     fn spare_one(&self) {
-        if self.queued.load(Relaxed) > 0 {
+        if self.queued.load(Relaxed) > 0 || !self.limit.as_ref().is_some_and(|limit| limit.is_reached()) {
             return;
         }
         let mut state = self.state();
         if state.idle.pop_front().is_none() {
-            state.shared = None;
+            // A busy one would keep its permit, and be of no further use to anybody.
+            state.shared = state.shared.take().filter(|shared| shared.term.is_lent());
         }
+    }
+
+    /// Whether the shared connection of `term` takes requests beyond its time: those that are under way keep it open, and the limit
+    /// allows no other.
+    fn has_no_other(&self, term: &Arc<Term>) -> bool {
+        term.is_lent() && self.limit.as_ref().is_some_and(|limit| limit.is_reached())
     }
 
     /// Whether the origin's name still has the address that a connection leads to.

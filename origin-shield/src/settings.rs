@@ -190,7 +190,8 @@ pub struct PoolSettings {
     pub follow_names: bool,
     /// How many connections the origin gets from all cores together, those included that are not in use; without it, as many as
     /// there are requests at a time. An origin that speaks HTTP/2 needs one for each core.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "count::option::deserialize", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub max_connections: Option<usize>,
     /// How long a request waits for one of them before it fails with 503 (`connection_limit_reached`).
     #[serde(with = "duration::span")]
@@ -343,6 +344,7 @@ mod tests {
             ("pool = { window = \"2GiB\" }", "less than 2GiB"),
             ("protocol = \"h2c\"", "unknown variant"),
             ("pool = { max = 3 }", "unknown field"),
+            ("pool = { max-connections = 0 }", "at least 1"),
             ("tls = { cert = \"x\" }", "unknown field"),
         ] {
             let error = parse(&format!("url = \"http://a\"\n{line}")).unwrap_err();

@@ -73,8 +73,8 @@ impl Lease {
 
     /// After an answer that never came: no other request should wait on the same connection for one.
     pub(crate) fn distrust(self) {
-        if self.is_http2() {
-            self.pool.distrust_shared();
+        if let (true, Some(term)) = (self.is_http2(), &self.lent.0) {
+            self.pool.distrust_shared(term);
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Limit {
     most: usize,
     free: Arc<Semaphore>,
     patience: Duration,
-    /// Tells the cores that somebody waits.
+    /// Tells a core that somebody waits.
     wanted: Notify,
 }
 
@@ -30,7 +30,7 @@ pub(super) type Permit = Option<OwnedSemaphorePermit>;
 impl Limit {
     /// `None` where the settings set none.
     pub(crate) fn new(settings: &PoolSettings) -> Option<Arc<Self>> {
-        let most = settings.max_connections.filter(|most| *most > 0)?.min(Semaphore::MAX_PERMITS);
+        let most = settings.max_connections?.min(Semaphore::MAX_PERMITS);
         Some(Arc::new(Self {
             most,
             free: Arc::new(Semaphore::new(most)),
@@ -39,12 +39,17 @@ impl Limit {
         }))
     }
 
-    /// Ends when somebody waits for a connection.
+    /// Ends when somebody waits for a connection. Each time one core is told, in turns: one connection is all that is wanted.
     pub(super) async fn wanted(&self) {
         self.wanted.notified().await;
     }
 
-    fn permit(&self) -> Permit {
+    /// Whether no further connection may be opened now.
+    pub(super) fn is_reached(&self) -> bool {
+        self.free.available_permits() == 0
+    }
+
+    pub(super) fn permit(&self) -> Permit {
         Arc::clone(&self.free).try_acquire_owned().ok()
     }
 }
@@ -89,7 +94,7 @@ impl Pool {
             if let Some(lease) = self.parked() {
                 return Ok(Admission::Used(lease));
             }
-            limit.wanted.notify_waiters();
+            limit.wanted.notify_one();
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let Limit { most, patience, .. } = **limit;

@@ -43,7 +43,8 @@ impl Drop for Counted {
 }
 
 impl Pool {
-    /// Keeps `pool.warm` connections open from now on for as long as there is the pool, those included that are at work.
+    /// Keeps `pool.warm` connections open from now on for as long as there is the pool, those included that are at work; fewer
+    /// where the origin's limit has no room for them.
     pub(crate) fn keep_warm(self: &Arc<Self>) {
         if self.settings.kept_warm() > 0 && !self.census.is_kept.swap(true, Relaxed) {
             self.runtime.spawn(keep(Arc::downgrade(self), Arc::clone(&self.census)));
@@ -65,7 +66,11 @@ impl Pool {
             let mut opening = JoinSet::new();
             for _ in 0..self.missing() {
                 let pool = Arc::clone(self);
-                opening.spawn(async move { pool.fresh().await.map(|lease| lease.hand_back(PING_PATIENCE)) });
+                opening.spawn(async move {
+                    let lease = pool.fresh_if_free().await?;
+                    lease.into_iter().for_each(|lease| lease.hand_back(PING_PATIENCE));
+                    Ok(())
+                });
             }
             while let Some(opened) = opening.join_next().await {
                 opened.unwrap_or(Ok(()))?;

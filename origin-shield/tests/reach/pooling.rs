@@ -1,11 +1,12 @@
 //! Connections are kept, given up, and replaced without the viewer noticing.
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use origin_shield::{Failure, Group, Origin, PoolSettings};
+use origin_shield::{Failure, Group, Origin, OutgoingBody, PoolSettings};
 
 use crate::scripted::{Act, Scripted, answer, eventually, send};
-use crate::{ask, failures, get, get_text, settings, single, text};
+use crate::{ask, failures, get, get_text, request, settings, single, text};
 
 fn single_with_pool(url: &str, pool: PoolSettings) -> Group {
     let mut settings = settings(url);
@@ -281,4 +282,89 @@ async fn cores_do_not_share_connections() {
     tokio::task::spawn_blocking(other_core).await.unwrap();
     get_text(&group).await;
     assert_eq!((origin.requests().len(), origin.accepted()), (4, 2));
+}
+
+/// An origin that speaks HTTP/2 without TLS: silent about `/silent`, quick about all else. How many connections it got.
+async fn sharing() -> (String, std::sync::Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = accepted.clone();
+    let describe = |request: http::Request<hyper::body::Incoming>| async move {
+        if request.uri().path() == "/silent" {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, std::convert::Infallible>(http::Response::new("x".to_owned()))
+    };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::SeqCst);
+            let builder = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+            let stream = hyper_util::rt::TokioIo::new(stream);
+            tokio::spawn(builder.serve_connection(stream, hyper::service::service_fn(describe)));
+        }
+    });
+    (url, accepted)
+}
+
+/// One connection at most, with a request under way on it for as long as the test.
+async fn busy_sharing(pool: PoolSettings) -> (std::sync::Arc<Group>, std::sync::Arc<AtomicUsize>) {
+    let (url, accepted) = sharing().await;
+    let mut settings = settings(&url);
+    settings.pool = PoolSettings { max_connections: Some(1), ..pool };
+    settings.protocol = origin_shield::Protocol::Http2;
+    settings.response_timeout = Duration::from_secs(30);
+    let group = std::sync::Arc::new(Group::single(Origin::build("app", &settings).unwrap()));
+    assert_eq!(get_text(&group).await, "x");
+    let asking = group.clone();
+    tokio::spawn(async move {
+        drop(asking.send(request("GET", "/silent", OutgoingBody::Empty), Instant::now()).await);
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    (group, accepted)
+}
+
+#[tokio::test]
+async fn a_shared_connection_with_requests_under_way_is_not_given_up_for_another_core() {
+    let queue_timeout = Duration::from_millis(200);
+    let (group, accepted) = busy_sharing(PoolSettings { queue_timeout, ..PoolSettings::default() }).await;
+    let other_core = {
+        let group = group.clone();
+        move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(get(&group)).unwrap_err().failure()
+        }
+    };
+    let refused = tokio::task::spawn_blocking(other_core).await.unwrap();
+    assert_eq!(refused, Some(Failure::ConnectionLimit));
+    assert_eq!(get_text(&group).await, "x");
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_shared_connection_beyond_its_time_takes_requests_while_no_other_may_be_opened() {
+    let lifetime = Duration::from_millis(10);
+    let (group, accepted) = busy_sharing(PoolSettings { lifetime, ..PoolSettings::default() }).await;
+    assert_eq!(get_text(&group).await, "x");
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn warming_takes_what_the_limit_leaves_and_disturbs_nobody() {
+    let origin = Scripted::answering(answer("200 OK", "x")).await;
+    let pool = PoolSettings { warm: 3, max_connections: Some(4), ..PoolSettings::default() };
+    let mut settings = settings(&origin.url());
+    settings.pool = pool;
+    let warm = Origin::build("app", &settings).unwrap();
+    warm.keep_warm();
+    let others = warm.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            others.keep_warm();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+        });
+    });
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    assert_eq!(origin.accepted(), 4);
 }
