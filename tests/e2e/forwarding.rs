@@ -1,8 +1,26 @@
 //! Which header fields travel, in both directions.
 
-use tests::{Answer, RawConnection};
+use tests::{Answer, BareOrigin, Node, RawConnection};
 
 use crate::{SITE, origin_and_node};
+
+#[tokio::test]
+async fn the_version_of_an_old_origin_ends_at_the_edge() {
+    let origin = BareOrigin::listen().await;
+    let config = format!("{}\n[site.\"www.test\"]\norigin = \"{}\"\n", tests::LOOPBACK, origin.url());
+    let node = Node::start(&config).await;
+    let mut viewer = RawConnection::open(node.http()).await;
+    for answers in 1..=2 {
+        viewer.send("GET /page HTTP/1.1\r\nHost: www.test\r\n\r\n").await;
+        let mut asked = origin.accept().await;
+        asked.read_until("\r\n\r\n").await;
+        asked.send("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold").await;
+        let old = "HTTP/1.1 200 OK\r\n";
+        let count = |bytes: &[u8]| String::from_utf8_lossy(bytes).matches(old).count();
+        let said = viewer.read_bytes_until("an answer of HTTP/1.1", |bytes| count(bytes) == answers).await;
+        assert_eq!(count(said), answers, "RFC 9112 §2.3");
+    }
+}
 
 #[tokio::test]
 async fn the_origin_learns_who_asks_for_what_and_through_whom() {

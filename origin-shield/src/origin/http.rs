@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, response};
 use hyper::body::Incoming;
 use thread_local::ThreadLocal;
 use tokio::time::{Instant, timeout_at};
@@ -216,6 +216,8 @@ impl HttpOrigin {
         lease: Lease,
     ) -> Result<Response<OriginBody>, Cause> {
         let (mut head, incoming) = answer.into_parts();
+        // RFC 9112 section 2.3: what is forwarded says the version of who forwards it.
+        head.version = Version::HTTP_11;
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             switch(asked, &mut head)?;
         }
