@@ -10,6 +10,8 @@ mod service;
 mod socket;
 mod tls;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,45 +121,77 @@ impl Dialer {
 
     async fn attempt(&self, purpose: Purpose) -> Result<(Line, Whither), Cause> {
         let deadline = Instant::now() + self.connect_timeout;
-        let late = |failure, what: &str| {
-            Cause::new(failure, format!("{what} took longer than {:?}", self.connect_timeout))
-        };
         let generation = self.place.generation();
         let candidates = timeout_at(deadline, self.place.candidates())
             .await
-            .map_err(|_| late(Failure::DnsTimeout, "the name"))??;
-        let (stream, address) = timeout_at(deadline, self.connect(candidates))
-            .await
-            .map_err(|_| late(Failure::ConnectionTimeout, "TCP"))??;
+            .map_err(|_| self.late(Failure::DnsTimeout, "the name"))??;
+        let (stream, address) = self.connect(candidates, deadline).await?;
         let whither = Whither::new(address, generation);
         let Some(tls) = &self.tls else {
+            self.place.forgive(address);
             return Ok((Line::Plain(TokioIo::new(stream)), whither));
         };
         let handshake = TlsConnector::from(tls.config(purpose)).connect(tls.name.clone(), stream);
-        let stream = timeout_at(deadline, handshake)
-            .await
-            .map_err(|_| late(Failure::ConnectionTimeout, "the TLS handshake"))?
-            .map_err(|error| Cause::of_handshake(&error))?;
+        let Ok(shaken) = timeout_at(deadline, handshake).await else {
+            self.place.avoid(address, Instant::now());
+            // Handshakes are the dearest work there is.
+            return Err(self.late(Failure::ConnectionTimeout, "the TLS handshake").with_work());
+        };
+        let stream = shaken.map_err(|error| Cause::of_handshake(&error))?;
+        self.place.forgive(address);
         Ok((Line::Tls(Box::new(TokioIo::new(stream))), whither))
     }
 
-    /// The first connection of all addresses. Who failed or was overtaken is tried last for a while.
-    async fn connect(&self, candidates: Candidates) -> Result<(TcpStream, std::net::SocketAddr), Cause> {
+    fn late(&self, failure: Failure, what: &str) -> Cause {
+        Cause::new(failure, format!("{what} took longer than {:?}", self.connect_timeout))
+    }
+
+    /// The first connection of all addresses. Who failed, was overtaken or late is tried last for a while.
+    async fn connect(
+        &self,
+        candidates: Candidates,
+        deadline: Instant,
+    ) -> Result<(TcpStream, SocketAddr), Cause> {
+        let late_tcp = || self.late(Failure::ConnectionTimeout, "TCP");
         let Candidates { ready, late } = candidates;
         if let ([only], None) = (&ready[..], &late) {
-            let connected = socket::connect(*only, self.algorithm.clone()).await;
+            let connecting = socket::connect(*only, self.algorithm.clone());
+            let connected = timeout_at(deadline, connecting).await.map_err(|_| late_tcp())?;
             return Ok((connected.map_err(|error| Cause::of_connect(&error))?, *only));
         }
         let late = async move {
             let (entry, port) = late?;
             Some(place::addresses(&entry.records().await.ok()?, port).collect())
         };
-        let outcome =
-            race::connect_any(&self.algorithm, ready, async { late.await.unwrap_or_default() }).await;
+        let late = async { late.await.unwrap_or_default() };
+        let outcome = race::connect_any(&self.algorithm, ready, late, deadline).await;
         let now = Instant::now();
         outcome.losers.into_iter().for_each(|address| self.place.avoid(address, now));
-        let (stream, address) = outcome.result.map_err(|error| Cause::of_connect(&error))?;
-        self.place.forgive(address);
-        Ok((stream, address))
+        outcome.result.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut if deadline <= now => late_tcp(),
+            _ => Cause::of_connect(&error),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[tokio::test]
+    async fn an_address_that_connects_but_does_not_shake_hands_is_tried_last() {
+        let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = mute.local_addr().unwrap();
+        let url: OriginUrl = format!("https://localhost:{}", address.port()).parse().unwrap();
+        let mut settings = OriginSettings::new(url.clone());
+        (settings.connect_timeout, settings.attempts) = (Duration::from_millis(100), 1);
+        let tls = Tls::build(&"app".into(), &url, &settings).unwrap();
+        let dialer = Dialer::new(&url, &settings, Some(tls), &Names::new(&[], Duration::ZERO));
+        let first = async || dialer.place.candidates().await.unwrap().ready[0];
+        assert_eq!(first().await, address);
+        let cause = dialer.dial(Purpose::Requests).await.unwrap_err();
+        assert_eq!(cause.failure, Failure::ConnectionTimeout);
+        assert_ne!(first().await, address);
     }
 }

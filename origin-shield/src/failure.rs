@@ -19,9 +19,9 @@ pub enum Failure {
     ConnectionTimeout,
     /// The connection ended before an answer.
     ConnectionTerminated,
-    /// This node has no sockets or ports left; the origin is not at fault.
+    /// This node has no sockets left, or the origin as many connections as it may; it is not at fault.
     ConnectionLimit,
-    /// There is no way to the origin's address.
+    /// There is no way from this node to the origin's address.
     Unroutable,
     /// The origin's certificate is not one that this node trusts for this name.
     TlsCertificate,
@@ -127,16 +127,16 @@ impl Failure {
         }
     }
 
-    /// Whether the origin never heard of the request, and so had no work with it.
-    pub(crate) fn made_no_work(self) -> bool {
-        matches!(
-            self,
+    /// Whether the origin had any work, unless more is known: none where it never heard of the request.
+    fn work(self) -> Work {
+        match self {
             Self::DnsError
-                | Self::DnsTimeout
-                | Self::ConnectionRefused
-                | Self::ConnectionTimeout
-                | Self::Unroutable
-        )
+            | Self::DnsTimeout
+            | Self::ConnectionRefused
+            | Self::ConnectionTimeout
+            | Self::Unroutable => Work::Nothing,
+            _ => Work::Something,
+        }
     }
 
     /// Whether a second connection attempt has a chance.
@@ -157,16 +157,30 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What an origin had to do for a request that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// No connection came about.
+    Nothing,
+    Something,
+}
+
 /// A failure with what the library below said about it, for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cause {
     pub(crate) failure: Failure,
     pub(crate) detail: String,
+    pub(crate) work: Work,
 }
 
 impl Cause {
     pub(crate) fn new(failure: Failure, detail: impl Into<String>) -> Self {
-        Self { failure, detail: detail.into() }
+        Self { failure, detail: detail.into(), work: failure.work() }
+    }
+
+    /// The same of an origin that had begun to work for the connection.
+    pub(crate) fn with_work(self) -> Self {
+        Self { work: Work::Something, ..self }
     }
 
     /// What a failed TCP connection attempt means.
@@ -219,10 +233,10 @@ fn connect_failure(error: &io::Error) -> Failure {
         io::ErrorKind::ConnectionRefused => Failure::ConnectionRefused,
         io::ErrorKind::TimedOut => Failure::ConnectionTimeout,
         io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted => Failure::ConnectionTerminated,
-        io::ErrorKind::AddrNotAvailable => Failure::ConnectionLimit,
         _ if error.raw_os_error().is_some_and(|code| OUT_OF_FILES.contains(&code)) => {
             Failure::ConnectionLimit
         }
+        // Also where this machine has no address of the family, or no port left towards this one: another origin may have both.
         _ => Failure::Unroutable,
     }
 }
@@ -301,7 +315,7 @@ mod tests {
             (111, Failure::ConnectionRefused),
             (110, Failure::ConnectionTimeout),
             (104, Failure::ConnectionTerminated),
-            (99, Failure::ConnectionLimit),
+            (99, Failure::Unroutable),
             (24, Failure::ConnectionLimit),
             (113, Failure::Unroutable),
             (101, Failure::Unroutable),

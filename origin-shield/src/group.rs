@@ -15,7 +15,7 @@ use http::{Method, Request, Response};
 use crate::body::OriginBody;
 use crate::change::{Change, Event, Witness};
 use crate::clock;
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Failure, Work};
 use crate::fault::Fault;
 use crate::origin::{NoAnswer, Origin};
 use crate::settings::{Condition, EjectSettings, GroupSettings};
@@ -130,9 +130,10 @@ impl Group {
                         Failure::Status(_) => asked.refused(turn, cause.failure),
                         _ => asked.failed(turn, cause.failure),
                     }
+                    let work = cause.work;
                     asked.attempts.push(member.attempt(cause));
                     match returned.filter(|_| fails && may_fail_over && !turns.is_over()) {
-                        Some(whole) if asked.goes_on() => body = whole,
+                        Some(whole) if asked.goes_on(work) => body = whole,
                         _ => break,
                     }
                 }
@@ -315,17 +316,18 @@ impl<'a> Asked<'a> {
         self.statuses.insert(turn);
         let member = &self.group.members[turn];
         self.attempts.push(member.attempt(Cause::new(failure, String::new())));
-        self.goes_on()
+        self.goes_on(Work::Something)
     }
 
-    /// Whether somebody else may be asked after the last attempt, as far as the group can afford it. An attempt that nobody had
-    /// work with multiplies no load, and so costs nothing.
-    fn goes_on(&mut self) -> bool {
+    /// Whether somebody else may be asked after the last attempt, which made `work`, as far as the group can afford it. An attempt
+    /// that nobody had work with multiplies no load, and so costs nothing.
+    fn goes_on(&mut self, work: Work) -> bool {
         let (group, asked) = (self.group, self.members);
-        let is_free = self.attempts.last().is_none_or(|attempt| attempt.failure.made_no_work());
         let halt = match &group.budget {
             _ if asked >= group.settings.attempts as usize => Some(Halt::Attempts),
-            Some(budget) if !is_free && budget.spend(clock::now()).is_err() => Some(Halt::Budget),
+            Some(budget) if work == Work::Something && budget.spend(clock::now()).is_err() => {
+                Some(Halt::Budget)
+            }
             _ => None,
         };
         if let Some(last) = self.attempts.last_mut() {

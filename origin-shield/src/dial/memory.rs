@@ -94,6 +94,11 @@ impl Memory {
         self.failed = Some((cause, now));
     }
 
+    /// Whether an answer out of date is to be asked for anew: not for a while after that failed.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.next_question(now).is_none_or(|next| next <= now)
+    }
+
     /// When a name in use is to be asked for again; `None` while nothing is known of it: whoever needs it asks.
     pub(super) fn next_question(&self, now: Instant) -> Option<Instant> {
         let known = self.known.as_ref()?;

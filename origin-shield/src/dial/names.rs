@@ -118,7 +118,9 @@ impl Entry {
         match held {
             Held::Fresh(records) => return Ok(records),
             Held::Aging(records) => {
-                drop(self.asked());
+                if self.state().memory.is_due(Instant::now()) {
+                    drop(self.asked());
+                }
                 return Ok(records);
             }
             Held::Old(_) | Held::Nothing(_) => {}
@@ -136,13 +138,6 @@ impl Entry {
                 Err(Cause::new(Failure::DnsError, format!("{}: the look-up was given up", self.host)))
             }
             held => Ok(held.records().unwrap_or_default()),
-        }
-    }
-
-    /// Begins to ask where an answer would be waited for.
-    pub(super) fn begin(self: &Arc<Self>) {
-        if matches!(self.touch(), Held::Old(_) | Held::Nothing(_)) {
-            drop(self.asked());
         }
     }
 
@@ -227,5 +222,58 @@ impl Drop for Asking {
     fn drop(&mut self) {
         self.0.state().is_asking = false;
         self.0.ended.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::dial::resolve::Answer;
+    use std::net::IpAddr;
+    use tokio::net::UdpSocket;
+    use tokio::time::sleep;
+
+    /// A name server that never answers.
+    pub(in crate::dial) async fn silent() -> (UdpSocket, Arc<Names>) {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let names = Names::new(&[server.local_addr().unwrap()], Duration::from_secs(3600));
+        (server, names)
+    }
+
+    impl Entry {
+        /// As if the name servers had said so at `now`, for a minute.
+        pub(in crate::dial) fn know(&self, address: Option<IpAddr>, now: Instant) {
+            let answer = Answer {
+                records: address.map(Record::Address).into_iter().collect(),
+                ttl: Duration::from_secs(60),
+            };
+            self.state().memory.learn(answer, self.names.stale, now);
+        }
+    }
+
+    /// How many queries come while the name is asked for often, though name servers failed at `failed`.
+    async fn queries(failed: impl FnOnce(Instant) -> Instant) -> usize {
+        let (server, names) = silent().await;
+        let entry = names.entry("app.test.", Kind::V4);
+        let (now, cause) = (Instant::now(), Cause::new(Failure::DnsError, "SERVFAIL"));
+        entry.know("192.0.2.1".parse().ok(), now - Duration::from_secs(61));
+        entry.state().memory.fail(cause.clone(), failed(now));
+        for _ in 0..20 {
+            assert_eq!(entry.records().await.unwrap().len(), 1);
+            // As if that look-up had failed at once.
+            sleep(Duration::from_millis(5)).await;
+            entry.state().is_asking = false;
+        }
+        let (mut count, mut query) = (0, [0; 512]);
+        while server.try_recv(&mut query).is_ok() {
+            count += 1;
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn name_servers_that_failed_lately_are_not_asked_for_each_connection() {
+        assert_eq!(queries(|now| now).await, 0);
+        assert!(queries(|now| now - Duration::from_secs(6)).await > 0);
     }
 }

@@ -1,5 +1,6 @@
 //! Where an origin is: the addresses to try, in order, and which kept connections lead elsewhere.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,14 +8,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::names::{Entry, Names};
 use super::resolve::{Kind, Record, Service};
 use super::service;
 use crate::failure::{Cause, Failure};
 
-/// RFC 8305 section 3, "Resolution Delay": how long IPv4 addresses that are there wait for IPv6 ones.
+/// RFC 8305 section 3, "Resolution Delay": how long IPv4 addresses that are there wait for IPv6 ones, and those of one machine for
+/// those of another.
 const RESOLUTION_DELAY: Duration = Duration::from_millis(50);
 /// How long an address that did not connect, or not in time, is tried last.
 const AVOIDED_FOR: Duration = Duration::from_secs(60);
@@ -265,20 +268,30 @@ fn hosts_of(names: &Arc<Names>, services: &[Service], entry: &Entry) -> Result<V
     Ok(hosts)
 }
 
-/// The addresses of every machine, in the order of the machines; those that have none are left out.
+/// The addresses of every machine, in the order of the machines. Those that have none are left out, as are those of which nothing
+/// is known yet though others have had addresses for a moment.
 async fn all_of(hosts: &[(Host, u16)]) -> Result<Candidates, Cause> {
-    // Asked for all at once, then waited for one after another.
-    for (host, _) in hosts {
-        host.v6.begin();
-        host.v4.begin();
+    let mut asking = JoinSet::new();
+    for (turn, (host, port)) in hosts.iter().cloned().enumerate() {
+        asking.spawn(async move { (turn, host.candidates(port).await) });
     }
-    let (mut ready, mut last) = (Vec::new(), None);
-    for (host, port) in hosts {
-        match host.candidates(*port).await {
-            Ok(found) => ready.extend(found.ready),
-            Err(cause) => last = Some(cause),
+    let (mut found, mut last, mut patience) = (BTreeMap::new(), None, None);
+    loop {
+        let next = match patience {
+            None => asking.join_next().await,
+            Some(end) => timeout_at(end, asking.join_next()).await.ok().flatten(),
+        };
+        match next {
+            None => break,
+            Some(Ok((turn, Ok(candidates)))) => {
+                found.insert(turn, candidates.ready);
+                patience.get_or_insert_with(|| Instant::now() + RESOLUTION_DELAY);
+            }
+            Some(Ok((_, Err(cause)))) => last = Some(cause),
+            Some(Err(_)) => {}
         }
     }
+    let ready: Vec<_> = found.into_values().flatten().collect();
     match last {
         Some(cause) if ready.is_empty() => Err(cause),
         _ => Ok(Candidates { ready, late: None }),
@@ -383,5 +396,20 @@ mod tests {
         let (place, now) = (place("192.0.2.7"), Instant::now());
         (0..1000).for_each(|port| place.avoid(SocketAddr::new([192, 0, 2, 1].into(), port), now));
         assert_eq!(lock(&place.avoided).len(), AVOIDED);
+    }
+
+    #[tokio::test]
+    async fn a_machine_whose_name_nobody_knows_does_not_hold_up_the_others() {
+        let (_server, names) = crate::dial::names::tests::silent().await;
+        let host = |name| Host::new(&names, name);
+        let (unknown, first, second) = (host("unknown.test."), host("a.test."), host("b.test."));
+        let now = Instant::now();
+        for (host, address) in [(&first, "192.0.2.1"), (&second, "192.0.2.2")] {
+            host.v6.know(None, now);
+            host.v4.know(address.parse().ok(), now);
+        }
+        let hosts = [(unknown, 1), (first, 2), (second, 3)];
+        let found = timeout(Duration::from_secs(1), all_of(&hosts)).await.unwrap().unwrap();
+        assert_eq!(found.ready, ["192.0.2.1:2", "192.0.2.2:3"].map(socket));
     }
 }

@@ -180,7 +180,7 @@ impl Shield {
 
     /// The same with the name of this shield: the group knows only that of all of them.
     fn named(&self, cause: &Cause) -> Cause {
-        Cause::new(cause.failure, format!("{}: {}", self.name, cause.detail))
+        Cause { detail: format!("{}: {}", self.name, cause.detail), ..cause.clone() }
     }
 
     fn remember(&self, until: Option<Instant>) {

@@ -18,7 +18,9 @@ pub(super) mod option {
         deserializer: D,
     ) -> Result<Option<usize>, D::Error> {
         match Option::deserialize(deserializer)? {
-            Some(0) => Err(D::Error::custom("0 would never do: give at least 1, or leave it out for no limit")),
+            Some(0) => {
+                Err(D::Error::custom("0 would never do: give at least 1, or leave it out for no limit"))
+            }
             count => Ok(count),
         }
     }

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use origin_shield::{Failure, Group, Material, Origin, OriginTls};
+use origin_shield::{Failure, Group, GroupSettings, Halt, Material, Origin, OriginTls, RetryBudget};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -273,6 +273,24 @@ async fn requests_that_wait_for_one_connection_fail_together() {
         assert_eq!(exhausted.status(), 504);
     }
     assert_eq!(mute.accepted(), 1, "one waited for the other, and then for itself");
+}
+
+#[tokio::test]
+async fn an_origin_whose_handshake_is_late_had_work() {
+    let mute = Scripted::always(&[Act::Hang]).await;
+    let second = Scripted::answering(answer("200 OK", "second")).await;
+    let build = |name: &str, url: &str| {
+        let mut settings = settings(url);
+        (settings.connect_timeout, settings.attempts) = (Duration::from_millis(100), 1);
+        Origin::build(name, &settings).unwrap()
+    };
+    let mut settings = GroupSettings::new(vec!["a".to_owned(), "b".to_owned()]);
+    settings.retry_budget = RetryBudget { share: 0.0, min_per_second: 0, ..RetryBudget::default() };
+    let first = format!("https://127.0.0.1:{}", mute.address.port());
+    let group = Group::build("main", &settings, vec![build("a", &first), build("b", &second.url())]);
+    let exhausted = get(&group).await.unwrap_err();
+    assert_eq!(failures(&exhausted), [("a", Failure::ConnectionTimeout)]);
+    assert_eq!(exhausted.attempts[0].halt, Some(Halt::Budget));
 }
 
 #[tokio::test]
