@@ -207,6 +207,11 @@ enum Decode {
     Everything,
 }
 
+/// One segment of a path as it is meant (RFC 3986 section 2.1); `None` for an escape that is none.
+pub(crate) fn segment(encoded: &str) -> Option<String> {
+    decode(encoded, Decode::Everything).ok()
+}
+
 fn decode(path: &str, what: Decode) -> Result<String, PathFault> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut bytes = path.bytes();

@@ -31,7 +31,7 @@ pub struct Origin {
     settings: OriginSettings,
     kind: Kind,
     fault: Option<Arc<Fault>>,
-    health: Health,
+    health: Arc<Health>,
 }
 
 enum Kind {
@@ -67,20 +67,28 @@ impl Origin {
         names: &Arc<Names>,
     ) -> Result<Arc<Self>, OriginError> {
         let name = Arc::from(name);
-        let kind = match settings.target() {
-            Ok(Target::Url(url)) => {
-                Kind::Http(Box::new(http::HttpOrigin::build(&name, url, settings, names)?))
-            }
-            Ok(Target::Bucket(url)) => {
-                Kind::Bucket(Arc::new(bucket::BucketOrigin::build(&name, url, settings, names)?))
-            }
-            Ok(Target::Shields(shields)) => {
-                Kind::Shields(shield::Shields::build(&name, shields, settings, names)?)
-            }
-            Err(cause) => return Err(OriginError::Target { origin: name, cause }),
-        };
+        let kind = Kind::build(&name, settings, names)?;
         let fault = settings.fault.clone().map(|fault| Arc::new(Fault::new(Arc::clone(&name), fault)));
-        Ok(Arc::new(Self { name, settings: settings.clone(), kind, fault, health: Health::default() }))
+        Ok(Arc::new(Self { name, settings: settings.clone(), kind, fault, health: Arc::default() }))
+    }
+
+    /// The same origin, found by other `names` and so on other connections. Its rehearsal and what active checks know of it go on.
+    ///
+    /// # Errors
+    /// Those of [`Origin::build_with`].
+    pub fn found_by(&self, names: &Arc<Names>) -> Result<Arc<Self>, OriginError> {
+        let Self { name, settings, kind, fault, health } = self;
+        let mut built = Kind::build(name, settings, names)?;
+        if let (Kind::Shields(shields), Kind::Shields(before)) = (&mut built, kind) {
+            shields.keep_health(before);
+        }
+        Ok(Arc::new(Self {
+            name: name.clone(),
+            settings: settings.clone(),
+            kind: built,
+            fault: fault.clone(),
+            health: health.clone(),
+        }))
     }
 
     /// What the config file calls it.
@@ -182,6 +190,25 @@ impl Origin {
     }
 }
 
+impl Kind {
+    fn build(name: &Arc<str>, settings: &OriginSettings, names: &Arc<Names>) -> Result<Self, OriginError> {
+        match settings.target() {
+            Ok(Target::Url(url)) => {
+                let origin = http::HttpOrigin::build(name, url, settings, names)?;
+                Ok(Self::Http(Box::new(origin)))
+            }
+            Ok(Target::Bucket(url)) => {
+                let bucket = bucket::BucketOrigin::build(name, url, settings, names)?;
+                Ok(Self::Bucket(Arc::new(bucket)))
+            }
+            Ok(Target::Shields(shields)) => {
+                Ok(Self::Shields(shield::Shields::build(name, shields, settings, names)?))
+            }
+            Err(cause) => Err(OriginError::Target { origin: name.clone(), cause }),
+        }
+    }
+}
+
 impl fmt::Debug for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -189,5 +216,31 @@ impl fmt::Debug for Origin {
             .field("name", &self.name)
             .field("settings", &self.settings)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(target: &str) -> Arc<Origin> {
+        let text = format!(
+            r#"{target}
+            health = {{ path = "/healthz", fails = 1 }}
+            fault = {{ until = "2999-01-01T00:00:00Z", abort = {{ with = 503, percent = 100 }} }}"#
+        );
+        Origin::build("app", &toml::from_str(&text).unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn other_name_servers_end_neither_a_rehearsal_nor_what_checks_know() {
+        for target in ["url = \"http://127.0.0.1:1\"", "shield = [\"http://127.0.0.1:1\"]"] {
+            let before = checked(target);
+            before.check(SystemTime::now()).await;
+            before.fault().unwrap().stop();
+            let now = before.found_by(&Names::new(&[], Duration::from_secs(60))).unwrap();
+            assert!(before.is_down() && now.is_down(), "{target}");
+            assert!(now.fault().unwrap().state().end.is_some(), "{target}");
+        }
     }
 }

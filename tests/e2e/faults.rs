@@ -120,15 +120,21 @@ async fn an_admin_ends_a_rehearsal_at_once_and_a_reload_does_not_begin_it_anew()
     let Stage { first, second, node } = stage(fault, "first").await;
     assert_eq!(ask(&node, "/a").await.0, 503);
 
-    let state = admin(&node, "POST", "/faults/first/stop").await;
+    let state = admin(&node, "POST", "/faults/%66irst/stop").await;
 
     assert_eq!((&state["active"], &state["ended"]), (&Value::Bool(false), &"stopped".into()));
     assert_eq!(ask(&node, "/a").await, (200, "first".to_owned()));
     node.log_contains("fault origin=first ended reason=\"stopped\"").await;
     let config = config(&first, &second, &format!("until = \"{NEVER}\", {fault}"), "first");
-    node.reconfigure(&format!("{config}[site.\"other.test\"]\norigin = \"main\"\n")).await;
-    node.log_contains("reloaded").await;
-    assert_eq!(ask(&node, "/b").await, (200, "first".to_owned()));
+    let other_site = format!("{config}[site.\"other.test\"]\norigin = \"main\"\n");
+    let other_names = config.replacen("[node]\n", "[node]\nlimits = { stale-names = \"1h\" }\n", 1);
+    for (count, changed) in [other_site, other_names].iter().enumerate() {
+        assert_ne!(*changed, config);
+        node.reconfigure(changed).await;
+        let is_reloaded = || (node.log().matches("reloaded").count() > count).then_some(());
+        eventually("the reload", async || is_reloaded()).await;
+        assert_eq!(ask(&node, &format!("/b{count}")).await, (200, "first".to_owned()));
+    }
     assert_eq!(admin(&node, "POST", "/faults/nobody/stop").await["error"], "no-such-fault");
     assert_eq!(admin(&node, "GET", "/faults").await["first"]["ended"], "stopped");
 }

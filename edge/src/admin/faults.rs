@@ -3,6 +3,7 @@
 use super::said;
 use crate::body::Body;
 use crate::node::Node;
+use crate::route::segment;
 use http::{Method, Response, StatusCode};
 use origin_shield::FaultState;
 use serde_json::{Map, Value, json};
@@ -21,8 +22,8 @@ pub(super) fn answer(node: &Node, method: &Method, below: &str) -> Response<Body
         }
         _ => {}
     }
-    let name = below.strip_prefix('/').and_then(|path| path.strip_suffix("/stop"));
-    let fault = name.and_then(|name| node.faults().find(|fault| fault.origin() == name));
+    let name = below.strip_prefix('/').and_then(|path| path.strip_suffix("/stop")).and_then(segment);
+    let fault = name.and_then(|name| node.faults().find(|fault| *fault.origin() == *name));
     let (Some(fault), &Method::POST) = (fault, method) else {
         let known: Vec<_> = node.faults().map(|fault| fault.origin()).collect();
         return said(StatusCode::NOT_FOUND, &json!({ "error": "no-such-fault", "faults": known }));

@@ -149,21 +149,22 @@ fn build_names(config: &Config, previous: Option<&Node>) -> Arc<Names> {
     }
 }
 
-/// An origin whose settings are as before keeps its pool of warm connections.
+/// An origin whose settings are as before keeps its pool of warm connections; where names are found otherwise than before, it still
+/// keeps its rehearsal and what checks know.
 fn build_origins(
     config: &Config,
     previous: Option<&Node>,
     names: &Arc<Names>,
 ) -> Result<HashMap<String, Arc<Origin>>, NodeError> {
     let build = |(name, settings): (&String, &OriginSettings)| {
-        let found_alike = previous.filter(|previous| Arc::ptr_eq(&previous.names, names));
-        let before = found_alike.and_then(|previous| previous.origins.get(name));
+        let is_found_alike = previous.is_some_and(|previous| Arc::ptr_eq(&previous.names, names));
+        let before = previous.and_then(|previous| previous.origins.get(name));
         let origin = match before.filter(|before| before.settings() == settings) {
-            Some(unchanged) => Arc::clone(unchanged),
-            None => Origin::build_with(name, settings, names)
-                .map_err(|error| NodeError::Origin(name.clone(), error))?,
+            Some(unchanged) if is_found_alike => Ok(Arc::clone(unchanged)),
+            Some(unchanged) => unchanged.found_by(names),
+            None => Origin::build_with(name, settings, names),
         };
-        Ok((name.clone(), origin))
+        Ok((name.clone(), origin.map_err(|error| NodeError::Origin(name.clone(), error))?))
     };
     config.origin.iter().map(build).collect()
 }

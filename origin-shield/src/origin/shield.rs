@@ -40,7 +40,7 @@ struct Shield {
     /// Until when it is passed over, after it failed.
     down: Mutex<Option<Instant>>,
     /// What active checks say.
-    health: Health,
+    health: Arc<Health>,
 }
 
 impl Shields {
@@ -58,12 +58,19 @@ impl Shields {
                 authority: url.authority().clone(),
                 url: url.to_string(),
                 down: Mutex::new(None),
-                health: Health::default(),
+                health: Arc::default(),
             })
         };
         let shields = shields.iter().map(build).collect::<Result<_, OriginError>>()?;
         let key = settings.key.as_ref().map(|key| hop_key(name, key)).transpose()?;
         Ok(Self { shields, key, remember: settings.remember, tries: settings.tries as usize })
+    }
+
+    /// Goes on with what active checks know of the same shields, `before`.
+    pub(super) fn keep_health(&mut self, before: &Self) {
+        for (shield, before) in self.shields.iter_mut().zip(&before.shields) {
+            shield.health = before.health.clone();
+        }
     }
 
     /// Checks them one after the other, as an edge: others are perhaps not answered. What changed by it.
