@@ -14,7 +14,7 @@ use http::header::{
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use origin_shield::{Group, OriginBody, OutgoingBody};
+use origin_shield::{Exhausted, Failure, Group, OriginBody, OutgoingBody};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -100,7 +100,9 @@ impl Derived {
         let reply = match self.store.group.send(request.map(|()| OutgoingBody::Empty), Instant::now()).await {
             Ok(reply) => reply,
             Err(exhausted) => {
-                self.store.rest();
+                if !is_about_the_request(&exhausted) {
+                    self.store.rest();
+                }
                 observer.derived_failed(visit, "ask", &exhausted.to_string());
                 return Kept::Unknown;
             }
@@ -117,7 +119,9 @@ impl Derived {
                 Kept::Missing(self)
             }
             status => {
-                self.store.rest();
+                if !is_about_this_name(status) {
+                    self.store.rest();
+                }
                 observer.derived_failed(visit, "ask", &format!("status {status}"));
                 Kept::Unknown
             }
@@ -136,7 +140,9 @@ impl Derived {
                 observer.derived_failed(&visit, "store", &format!("status {}", reply.response.status()));
             }
             Err(exhausted) => {
-                self.store.rest();
+                if !is_about_the_request(&exhausted) && !has_no_place(&exhausted) {
+                    self.store.rest();
+                }
                 observer.derived_failed(&visit, "store", &exhausted.to_string());
             }
         }
@@ -160,6 +166,24 @@ impl Store {
     fn rest(&self) {
         *self.resting_since.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
+}
+
+/// Whether the store was not asked at all for what was asked for: a viewer chooses names, and none of them is to keep the
+/// store from everybody.
+fn is_about_the_request(exhausted: &Exhausted) -> bool {
+    let is_odd = |failure| matches!(failure, Failure::Denied(_) | Failure::RequestInvalid);
+    exhausted.attempts.last().is_some_and(|attempt| is_odd(attempt.failure))
+}
+
+/// Whether others are being put there already: it can be asked all the same.
+fn has_no_place(exhausted: &Exhausted) -> bool {
+    exhausted.attempts.last().is_some_and(|attempt| attempt.failure == Failure::ConnectionLimit)
+}
+
+/// Whether the store refuses what it was asked for, as a name that is too long, and not this node.
+fn is_about_this_name(status: StatusCode) -> bool {
+    use StatusCode as S;
+    status.is_client_error() && !matches!(status, S::UNAUTHORIZED | S::FORBIDDEN | S::TOO_MANY_REQUESTS)
 }
 
 fn request(method: Method, path: &str, headers: HeaderMap) -> Option<Request<()>> {
@@ -218,6 +242,27 @@ fn varies(answer: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use http::HeaderValue;
+    use origin_shield::Attempt;
+
+    #[test]
+    fn only_a_store_in_trouble_rests() {
+        for (status, is_about_the_name) in
+            [(400, true), (414, true), (416, true), (401, false), (403, false), (429, false), (503, false)]
+        {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(is_about_this_name(status), is_about_the_name, "{status}");
+        }
+        for (failure, is_odd) in [
+            (Failure::Denied(404), true),
+            (Failure::RequestInvalid, true),
+            (Failure::ResponseTimeout, false),
+            (Failure::Configuration, false),
+        ] {
+            let attempt = Attempt { origin: "bucket".into(), failure, detail: String::new(), halt: None };
+            let exhausted = Exhausted { group: "bucket".into(), attempts: vec![attempt] };
+            assert_eq!(is_about_the_request(&exhausted), is_odd, "{failure}");
+        }
+    }
 
     #[test]
     fn what_is_for_one_viewer_is_not_kept() {

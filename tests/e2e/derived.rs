@@ -97,6 +97,33 @@ async fn a_store_that_fails_is_nobodys_trouble_but_the_operators() {
 }
 
 #[tokio::test]
+async fn a_name_that_the_store_refuses_keeps_it_from_nobody_else() {
+    let (origin, store) = (origin_with_a_picture().await, Origin::start().await);
+    store.on("*", |asked| Answer::new(if asked.target.contains("long") { 400 } else { 404 }));
+    let node = node(&origin, &store.url(), "").await;
+    for query in ["v=%00", "v=/../x", "v=%zz", "v=long", "v=2"] {
+        let reply = node.viewer().get(&format!("{SITE}/img/cat.jpg?{query}&w=64&h=64")).await;
+        assert_eq!((reply.status, picture::size(&reply.body)), (200, (64, 64)), "{query}: {}", reply.text());
+    }
+    let metrics = node.ask_admin("/metrics").await.text();
+    assert!(!metrics.contains("outcome=\"resting\""), "{metrics}");
+    store
+        .until("the last to be asked for", |asked| asked.iter().any(|asked| asked.target.contains("v%3D2")))
+        .await;
+}
+
+#[tokio::test]
+async fn two_urls_never_share_what_is_kept() {
+    let (origin, bucket) = (origin_with_a_picture().await, Bucket::start().await);
+    let node = node(&origin, bucket.url(), "").await;
+    node.viewer().get(&format!("{SITE}/img/cat.jpg?v=2&w=64&h=64")).await;
+    let name = "thumbnails/img/cat.jpg?v=2@64x64.jpg";
+    eventually("the thumbnail to be stored", async || bucket.read(name)).await;
+    let other = node.viewer().get(&format!("{SITE}/img/cat.jpg%3Fv=2?w=64&h=64")).await;
+    assert_eq!(other.status, 404, "the origin has no such picture");
+}
+
+#[tokio::test]
 async fn what_cannot_be_stored_is_answered_all_the_same() {
     let (origin, store) = (origin_with_a_picture().await, Origin::start().await);
     store.on("*", |asked| Answer::new(if asked.method == "PUT" { 503 } else { 404 }));

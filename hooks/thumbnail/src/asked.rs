@@ -44,7 +44,8 @@ pub(crate) fn without_size(query: &str) -> Option<String> {
 }
 
 /// What the thumbnail is called where it is kept: a template with `{path}` and `{size}`. What is left of the query is part
-/// of the path, for the original may depend on it.
+/// of the path, for the original may depend on it. Escapes are part of the name, as they are of the URL: decoded, `%3F` in a
+/// path would be the `?` before a query, and one viewer would get the thumbnail of what another one asked for.
 pub(crate) fn kept_name(
     template: &str,
     path: &str,
@@ -54,9 +55,10 @@ pub(crate) fn kept_name(
     if !(template.starts_with('/') && template.contains("{path}") && template.contains("{size}")) {
         return Err(format!("store-as is {template}; it must begin with / and hold {{path}} and {{size}}"));
     }
+    let literal = |text: &str| text.replace('%', "%25").replace('?', "%3F");
     let path = match rest {
-        Some(rest) => format!("{path}%3F{}", rest.replace('?', "%3F")),
-        None => path.to_owned(),
+        Some(rest) => format!("{}%3F{}", literal(path), literal(rest)),
+        None => literal(path),
     };
     Ok(template.replace("{size}", &size.to_string()).replace("{path}", &path))
 }
@@ -129,6 +131,14 @@ mod tests {
         assert_eq!(
             kept_name(template, "/img/cat.jpg", Some("v=2?"), SMALL).unwrap(),
             "/thumbs/img/cat.jpg%3Fv=2%3F@64x48.jpg"
+        );
+        assert_eq!(
+            kept_name(template, "/img/cat.jpg%3Fv=2", None, SMALL).unwrap(),
+            "/thumbs/img/cat.jpg%253Fv=2@64x48.jpg"
+        );
+        assert_eq!(
+            kept_name(template, "/a%20b", Some("v=%00"), SMALL).unwrap(),
+            "/thumbs/a%2520b%3Fv=%2500@64x48.jpg"
         );
         assert_eq!(kept_name("/{path}/{size}", "/{size}", None, SMALL).unwrap(), "//{size}/64x48");
         for template in ["thumbs{path}{size}", "/{path}", "/{size}", ""] {
