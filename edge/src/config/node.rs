@@ -1,5 +1,6 @@
 //! `[node]`: what this machine is and what it allows.
 
+use std::env::VarError;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -230,9 +231,12 @@ pub enum Material {
 /// Why a secret could not be read; the fault is the machine's, or the config's for naming it.
 #[derive(Debug, thiserror::Error)]
 pub enum MaterialError {
-    /// The variable is not set, or not UTF-8.
-    #[error("environment variable {0}: {1}")]
-    Env(String, #[source] std::env::VarError),
+    /// The variable is not set.
+    #[error("environment variable {0} is not set")]
+    Env(String),
+    /// What the variable holds is not UTF-8. The error behind this would print it, so it is not told.
+    #[error("environment variable {0} is not UTF-8")]
+    NotUtf8(String),
     /// The file cannot be read, or is not UTF-8.
     #[error("{0}: {1}")]
     File(PathBuf, #[source] std::io::Error),
@@ -241,12 +245,21 @@ pub enum MaterialError {
     Empty(String),
 }
 
+impl MaterialError {
+    fn of_variable(name: &str, error: &VarError) -> Self {
+        match error {
+            VarError::NotPresent => Self::Env(name.to_owned()),
+            VarError::NotUnicode(_) => Self::NotUtf8(name.to_owned()),
+        }
+    }
+}
+
 impl Material {
     /// The secret itself, without line breaks at its end.
     pub fn read(&self) -> Result<String, MaterialError> {
         let (place, text) = match self {
             Material::Env(name) => {
-                let text = std::env::var(name).map_err(|error| MaterialError::Env(name.clone(), error))?;
+                let text = std::env::var(name).map_err(|error| MaterialError::of_variable(name, &error))?;
                 (format!("environment variable {name}"), text)
             }
             Material::File(path) => {
@@ -450,6 +463,15 @@ mod tests {
         assert!(matches!(Material::File(folder).read(), Err(MaterialError::File(..))));
         let unset = Material::Env("SELVEDGE_TEST_THAT_IS_NEVER_SET".into());
         assert!(matches!(unset.read(), Err(MaterialError::Env(..))));
+    }
+
+    #[test]
+    fn a_secret_that_is_not_utf8_is_not_told() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = std::ffi::OsString::from_vec(b"hunter2\xff".to_vec());
+        let error = MaterialError::of_variable("TOKEN", &VarError::NotUnicode(value));
+        assert_eq!(error.to_string(), "environment variable TOKEN is not UTF-8");
+        assert!(!format!("{error:?}").contains("hunter2"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! An origin that is a set of other Selvedge nodes. Every object belongs to one of them, the same for all edges.
 
+use std::env::VarError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -203,12 +204,21 @@ fn hop_key(origin: &Arc<str>, place: &Material) -> Result<HopKey, OriginError> {
     };
     match place {
         Material::Env(variable) => {
-            made(std::env::var(variable).map_err(|error| error.to_string())).map_err(|cause| {
+            made(std::env::var(variable).map_err(|error| unread(&error).to_owned())).map_err(|cause| {
                 OriginError::Variable { origin, setting: SETTING, variable: variable.clone(), cause }
             })
         }
         Material::File(path) => made(std::fs::read_to_string(path).map_err(|error| error.to_string()))
             .map_err(|cause| OriginError::File { origin, setting: SETTING, path: path.clone(), cause }),
+    }
+}
+
+/// What keeps a variable from being read. The error's own words hold its value where that is not UTF-8, and the value is a
+/// secret.
+fn unread(error: &VarError) -> &'static str {
+    match error {
+        VarError::NotPresent => "it is not set",
+        VarError::NotUnicode(_) => "it is not UTF-8",
     }
 }
 
@@ -325,6 +335,13 @@ mod tests {
         assert_eq!(state.last_failure.as_deref(), Some("shield/a: connection_refused (refused)"));
         fail(&shields.shields[1]);
         assert!(shields.are_down() && !shields.health().is_up);
+    }
+
+    #[test]
+    fn a_key_that_is_not_utf8_is_not_told() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = std::ffi::OsString::from_vec(b"hunter2\xff".to_vec());
+        assert_eq!(unread(&VarError::NotUnicode(value)), "it is not UTF-8");
     }
 
     #[test]
