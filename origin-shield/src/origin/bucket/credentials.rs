@@ -18,6 +18,8 @@ const READ_AGAIN: Duration = Duration::from_secs(300);
 const BEFORE_THE_END: Duration = Duration::from_secs(300);
 /// How long after a failure the next attempt waits.
 const PAUSE: Duration = Duration::from_secs(5);
+/// How long refusals do not make new credentials be looked for, after one did: a refusal need not be about them.
+const PAUSE_OF_DISTRUST: Duration = Duration::from_secs(30);
 
 /// What requests are signed with. Printed, it tells no secret.
 #[derive(Clone)]
@@ -222,6 +224,8 @@ struct State {
     is_renewing: bool,
     /// The last attempt failed; until when nobody tries again, and why.
     failed: Option<(SystemTime, String)>,
+    /// Until when further refusals change nothing.
+    distrusted: Option<SystemTime>,
 }
 
 struct Held {
@@ -266,8 +270,12 @@ impl Keeper {
     /// The service refuses these credentials: others are looked for at the next request, though not at every one.
     pub(super) fn distrust(&self, now: SystemTime) {
         let mut state = self.state();
+        if state.distrusted.is_some_and(|until| now < until) {
+            return;
+        }
         if let Some(held) = state.held.as_mut().filter(|held| held.renew.is_some()) {
             held.renew = Some(now);
+            state.distrusted = Some(now + PAUSE_OF_DISTRUST);
         }
     }
 
@@ -288,7 +296,7 @@ impl Keeper {
         match obtained {
             Ok(held) => {
                 let credentials = held.credentials.clone();
-                *state = State { held: Some(held), failed: None, is_renewing: state.is_renewing };
+                (state.held, state.failed) = (Some(held), None);
                 Ok(credentials)
             }
             Err(why) => {
@@ -375,6 +383,25 @@ mod tests {
         state.failed = Some((end + PAUSE, "down".into()));
         assert_eq!(word(&state.look(end)), "failed");
         assert_eq!(word(&state.look(end + PAUSE)), "nothing");
+    }
+
+    #[test]
+    fn a_refusal_has_credentials_renewed_but_not_every_one() {
+        let source = Source::Keys {
+            access: Secret::Value("A".into()),
+            secret: Secret::Value("S".into()),
+            session: None,
+        };
+        let keeper = Keeper::new(source);
+        let renewed = |now| keeper.state().held = state(Some(now + HOUR), None).held;
+        renewed(UNIX_EPOCH);
+        keeper.distrust(UNIX_EPOCH);
+        assert_eq!(word(&keeper.look(UNIX_EPOCH)), "ageing");
+        renewed(UNIX_EPOCH);
+        keeper.distrust(UNIX_EPOCH + PAUSE_OF_DISTRUST / 2);
+        assert_eq!(word(&keeper.look(UNIX_EPOCH + PAUSE_OF_DISTRUST / 2)), "good");
+        keeper.distrust(UNIX_EPOCH + PAUSE_OF_DISTRUST);
+        assert_eq!(word(&keeper.look(UNIX_EPOCH + PAUSE_OF_DISTRUST)), "ageing");
     }
 
     #[test]

@@ -41,11 +41,14 @@ pub(super) struct Asked {
 /// the part if that version is still there, and when it is not, for all.
 pub(super) fn of_reading(viewers: &HeaderMap) -> Asked {
     let mut headers = conditions(viewers);
-    let Some(range) = viewers.get(RANGE) else { return Asked { headers, instead: None } };
-    let Some(version) = viewers.get(IF_RANGE) else {
+    let signable = |name| viewers.get(name).filter(|value| is_signable(value));
+    let Some(range) = signable(RANGE) else { return Asked { headers, instead: None } };
+    if !viewers.contains_key(IF_RANGE) {
         headers.insert(RANGE, range.clone());
         return Asked { headers, instead: None };
-    };
+    }
+    // A version that cannot be asked for is none that is there.
+    let Some(version) = signable(IF_RANGE) else { return Asked { headers, instead: None } };
     let condition = if version.as_bytes().starts_with(b"\"") { IF_MATCH } else { IF_UNMODIFIED_SINCE };
     // A weak tag never matches here, and a second condition cannot be told from the first.
     if version.as_bytes().starts_with(b"W/") || headers.contains_key(&condition) {
@@ -83,11 +86,15 @@ fn is_metadata(name: &HeaderName) -> bool {
     name.as_str().starts_with(METADATA)
 }
 
-/// The wanted fields whose values can be signed: visible ASCII.
+/// The wanted fields whose values can be signed.
 fn copied(from: &HeaderMap, is_wanted: impl Fn(&HeaderName) -> bool) -> HeaderMap {
-    let is_signable = |value: &HeaderValue| value.to_str().is_ok();
     let wanted = from.iter().filter(|(name, value)| is_wanted(name) && is_signable(value));
     wanted.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Visible ASCII. A service reads other bytes otherwise than they were signed, and would take that for a wrong key.
+fn is_signable(value: &HeaderValue) -> bool {
+    value.to_str().is_ok()
 }
 
 #[cfg(test)]
@@ -139,6 +146,17 @@ mod tests {
         ]));
         keep_from_viewers(&mut came);
         assert_eq!(came, fields(&kept));
+    }
+
+    #[test]
+    fn what_cannot_be_signed_is_not_asked_for() {
+        let odd = || HeaderValue::from_bytes(b"bytes=0-9\xe9").unwrap();
+        let ranged = HeaderMap::from_iter([(RANGE, odd())]);
+        assert_eq!(of_reading(&ranged).headers, HeaderMap::new());
+        let mut versioned = fields(&[("range", "bytes=0-9")]);
+        versioned.insert(IF_RANGE, odd());
+        let asked = of_reading(&versioned);
+        assert_eq!((asked.headers, asked.instead), (HeaderMap::new(), None), "all of the object");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use humantime_serde::re::humantime::format_rfc3339_seconds;
 
 use super::credentials::Credentials;
@@ -58,7 +58,7 @@ impl Signer {
         if let Some(token) = &credentials.session {
             headers.insert("x-amz-security-token", secret(token)?);
         }
-        let (canonical, names) = canonical(request, headers, &payload);
+        let (canonical, names) = canonical(request, headers, &payload)?;
         let scope = format!("{date}/{}/s3/aws4_request", self.region);
         let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{}", hash(canonical.as_bytes()));
         let key = format!("AWS4{}", credentials.secret).into_bytes();
@@ -74,12 +74,10 @@ impl Signer {
 }
 
 /// The canonical request, and the names of the fields in it.
-fn canonical(request: &Signed<'_>, headers: &HeaderMap, payload: &str) -> (String, String) {
-    let mut fields: Vec<(&str, String)> = headers
-        .keys()
-        .map(|name| (name.as_str(), trimmed(headers.get_all(name).iter())))
-        .chain([(HOST.as_str(), request.host.to_owned())])
-        .collect();
+fn canonical(request: &Signed<'_>, headers: &HeaderMap, payload: &str) -> Result<(String, String), Cause> {
+    let field = |name| Ok((HeaderName::as_str(name), trimmed(headers.get_all(name).iter())?));
+    let mut fields = headers.keys().map(field).collect::<Result<Vec<_>, Cause>>()?;
+    fields.push((HOST.as_str(), request.host.to_owned()));
     fields.sort_unstable();
     let names = fields.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
     let (path, query) = request.target.split_once('?').unwrap_or((request.target, ""));
@@ -89,15 +87,18 @@ fn canonical(request: &Signed<'_>, headers: &HeaderMap, payload: &str) -> (Strin
         let _ = writeln!(text, "{name}:{value}");
     }
     let _ = write!(text, "\n{names}\n{payload}");
-    (text, names)
+    Ok((text, names))
 }
 
 /// The values of one field: without spaces around them, with single ones inside, joined by commas.
-fn trimmed<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> String {
-    let words = |value: &HeaderValue| {
-        value.to_str().unwrap_or_default().split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+fn trimmed<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> Result<String, Cause> {
+    let odd =
+        |_| Cause::new(Failure::RequestInvalid, "a field that cannot be signed: it is not visible ASCII");
+    let words = |value: &'a HeaderValue| {
+        let text = value.to_str().map_err(odd)?;
+        Ok(text.split_ascii_whitespace().collect::<Vec<_>>().join(" "))
     };
-    values.map(words).collect::<Vec<_>>().join(",")
+    Ok(values.map(words).collect::<Result<Vec<_>, Cause>>()?.join(","))
 }
 
 fn hash(bytes: &[u8]) -> String {
@@ -131,7 +132,6 @@ fn value(text: &str) -> Result<HeaderValue, Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
     use std::time::{Duration, UNIX_EPOCH};
 
     fn credentials(session: Option<&str>) -> Credentials {
@@ -226,7 +226,9 @@ mod tests {
     #[test]
     fn values_are_signed_without_needless_spaces() {
         let fields = [HeaderValue::from_static("  a   b "), HeaderValue::from_static("c")];
-        assert_eq!(trimmed(fields.iter()), "a b,c");
+        assert_eq!(trimmed(fields.iter()).unwrap(), "a b,c");
+        let odd = HeaderValue::from_bytes(b"\xe9").unwrap();
+        assert_eq!(trimmed([&odd].into_iter()).unwrap_err().failure, Failure::RequestInvalid);
     }
 
     #[test]
