@@ -19,7 +19,7 @@ pub enum Failure {
     ConnectionTimeout,
     /// The connection ended before an answer.
     ConnectionTerminated,
-    /// This node has no sockets left, or the origin as many connections as it may; it is not at fault.
+    /// This node has no sockets or places left, or the origin as many connections as it may; it is not at fault.
     ConnectionLimit,
     /// There is no way from this node to the origin's address.
     Unroutable,

@@ -6,7 +6,7 @@ use http::Request;
 use http_body_util::Full;
 use tests::bucket::{ACCESS_KEY, BUCKET, Bucket, SECRET_KEY};
 use tests::pki::Authority;
-use tests::{Answer, Folder, Gate, LOOPBACK, Node, Origin, RawConnection, Reply, eventually};
+use tests::{Answer, Folder, Gate, LOOPBACK, Node, Origin, RawConnection, Reply, Tap, eventually};
 
 use crate::SITE;
 
@@ -383,6 +383,51 @@ async fn a_completion_that_fails_after_all_is_an_error_and_is_abandoned() {
             format!("/media/large.bin?{id}"),
         ]
     );
+}
+
+#[tokio::test]
+async fn a_slow_completion_is_waited_for_and_never_abandoned() {
+    let (origin, tap) = (Origin::start().await, Tap::new());
+    let answer = tap.clone();
+    origin.on("/media/large.bin", move |asked| match (asked.method.as_str(), asked.target.as_str()) {
+        ("POST", target) if target.ends_with("?uploads=") => Answer::ok(
+            "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>",
+        ),
+        ("PUT", _) => Answer::ok("").header("etag", "\"part\""),
+        ("POST", _) => Answer::streamed(&answer),
+        _ => Answer::new(204),
+    });
+    let config = config(&origin.url(), KEYS).replace("\n\n[site.", "\nresponse-timeout = \"1s\"\n\n[site.");
+    let node = Node::start_in(folder("KEY", "secret"), &config).await;
+    let service = async {
+        let has_all = |asked: &[_]| asked.len() == 4;
+        origin.until("the completion", has_all).await;
+        // Longer than it may be silent.
+        for _ in 0..6 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            tap.send(" ");
+        }
+        tap.send("<CompleteMultipartUploadResult><ETag>\"v1-2\"</ETag></CompleteMultipartUploadResult>");
+        tap.end();
+    };
+
+    let (reply, ()) = tokio::join!(put(&node, "/large.bin", &[], noise(9 << 20)), service);
+
+    assert_eq!((reply.status, reply.header("etag").as_str()), (200, "\"v1-2\""), "{}", reply.text());
+    assert!(origin.requests().iter().all(|asked| asked.method != "DELETE"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_signed_stays_behind() {
+    let bucket = Bucket::start().await;
+    let node = node(&bucket).await;
+    bucket.write("cat.jpg", "a cat");
+    for field in ["range: bytes=0-1\u{e9}", "range: bytes=0-1\r\nif-range: \"\u{e9}\""] {
+        let mut viewer = RawConnection::open(node.http()).await;
+        viewer.send(format!("GET /cat.jpg HTTP/1.1\r\nhost: www.test\r\n{field}\r\n\r\n")).await;
+        viewer.read_until("a cat").await;
+    }
+    assert!(!node.log().contains("SignatureDoesNotMatch"), "{}", node.log());
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ pub struct BucketSettings {
     #[serde(deserialize_with = "single_put")]
     #[schemars(with = "String")]
     pub single_put: ByteSize,
-    /// How many bodies are held in parts at the same time; more wait.
+    /// How many bodies are held in parts at the same time; more wait, for `response-timeout` at most.
     #[serde(deserialize_with = "uploads")]
     #[schemars(range(min = 1))]
     pub uploads: usize,
