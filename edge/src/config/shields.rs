@@ -1,4 +1,4 @@
-//! Shields that are more open than they were meant to be, and edges that prove nothing to theirs.
+//! Shields that are more open than they were meant to be, and edges that prove nothing to theirs or wait too short for them.
 
 use origin_shield::OriginSettings;
 
@@ -6,7 +6,8 @@ use super::shadows::Warning;
 use super::site::SiteSettings;
 use super::{Loaded, wording};
 
-/// Every site of a shield that answers everybody, and every shield that takes this node for a viewer.
+/// Every site of a shield that answers everybody, every shield that takes this node for a viewer, and every one that may be given up
+/// just before it answers.
 pub fn doubtful_shields(loaded: &Loaded) -> Vec<Warning> {
     let node = &loaded.config.node;
     let is_shield = node.edges.is_some() && !node.edges_only;
@@ -27,7 +28,18 @@ pub fn doubtful_shields(loaded: &Loaded) -> Vec<Warning> {
         );
         warning(loaded, &["origin", name, "shield"], message)
     });
-    open.chain(unproved).collect()
+    let is_said = |name: &str| loaded.sources.sets(&["origin", name, "response-timeout"]);
+    let asking = loaded.config.origin.iter().filter(|(_, origin)| !origin.shield.is_empty());
+    let hasty = asking.filter(|(name, _)| !is_said(name)).filter_map(|(name, origin)| {
+        let waits = origin.response_timeout;
+        let message = format!(
+            "[origin.{}] waits {waits:?} for its shields, as they do for their origins, and may give up just before they answer: \
+             set response-timeout = \"35s\"",
+            wording::key(name)
+        );
+        warning(loaded, &["origin", name, "shield"], message)
+    });
+    open.chain(unproved).chain(hasty).collect()
 }
 
 /// Whoever signs some routes here has thought of viewers.
@@ -78,11 +90,18 @@ mod tests {
 
     #[test]
     fn an_edge_that_proves_nothing_is_told() {
-        let found = warnings("[origin.s]\nshield = [\"https://a\"]\n");
+        let found = warnings("[origin.s]\nshield = [\"https://a\"]\nresponse-timeout = \"35s\"\n");
         assert!(found.len() == 1 && found[0].starts_with("a.toml:2:"), "{found:?}");
         for proof in ["key = { env = \"K\" }", "tls = { client-cert = \"Cargo.toml\" }"] {
-            let text = format!("[origin.s]\nshield = [\"https://a\"]\n{proof}\n");
+            let text = format!("[origin.s]\nshield = [\"https://a\"]\nresponse-timeout = \"35s\"\n{proof}\n");
             assert_eq!(warnings(&text), Vec::<String>::new(), "{proof}");
         }
+    }
+
+    #[test]
+    fn an_edge_that_waits_no_longer_than_its_shields_is_told() {
+        let found = warnings("[origin.s]\nshield = [\"https://a\"]\nkey = { env = \"K\" }\n");
+        assert!(found.len() == 1 && found[0].contains("[origin.s] waits 30s"), "{found:?}");
+        assert_eq!(warnings("[origin.s]\nurl = \"https://a\"\n"), Vec::<String>::new());
     }
 }

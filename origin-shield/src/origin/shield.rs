@@ -111,8 +111,8 @@ impl Shields {
         self.shields.iter().for_each(|shield| shield.origin.keep_warm());
     }
 
-    /// Asks the object's own shield; the next one where that is down. One that answers is not asked anew, whatever it says:
-    /// its own origins have failed then, and would fail for the next one too.
+    /// Asks the object's own shield; the next one where that is down. One that answers is not asked anew, whatever it says, nor one
+    /// that is late: its own origins have failed then or are slow, and would be so for the next one too.
     pub(super) async fn exchange(
         &self,
         head: &Parts,
@@ -135,10 +135,11 @@ impl Shields {
                 }
                 Err(no_answer) => no_answer,
             };
-            if is_down(cause.failure) {
+            let has_failed = shield.has_failed(cause.failure);
+            if has_failed {
                 shield.remember(Some(Instant::now() + self.remember));
             }
-            let may_go_on = is_down(cause.failure) && may_ask_next(&head.method, cause.failure);
+            let may_go_on = has_failed && may_ask_next(&head.method, cause.failure);
             match returned {
                 Some(whole) if may_go_on && turns.peek().is_some() => body = whole,
                 returned => return Err(NoAnswer { cause: shield.named(&cause), body: returned }),
@@ -180,6 +181,16 @@ impl Shield {
     fn is_down(&self, now: Instant) -> bool {
         let until = *self.down.lock().unwrap_or_else(PoisonError::into_inner);
         self.health.is_down() || until.is_some_and(|until| now < until)
+    }
+
+    /// Whether it says something about the shield, and not about this node, this request or what lies behind the shield. An answer
+    /// that is late does so only when active checks found the same.
+    fn has_failed(&self, failure: Failure) -> bool {
+        match failure {
+            Failure::ConnectionLimit | Failure::RequestInvalid => false,
+            Failure::ResponseTimeout => self.health.is_down(),
+            _ => true,
+        }
     }
 
     fn attempt(&self, cause: Cause) -> Attempt {
@@ -232,11 +243,6 @@ fn object(head: &Parts) -> u64 {
 
 fn target(head: &Parts) -> &str {
     head.uri.path_and_query().map_or("/", |target| target.as_str())
-}
-
-/// Whether it says something about the shield, and not about this node or this request.
-fn is_down(failure: Failure) -> bool {
-    !matches!(failure, Failure::ConnectionLimit | Failure::RequestInvalid)
 }
 
 /// RFC 9110 section 9.2.1: what is safe may be asked twice; anything else only if the first shield cannot have heard it.
@@ -350,6 +356,18 @@ mod tests {
         assert!(may_ask_next(&Method::POST, Failure::ConnectionRefused));
         assert!(!may_ask_next(&Method::POST, Failure::ResponseTimeout));
         assert!(!may_ask_next(&Method::POST, Failure::ConnectionTerminated));
-        assert!(!is_down(Failure::RequestInvalid));
+    }
+
+    #[test]
+    fn a_late_answer_is_the_shields_failure_only_if_checks_say_so_too() {
+        let shields = shields(&["a"]);
+        let shield = &shields.shields[0];
+        assert!(
+            shield.has_failed(Failure::ConnectionRefused) && shield.has_failed(Failure::ConnectionTerminated)
+        );
+        assert!(!shield.has_failed(Failure::RequestInvalid) && !shield.has_failed(Failure::ResponseTimeout));
+        let checks = HealthSettings { fails: 1, ..HealthSettings::new("/healthz") };
+        shield.health.note(Err(Cause::new(Failure::ResponseTimeout, "late").into()), &checks, 1);
+        assert!(shield.has_failed(Failure::ResponseTimeout));
     }
 }

@@ -228,6 +228,23 @@ async fn several_shields_are_one_member_however_many_of_them_were_asked() {
 }
 
 #[tokio::test]
+async fn a_shield_that_is_late_is_not_down_and_no_other_does_the_same_work() {
+    let pair = [Scripted::always(&[Act::Hang]).await, Scripted::always(&[Act::Hang]).await];
+    let mut shields = settings(&pair[0].url());
+    shields.shield = pair.iter().map(|shield| shield.url().parse().unwrap()).collect();
+    shields.url = None;
+    let group = Group::single(Origin::build("shields", &shields).unwrap());
+
+    for _ in 0..2 {
+        let exhausted = get(&group).await.unwrap_err();
+        assert_eq!((exhausted.status().as_u16(), exhausted.attempts.len()), (504, 1), "{exhausted}");
+    }
+
+    let asked = pair.each_ref().map(|shield| shield.requests().len());
+    assert!(asked == [2, 0] || asked == [0, 2], "the object stays with its own shield: {asked:?}");
+}
+
+#[tokio::test]
 async fn a_request_that_may_not_be_repeated_leaves_the_trial_of_a_member_to_others() {
     let second = Scripted::answering(answer("200 OK", "second")).await;
     let group = group(&[("a", &refusing().await), ("b", &second.url())]);
