@@ -418,6 +418,32 @@ async fn a_slow_completion_is_waited_for_and_never_abandoned() {
 }
 
 #[tokio::test]
+async fn an_upload_that_begins_as_its_viewer_leaves_is_abandoned() {
+    let (origin, gate) = (Origin::start().await, Gate::closed());
+    let begun = gate.clone();
+    origin.on("/media/large.bin", move |asked| match asked.method.as_str() {
+        "POST" => Answer::ok(
+            "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>",
+        )
+        .behind(&begun),
+        _ => Answer::new(204),
+    });
+    let node = Node::start_in(folder("KEY", "secret"), &config(&origin.url(), KEYS)).await;
+    let mut viewer = RawConnection::open(node.http()).await;
+    viewer.send("PUT /large.bin HTTP/1.1\r\nhost: www.test\r\ncontent-length: 20971520\r\n\r\n").await;
+    viewer.send(noise(9 << 20)).await;
+    origin.until("the beginning", |asked| !asked.is_empty()).await;
+
+    drop(viewer);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gate.open();
+
+    origin
+        .until("the upload to be abandoned", |asked| asked.iter().any(|asked| asked.method == "DELETE"))
+        .await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_signed_stays_behind() {
     let bucket = Bucket::start().await;
     let node = node(&bucket).await;
