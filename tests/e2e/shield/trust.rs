@@ -155,8 +155,9 @@ async fn a_certificate_makes_an_edge_whatever_host_it_asks_for() {
     folder.write("edge.pem", identity.certificate);
     folder.write("edge.key", identity.key);
     let address = format!("https://localhost:{}", shield.https().port());
+    // One thread, and so one connection to the shield.
     let config = format!(
-        "{}\n[origin.shields]\nshield = [\"{address}\"]\n\
+        "{}\nthreads = 1\n[origin.shields]\nshield = [\"{address}\"]\n\
          tls = {{ ca = \"ca.pem\", client-cert = \"edge.pem\", client-key = {{ file = \"edge.key\" }} }}\n\
          [site.\"www.test\"]\norigin = \"shields\"\n",
         tests::LOOPBACK
