@@ -1,4 +1,4 @@
-//! What wasmtime makes of `wit/edge.wit`.
+//! What wasmtime makes of `wit/`.
 //!
 //! The imports are bound once; each export is a world of its own, because a hook exports only the events it answers.
 #![allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic, reason = "generated code")]

@@ -1,6 +1,6 @@
 //! The programmable edge: WebAssembly components that answer four events of a request's life.
 //!
-//! The contract is `hooks/wit/edge.wit`; `hooks/README.md` is the guide for those who write hooks. This room is the
+//! The contract is `hooks/wit/`; `hooks/README.md` is the guide for those who write hooks. This room is the
 //! only one that knows wasmtime. It decides nothing about the request: each event returns what the hook wants.
 #![forbid(unsafe_code)]
 

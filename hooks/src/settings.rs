@@ -41,6 +41,20 @@ pub struct HookSettings {
 }
 
 impl HookSettings {
+    /// A hook with every default.
+    #[must_use]
+    pub fn new(wasm: WasmSource, on: Vec<Event>) -> Self {
+        Self {
+            wasm,
+            on,
+            limits: LimitSettings::default(),
+            on_error: OnError::default(),
+            store: None,
+            store_for: None,
+            config: BTreeMap::new(),
+        }
+    }
+
     /// Makes a relative component path start at `base`.
     pub fn resolve_paths(&mut self, base: &Path) {
         if let WasmSource::File(path) = &mut self.wasm {

@@ -2,14 +2,13 @@
 #![allow(dead_code, reason = "each story uses its part")]
 #![allow(clippy::unwrap_used, reason = "a story that cannot be set up has failed")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hooks::{Engine, Event, Facts, Hook, HookSettings, LimitSettings, OnError, WasmSource};
+use hooks::{Engine, Event, Facts, Hook, HookSettings, WasmSource};
 use http_body_util::{BodyExt, Full};
 
 /// One engine for a test binary: its pool reserves address space for a thousand instances.
@@ -49,23 +48,12 @@ pub(crate) fn misbehaving() -> &'static Path {
 }
 
 pub(crate) fn settings(wasm: WasmSource, on: &[Event], config: &[(&str, &str)]) -> HookSettings {
-    HookSettings {
-        store: None,
-        store_for: None,
-        wasm,
-        on: on.to_vec(),
-        limits: LimitSettings {
-            // A story sets the limit that it is about; a busy machine must not run it into another.
-            cpu: Duration::from_secs(30),
-            wall: Duration::from_secs(120),
-            ..LimitSettings::default()
-        },
-        on_error: OnError::Fail,
-        config: config
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect::<BTreeMap<_, _>>(),
-    }
+    let mut settings = HookSettings::new(wasm, on.to_vec());
+    // A story sets the limit that it is about; a busy machine must not run it into another.
+    settings.limits.cpu = Duration::from_secs(30);
+    settings.limits.wall = Duration::from_secs(120);
+    settings.config = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    settings
 }
 
 pub(crate) const ALL: [Event; 4] =
