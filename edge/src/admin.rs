@@ -1,6 +1,7 @@
 //! The admin API: health, figures, state, purge, reload, drain. On loopback by default; elsewhere it wants its token.
 
 mod faults;
+mod hooks;
 mod origins;
 mod purge;
 
@@ -79,6 +80,7 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
         (&Method::GET, "/readyz") => said(StatusCode::OK, &json!({ "ready": true })),
         (&Method::GET, "/metrics") => metrics(&node),
         (&Method::GET, "/status") => said(StatusCode::OK, &status(&node, Instant::now())),
+        (&Method::GET, "/hooks") => said(StatusCode::OK, &hooks::hooks(&node).into()),
         (&Method::POST, "/purge") => purge::answer(context, request.into_body()).await,
         (&Method::POST, "/reload") => reload(context).await,
         (&Method::POST, "/drain") => {
@@ -86,7 +88,7 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
             let _ = context.stop.try_send(());
             said(StatusCode::ACCEPTED, &json!({ "draining": true }))
         }
-        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/purge" | "/reload" | "/drain") => {
+        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/hooks" | "/purge" | "/reload" | "/drain") => {
             said(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method-not-allowed" }))
         }
         (method, path) if path.starts_with("/faults") => {
@@ -95,7 +97,7 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
         _ => said(
             StatusCode::NOT_FOUND,
             &json!({ "error": "not-found", "paths": {
-                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/faults"],
+                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/hooks", "/faults"],
                 "POST": ["/purge", "/reload", "/drain", "/faults/NAME/stop"],
             }}),
         ),

@@ -5,6 +5,7 @@ mod check;
 mod completion;
 mod config;
 mod demo;
+mod hook;
 mod key;
 mod proxy;
 mod purge;
@@ -57,6 +58,8 @@ enum Verb {
     Drain(remote::Arguments),
     /// Have a running node refresh or forget what it has stored
     Purge(purge::Arguments),
+    /// Write, try and run hooks
+    Hook(hook::Arguments),
     /// Make keys for signed URLs
     Key(key::Arguments),
     /// Sign a URL
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
         Verb::Reload(arguments) => remote::reload(&arguments),
         Verb::Drain(arguments) => remote::drain(&arguments),
         Verb::Purge(arguments) => purge::run(&arguments),
+        Verb::Hook(arguments) => hook::run(&arguments),
         Verb::Key(arguments) => key::run(&arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Verify(arguments) => verify::run(&arguments),
@@ -214,6 +218,7 @@ mod tests {
             "selvedge purge --site www",
             "selvedge demo",
             "selvedge demo --print-config",
+            "selvedge hook list --json",
             "selvedge key new --out keys",
             "selvedge key new --out keys --id premium1",
             "selvedge sign https://a/b --key premium1 --private a.pem --expires 1h",

@@ -193,5 +193,7 @@ fn facts(visit: &Visit) -> Facts {
         node: Arc::clone(&visit.node.name),
         site: Arc::clone(&visit.site.name),
         route: Arc::clone(&visit.route.label),
+        hook_version: "".into(),
+        is_canary: false,
     }
 }

@@ -22,4 +22,8 @@ pub struct Facts {
     pub site: Arc<str>,
     /// The route's path pattern.
     pub route: Arc<str>,
+    /// Which version of the hook is called: the beginning of its component's SHA-256.
+    pub hook_version: Arc<str>,
+    /// Whether that version is a canary: on trial beside the live one.
+    pub is_canary: bool,
 }

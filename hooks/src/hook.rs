@@ -47,16 +47,31 @@ impl std::fmt::Debug for Hook {
 }
 
 impl Hook {
-    /// Reads, compiles and checks a component: a second or more of work, for start and reload only.
+    /// Reads, compiles and checks the component that the settings name: a second or more of work.
     ///
     /// # Errors
-    /// [`HookError::Load`] when the file cannot be read, is no component, imports what a node does not offer, lacks
-    /// the export of an event in `on`, or a limit is out of its range.
+    /// [`HookError::Load`] when the file cannot be read, and those of [`Self::from_bytes`].
     pub fn load(engine: &Engine, name: &str, settings: &HookSettings) -> Result<Self, HookError> {
         let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
+        let bytes = read(&settings.wasm).map_err(refuse)?;
+        Self::from_bytes(engine, name, settings, &settings.wasm.to_string(), &bytes)
+    }
+
+    /// Compiles and checks a component that is at hand; `source` stands for it in messages, and `settings.wasm` is not
+    /// looked at.
+    ///
+    /// # Errors
+    /// [`HookError::Load`] when it is no component, imports what a node does not offer, lacks the export of an event in
+    /// `on`, or a limit is out of its range.
+    pub fn from_bytes(
+        engine: &Engine,
+        name: &str,
+        settings: &HookSettings,
+        source: &str,
+        bytes: &[u8],
+    ) -> Result<Self, HookError> {
+        let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
         check_limits(&settings.limits).map_err(refuse)?;
-        let source = &settings.wasm;
-        let bytes = read(source).map_err(refuse)?;
         if !bytes.starts_with(b"\0asm") {
             return Err(refuse(format!("{source} is no WebAssembly file; build the hook for wasm32-wasip2")));
         }
@@ -65,7 +80,7 @@ impl Hook {
                 "{source} is a core module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
             )));
         }
-        let component = Component::from_binary(engine.wasmtime(), &bytes)
+        let component = Component::from_binary(engine.wasmtime(), bytes)
             .map_err(|error| refuse(format!("{source} is not a usable component: {error:#}")))?;
         let ready = engine.linker().instantiate_pre(&component).map_err(|error| {
             refuse(format!(

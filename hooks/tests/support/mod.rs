@@ -82,6 +82,8 @@ pub(crate) fn facts() -> Facts {
         node: Arc::from("icn1"),
         site: Arc::from("www"),
         route: Arc::from("/img/*"),
+        hook_version: Arc::from("0123456789ab"),
+        is_canary: false,
     }
 }
 
