@@ -109,7 +109,7 @@ fn headers(kind: Kind) -> HeaderMap {
     fields.collect()
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+pub(crate) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let socket = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_reuse_address(true)?;

@@ -14,8 +14,10 @@ mod objects;
 mod origin;
 mod pass;
 mod peer;
+mod pools;
 mod processor;
 mod purge;
+mod relay;
 mod report;
 mod resident;
 mod rounds;
@@ -46,12 +48,16 @@ enum Scenario {
     Memory(memory::Arguments),
     /// What the origin answers: passed through, and stored on the way
     Pass(pass::Arguments),
+    /// Connections to the origin that cores share, beside a pool for each core
+    Pools(pools::Arguments),
     /// Purges among a million objects
     Purge(purge::Arguments),
     /// One current-thread runtime a core beside one work-stealing runtime
     Runtimes(runtimes::Arguments),
     /// The floor itself: hyper and Moka, nothing else; started by the scenarios
     Bare(bare::Arguments),
+    /// The floor of passing through: hyper on both sides, nothing else; started by the scenarios
+    Relay(relay::Arguments),
     /// A long way between two devices; started by `distance`
     #[command(hide = true)]
     Tunnel(distance::tunnel::Arguments),
@@ -71,9 +77,11 @@ fn main() -> ExitCode {
         Scenario::Distance(arguments) => distance::run(arguments),
         Scenario::Memory(arguments) => memory::run(arguments),
         Scenario::Pass(arguments) => pass::run(arguments),
+        Scenario::Pools(arguments) => pools::run(arguments),
         Scenario::Purge(arguments) => purge::run(arguments),
         Scenario::Runtimes(arguments) => runtimes::run(arguments),
         Scenario::Bare(arguments) => bare::run(arguments),
+        Scenario::Relay(arguments) => relay::run(arguments),
         Scenario::Tunnel(arguments) => distance::tunnel::run(arguments),
         Scenario::Far(arguments) => distance::far::run(arguments),
         Scenario::Fetch(arguments) => distance::fetch::run(arguments),

@@ -5,6 +5,7 @@ use crate::load::{Accept, Asking, Plan};
 use crate::objects::KINDS;
 use crate::origin::Origin;
 use crate::peer::{Cores, Haproxy, Nginx, Peer, Selvedge};
+use crate::relay::Pool;
 use crate::report::Report;
 use crate::rounds;
 use crate::run::{Run, TESTED, verdict};
@@ -46,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Peer::nginx(Nginx::PassThrough, at, core)?,
     ];
     passing.extend(Peer::haproxy(Haproxy::PassThrough, at, core)?);
+    passing.push(Peer::relay("bare hyper", Pool::PerCore, 1, at, core)?);
     let mut storing =
         vec![Peer::selvedge(&node, Selvedge::OneThread, at, core)?, Peer::nginx(Nginx::Usual, at, core)?];
     storing.extend(Peer::haproxy(Haproxy::Cache, at, core)?);

@@ -4,6 +4,7 @@ use crate::bare::Model;
 use crate::failure::Failure;
 use crate::load::runtime;
 use crate::processor::{self, Used};
+use crate::relay::Pool;
 use crate::resident;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -212,6 +213,25 @@ impl Peer {
         let mut command = bound(&this_program()?, cores);
         command.args(["bare", "--model", model, "--address", &address.to_string()]);
         command.args(["--threads", &threads.to_string(), "--objects", &objects.to_string()]);
+        Self::start(name, command, address, folder)
+    }
+
+    /// This program, as the floor of passing through.
+    pub(crate) fn relay(
+        name: &'static str,
+        pool: Pool,
+        threads: usize,
+        origin: SocketAddr,
+        cores: Cores,
+    ) -> Result<Self, Failure> {
+        let (folder, address) = (folder()?, free_address()?);
+        let pool = match pool {
+            Pool::PerCore => "per-core",
+            Pool::Shared => "shared",
+        };
+        let mut command = bound(&this_program()?, cores);
+        command.args(["relay", "--pool", pool, "--threads", &threads.to_string()]);
+        command.args(["--address", &address.to_string(), "--origin", &origin.to_string()]);
         Self::start(name, command, address, folder)
     }
 
