@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let threads = processor::cores();
     let pools = [("per core", Pool::PerCore), ("shared", Pool::Shared)];
     let mut cost = Report::new("pools", "microseconds of processor time an answer");
-    let mut opened = Report::new("pools", "connections opened to the origin for 1,000 answers");
+    let mut opened = Vec::new();
     for connections in CONNECTIONS {
         let plan = Plan {
             connections,
@@ -47,10 +47,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         let peers = peers.into_iter().collect::<Result<Vec<_>, _>>()?;
         let (costs, connects) = compare(&peers, &plan, &origin, arguments.rounds)?;
         cost.add(format!("{connections} viewers"), &costs);
-        opened.add(format!("{connections} viewers"), &connects);
+        opened.extend(connects.into_iter().map(|(name, connects)| (connections, name, connects)));
     }
     cost.print();
-    opened.print();
+    for (connections, name, share) in opened {
+        println!("{connections} viewers, {name}: {share:.2} connections opened for 1,000 answers");
+    }
     let json = match &arguments.json {
         Some(json) => json.clone(),
         None => this_program()?.with_file_name("bench-pools.json"),
@@ -60,23 +62,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Costs, and connections opened. Viewers come anew in every round, so each sees some that are opened and not only kept ones.
-fn compare(
-    peers: &[Peer],
-    plan: &Plan,
-    origin: &Origin,
-    rounds: usize,
-) -> Result<(Vec<Column>, Vec<Column>), Failure> {
+/// Costs, and connections opened for 1,000 answers. Viewers come anew in every round, so each round begins with some that are
+/// opened and not only with kept ones.
+fn compare(peers: &[Peer], plan: &Plan, origin: &Origin, rounds: usize) -> Result<Compared, Failure> {
     let mut costs: Vec<Column> = peers.iter().map(|peer| (peer.name, Vec::new())).collect();
-    let mut connects = costs.clone();
+    let mut heard = vec![(0, 0); peers.len()];
     for _ in 0..rounds {
-        for (at, peer) in peers.iter().enumerate() {
-            let (connections, answered) = (origin.connections(), origin.answered());
+        for ((peer, column), heard) in peers.iter().zip(&mut costs).zip(&mut heard) {
+            let before = (origin.connections(), origin.answered());
             let sample = load::measure(peer.address, KINDS[2], plan, || peer.used())?;
-            let answered = (origin.answered() - answered) as f64;
-            costs[at].1.push(sample.cost());
-            connects[at].1.push((origin.connections() - connections) as f64 * 1000.0 / answered);
+            column.1.push(sample.cost());
+            heard.0 += origin.connections() - before.0;
+            heard.1 += origin.answered() - before.1;
         }
     }
-    Ok((costs, connects))
+    let share = |(opened, answered): &(u64, u64)| *opened as f64 * 1000.0 / (*answered as f64);
+    let connects = peers.iter().zip(&heard).map(|(peer, heard)| (peer.name, share(heard)));
+    Ok((costs, connects.collect()))
 }
+
+type Compared = (Vec<Column>, Vec<(&'static str, f64)>);
