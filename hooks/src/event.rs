@@ -20,6 +20,10 @@ pub enum Event {
 }
 
 impl Event {
+    /// All four, in the order of a request's life.
+    pub const ALL: [Event; 4] =
+        [Event::ViewerRequest, Event::OriginRequest, Event::OriginResponse, Event::ViewerResponse];
+
     /// The spelling in config, WIT, metrics and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {

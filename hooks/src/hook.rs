@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, InstancePre};
 
 use crate::body::OriginBody;
 use crate::builtin;
@@ -21,11 +21,13 @@ use crate::meter::{MemoryLimit, Meter};
 use crate::report::Reporter;
 use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
 use crate::state::{CallState, Messages, Surroundings};
+use crate::watch::{self, CallRecord, Watch};
 
 /// A component that is compiled, checked and ready to be called. Clones share it.
 #[derive(Clone)]
 pub struct Hook {
     inner: Arc<Inner>,
+    watch: Option<Watch>,
 }
 
 struct Inner {
@@ -72,27 +74,14 @@ impl Hook {
     ) -> Result<Self, HookError> {
         let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
         check_limits(&settings.limits).map_err(refuse)?;
-        if !bytes.starts_with(b"\0asm") {
-            return Err(refuse(format!("{source} is no WebAssembly file; build the hook for wasm32-wasip2")));
-        }
-        if bytes.starts_with(b"\0asm\x01\0\0\0") {
-            return Err(refuse(format!(
-                "{source} is a core module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
-            )));
-        }
-        let component = Component::from_binary(engine.wasmtime(), bytes)
-            .map_err(|error| refuse(format!("{source} is not a usable component: {error:#}")))?;
-        let ready = engine.linker().instantiate_pre(&component).map_err(|error| {
-            refuse(format!(
-                "{source} imports something that this node does not offer (see hooks/wit): {error:#}"
-            ))
-        })?;
+        let ready = prepare(engine, source, bytes).map_err(refuse)?;
         let exports = Exports::find(&ready, &settings.on).map_err(|(event, error)| {
             refuse(format!(
                 "{source} does not export selvedge:edge/{event}@0.1.0 as hooks/wit has it; take {event} out of `on` or add the export: {error:#}"
             ))
         })?;
         Ok(Self {
+            watch: None,
             inner: Arc::new(Inner {
                 name: name.into(),
                 engine: engine.clone(),
@@ -105,6 +94,12 @@ impl Hook {
                 has_store: settings.store.is_some(),
             }),
         })
+    }
+
+    /// The same hook, its calls told to `watch`.
+    #[must_use]
+    pub fn watched(self, watch: Watch) -> Self {
+        Self { watch: Some(watch), ..self }
     }
 
     /// The name in the config.
@@ -149,9 +144,11 @@ impl Hook {
             drop((place, ticking));
             ended
         });
-        let ran = inner.engine.workers().run(limits.wall, &meter, call).await;
+        let running = inner.engine.workers().run(limits.wall, &meter, call);
+        let (ran, cpu) = watch::running(self.watch.as_ref(), running, &meter).await;
+        let memory = ran.as_ref().map_or(0, |ended| ended.state.memory.used());
         let reporter = Reporter { hook: &inner.name, event, limits, log: &log };
-        match ran {
+        let outcome = match ran {
             Ok(Ended { answer: Ok(Answer::Failed(message)), state }) => {
                 Err(Box::new(FailedCall { error: reporter.failed(message), body: state.body }))
             }
@@ -160,7 +157,13 @@ impl Hook {
                 Err(Box::new(FailedCall { error: reporter.stopped(&error, &state.memory), body: state.body }))
             }
             Err(lost) => Err(Box::new(FailedCall { error: reporter.lost(lost), body: None })),
+        };
+        if let Some(watch) = &self.watch {
+            let error = outcome.as_ref().err().map(|failed| &failed.error);
+            let request_id = &*facts.request_id;
+            watch.tell(&log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory, error });
         }
+        outcome
     }
 
     /// An answer that cannot be sent.
@@ -199,7 +202,24 @@ impl From<Box<FailedCall>> for HookError {
     }
 }
 
-fn read(source: &WasmSource) -> Result<Cow<'static, [u8]>, String> {
+/// Compiles a component and ties it to what the node offers.
+pub(crate) fn prepare(engine: &Engine, source: &str, bytes: &[u8]) -> Result<InstancePre<CallState>, String> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(format!("{source} is no WebAssembly file; build the hook for wasm32-wasip2"));
+    }
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(format!(
+            "{source} is a core module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
+        ));
+    }
+    let component = Component::from_binary(engine.wasmtime(), bytes)
+        .map_err(|error| format!("{source} is not a usable component: {error:#}"))?;
+    engine.linker().instantiate_pre(&component).map_err(|error| {
+        format!("{source} imports something that this node does not offer (see hooks/wit): {error:#}")
+    })
+}
+
+pub(crate) fn read(source: &WasmSource) -> Result<Cow<'static, [u8]>, String> {
     match source {
         WasmSource::File(path) => std::fs::read(path)
             .map(Cow::Owned)

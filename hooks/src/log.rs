@@ -1,6 +1,7 @@
 //! A call's log lines: the guest's `log`, stdout and stderr, bounded however much it writes.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -14,37 +15,82 @@ const LINE_BYTES: usize = 512;
 /// What a stream may hand over at once.
 const WRITE_BYTES: usize = 4096;
 
+/// How much a line matters, as its hook sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// For whoever looks for a mistake.
+    Debug,
+    /// What happened.
+    Info,
+    /// What somebody should look at.
+    Warn,
+    /// What went wrong.
+    Error,
+    /// Written to standard output or standard error.
+    Output,
+}
+
+impl LogLevel {
+    /// The word for it in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LogLevel::Debug => "debug",
+            LogLevel::Info => "info",
+            LogLevel::Warn => "warn",
+            LogLevel::Error => "error",
+            LogLevel::Output => "output",
+        }
+    }
+}
+
+/// A line that a hook has logged; at most 512 bytes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: LogLevel,
+    /// What it says.
+    pub text: String,
+}
+
+impl fmt::Display for LogLine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.level {
+            LogLevel::Output => formatter.write_str(&self.text),
+            level => write!(formatter, "{}: {}", level.as_str(), self.text),
+        }
+    }
+}
+
 /// Shared by the call, its output streams and whoever reports its failure.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CallLog(Arc<Mutex<Lines>>);
 
 #[derive(Debug, Default)]
 struct Lines {
-    kept: VecDeque<String>,
+    kept: VecDeque<LogLine>,
     dropped: u64,
     /// The beginning of a line whose end has not been written yet.
     partial: Vec<u8>,
 }
 
 impl CallLog {
-    pub(crate) fn line(&self, level: &str, message: &str) {
-        let mut text = String::with_capacity(level.len() + 2 + message.len().min(LINE_BYTES));
-        text.push_str(level);
-        text.push_str(": ");
-        text.push_str(cut(message));
-        self.lines().keep(text);
+    pub(crate) fn line(&self, level: LogLevel, message: &str) {
+        self.lines().keep(LogLine { level, text: cut(message).to_owned() });
+    }
+
+    /// The lines that are kept, oldest first, and how many came before them.
+    pub(crate) fn kept(&self) -> (Vec<LogLine>, u64) {
+        let mut lines = self.lines();
+        lines.end_line();
+        (lines.kept.iter().cloned().collect(), lines.dropped)
     }
 
     /// The last lines, oldest first.
     pub(crate) fn last_lines(&self) -> Vec<String> {
-        let mut lines = self.lines();
-        lines.end_line();
-        let mut last = Vec::with_capacity(lines.kept.len() + 1);
-        if lines.dropped > 0 {
-            last.push(format!("({} earlier lines dropped)", lines.dropped));
-        }
-        last.extend(lines.kept.iter().cloned());
-        last
+        let (kept, dropped) = self.kept();
+        let earlier = (dropped > 0).then(|| format!("({dropped} earlier lines dropped)"));
+        earlier.into_iter().chain(kept.iter().map(ToString::to_string)).collect()
     }
 
     fn write(&self, bytes: &[u8]) {
@@ -57,7 +103,7 @@ impl CallLog {
 }
 
 impl Lines {
-    fn keep(&mut self, line: String) {
+    fn keep(&mut self, line: LogLine) {
         if self.kept.len() == LINES {
             self.kept.pop_front();
             self.dropped += 1;
@@ -77,9 +123,9 @@ impl Lines {
 
     fn end_line(&mut self) {
         if !self.partial.is_empty() {
-            let line = String::from_utf8_lossy(&self.partial).into_owned();
+            let text = String::from_utf8_lossy(&self.partial).into_owned();
             self.partial.clear();
-            self.keep(line);
+            self.keep(LogLine { level: LogLevel::Output, text });
         }
     }
 }
@@ -137,7 +183,7 @@ mod tests {
     fn a_flood_keeps_the_last_lines_and_counts_the_rest() {
         let log = CallLog::default();
         for number in 0..1000 {
-            log.line("info", &format!("line {number}"));
+            log.line(LogLevel::Info, &format!("line {number}"));
         }
         let last = log.last_lines();
         assert_eq!(last.len(), LINES + 1);
@@ -160,7 +206,7 @@ mod tests {
     #[test]
     fn a_long_message_is_cut_between_characters() {
         let log = CallLog::default();
-        log.line("warn", &"é".repeat(LINE_BYTES));
+        log.line(LogLevel::Warn, &"é".repeat(LINE_BYTES));
         assert!(log.last_lines()[0].len() <= LINE_BYTES + "warn: ".len());
     }
 }

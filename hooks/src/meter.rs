@@ -58,13 +58,19 @@ impl Meter {
         self.used.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
     }
 
+    /// What was used after the first tick; before it nothing is measured.
+    pub(crate) fn used_when_heavy(&self) -> Duration {
+        let used = Duration::from_nanos(self.used.load(Ordering::Relaxed));
+        used.saturating_sub(if self.is_heavy() { TICK } else { Duration::ZERO })
+    }
+
     /// Whether the call has outlived its first tick.
     pub(crate) fn is_heavy(&self) -> bool {
         self.heavy.load(Ordering::Relaxed)
     }
 }
 
-fn thread_time() -> u64 {
+pub(crate) fn thread_time() -> u64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     let rest = u64::try_from(now.tv_nsec).unwrap_or(0);
@@ -86,6 +92,11 @@ pub(crate) struct MemoryLimit {
 impl MemoryLimit {
     pub(crate) fn new(limit: u64) -> Self {
         Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, refused: false }
+    }
+
+    /// Bytes of all memories of the instance.
+    pub(crate) fn used(&self) -> u64 {
+        self.used as u64
     }
 
     pub(crate) fn was_refused(&self) -> bool {

@@ -4,6 +4,7 @@ use http::Version;
 use tokio::time::Instant;
 
 use crate::bindings::selvedge::edge::{config, facts, log};
+use crate::log::LogLevel;
 use crate::state::CallState;
 
 impl facts::Host for CallState {
@@ -54,10 +55,10 @@ impl facts::Host for CallState {
 impl log::Host for CallState {
     fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
         let level = match level {
-            log::Level::Debug => "debug",
-            log::Level::Info => "info",
-            log::Level::Warn => "warn",
-            log::Level::Error => "error",
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
         };
         self.log.line(level, &message);
         Ok(())
