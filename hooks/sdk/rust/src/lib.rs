@@ -1,0 +1,35 @@
+#![doc = include_str!("../README.md")]
+
+mod bindings;
+mod body;
+pub mod config;
+mod cookie;
+mod error;
+#[doc(hidden)]
+pub mod export;
+pub mod facts;
+pub mod log;
+mod outcome;
+pub mod query;
+pub mod random;
+mod request;
+mod response;
+pub mod time;
+
+pub use body::BodyReader;
+pub use cookie::{Cookie, SameSite};
+pub use error::{BodyError, EditError, EditErrorKind, Result};
+pub use outcome::{OriginRequestOutcome, OriginResponseOutcome, ViewerRequestOutcome};
+pub use query::Query;
+pub use request::Request;
+pub use response::Response;
+
+/// All that most hooks need: `use selvedge_hook::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        BodyError, BodyReader, Cookie, EditError, EditErrorKind, OriginRequestOutcome, OriginResponseOutcome,
+        Query, Request, Response, Result, SameSite, ViewerRequestOutcome,
+    };
+    pub use crate::{config, facts, query, random, time};
+    pub use crate::{debug, error, hook, info, warn};
+}
