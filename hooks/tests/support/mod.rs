@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each story uses its part")]
 #![allow(clippy::unwrap_used, reason = "a story that cannot be set up has failed")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -21,30 +22,47 @@ pub(crate) fn engine() -> &'static Engine {
 pub(crate) fn misbehaving() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
     GUEST.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guest");
-        let built = Command::new(env!("CARGO"))
-            .args([
-                "build",
-                "--package",
-                "thumbnail",
-                "--example",
-                "misbehaving",
-                "--profile",
-                "guest",
-                "--locked",
-            ])
-            .args(["--target", "wasm32-wasip2", "--config", "profile.guest.strip=false", "--manifest-path"])
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("thumbnail/Cargo.toml"))
-            .arg("--target-dir")
-            .arg(&target)
-            .env_remove("RUSTC_WORKSPACE_WRAPPER")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .env("RUSTFLAGS", "-Ctarget-feature=+simd128")
-            .output()
-            .unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        target.join("wasm32-wasip2/guest/examples/misbehaving.wasm")
+        let arguments = ["--package", "thumbnail", "--example", "misbehaving"];
+        build_guests(&arguments, &["--config", "profile.guest.strip=false"]).join("examples/misbehaving.wasm")
     })
+}
+
+/// The components of `hooks/examples`, by the names of their folders, built once.
+pub(crate) fn examples() -> &'static BTreeMap<String, PathBuf> {
+    static EXAMPLES: OnceLock<BTreeMap<String, PathBuf>> = OnceLock::new();
+    EXAMPLES.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let names: Vec<String> = entries
+            .filter(|path| path.join("Cargo.toml").exists())
+            .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+            .collect();
+        let packages: Vec<&str> = names.iter().flat_map(|name| ["--package", name]).collect();
+        let folder = build_guests(&packages, &[]);
+        let file = |name: &str| folder.join(format!("{}.wasm", name.replace('-', "_")));
+        names.iter().map(|name| (name.clone(), file(name))).collect()
+    })
+}
+
+/// Builds packages of the workspace as the builtin hooks are built, and says where they are.
+fn build_guests(packages: &[&str], more: &[&str]) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap().join("guest");
+    let built = Command::new(env!("CARGO"))
+        .arg("build")
+        .args(packages)
+        .args(["--profile", "guest", "--locked", "--target", "wasm32-wasip2"])
+        .args(more)
+        .arg("--manifest-path")
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&target)
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("RUSTFLAGS", "-Ctarget-feature=+simd128")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    target.join("wasm32-wasip2/guest")
 }
 
 pub(crate) fn settings(wasm: WasmSource, on: &[Event], config: &[(&str, &str)]) -> HookSettings {
