@@ -18,13 +18,17 @@ pub(crate) fn engine() -> &'static Engine {
     ENGINE.get_or_init(|| Engine::new().unwrap())
 }
 
-/// The guest of `hooks/thumbnail/examples/misbehaving`, built once, beside the builtin hooks.
+/// The guest of `hooks/thumbnail/examples/misbehaving`.
 pub(crate) fn misbehaving() -> &'static Path {
     static GUEST: OnceLock<PathBuf> = OnceLock::new();
-    GUEST.get_or_init(|| {
-        let arguments = ["--package", "thumbnail", "--example", "misbehaving"];
-        build_guests(&arguments, &["--config", "profile.guest.strip=false"]).join("examples/misbehaving.wasm")
-    })
+    GUEST.get_or_init(|| guest("misbehaving"))
+}
+
+/// A guest of `hooks/thumbnail/examples`, built beside the builtin hooks.
+pub(crate) fn guest(name: &str) -> PathBuf {
+    let arguments = ["--package", "thumbnail", "--example", name];
+    let folder = build_guests(&arguments, &["--config", "profile.guest.strip=false"]);
+    folder.join(format!("examples/{name}.wasm"))
 }
 
 /// The components of `hooks/examples`, by the names of their folders, built once.
