@@ -28,7 +28,7 @@ mod word;
 mod wording;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use cache::disk::DiskSettings;
 use cache::{CachePolicySettings, CacheSettings};
@@ -171,6 +171,12 @@ impl Config {
         config.node.listen.push(from);
         config.site.insert("proxy".into(), site);
         config
+    }
+
+    /// The folder of compiled hooks: it is part of the node's state.
+    #[must_use]
+    pub fn compiled_hooks(&self) -> PathBuf {
+        self.node.state.join("hooks").join("compiled")
     }
 
     /// The second tier, if there is one, with the path of its folder: it is part of the node's state.

@@ -1,6 +1,10 @@
 //! What a call costs: microseconds of the whole process's processor time, by a hook that looks at one header field of
 //! twelve and edits three. `cargo bench -p hooks`; rounds in turn, the median of each, the smallest and the largest.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark that cannot run has failed, and it talks")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark that cannot run has failed, and it talks"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -54,7 +58,9 @@ async fn round(hook: Option<&Hook>, calls: u32) -> f64 {
             None => drop(std::hint::black_box(request)),
             Some(hook) => {
                 let outcome = hook.viewer_request(request, &facts).await.unwrap();
-                assert!(matches!(outcome, RequestOutcome::Next(parts) if parts.headers["x-device"] == "large"));
+                assert!(
+                    matches!(outcome, RequestOutcome::Next(parts) if parts.headers["x-device"] == "large")
+                );
             }
         }
     }

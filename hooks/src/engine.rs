@@ -1,13 +1,15 @@
 //! The one place that configures wasmtime.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, park, park_timeout};
 use std::time::Duration;
 
 use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::components::{self, Components, Ready, Unusable};
 use crate::error::HookError;
 use crate::host;
 use crate::state::CallState;
@@ -36,6 +38,7 @@ pub struct Engine {
 struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<CallState>,
+    components: Components,
     workers: Workers,
     ticker: Ticker,
 }
@@ -47,24 +50,43 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Reserves the instance pool and starts the ticker and the workers.
+    /// Reserves the instance pool and starts the ticker and the workers. Components are compiled anew at each start.
     ///
     /// # Errors
     /// [`HookError::Engine`] where the machine gives no address space or no threads.
     pub fn new() -> Result<Self, HookError> {
-        let wasmtime = wasmtime::Engine::new(&config()).map_err(engine_error)?;
+        Self::with(None)
+    }
+
+    /// As [`Self::new`]; what is compiled is kept in `folder`, which is made where it is missing and becomes the process's
+    /// alone. Beside the engine: why nothing is kept there, if so; hooks run all the same, after a longer start.
+    ///
+    /// # Errors
+    /// [`HookError::Engine`] where the machine gives no address space or no threads.
+    pub fn keeping(folder: &Path) -> Result<(Self, Option<String>), HookError> {
+        let (kept, complaint) = match components::on_disk(folder) {
+            Ok(kept) => (Some(kept), None),
+            Err(complaint) => (None, Some(complaint)),
+        };
+        Ok((Self::with(kept)?, complaint))
+    }
+
+    fn with(kept: Option<Cache>) -> Result<Self, HookError> {
+        let wasmtime = wasmtime::Engine::new(config().cache(kept)).map_err(engine_error)?;
         let linker = host::linker(&wasmtime).map_err(engine_error)?;
         let workers = Workers::start().map_err(engine_error)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(engine_error)?;
-        Ok(Self { inner: Arc::new(Inner { wasmtime, linker, workers, ticker }) })
+        let components = Components::default();
+        Ok(Self { inner: Arc::new(Inner { wasmtime, linker, components, workers, ticker }) })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.inner.wasmtime
     }
 
-    pub(crate) fn linker(&self) -> &Linker<CallState> {
-        &self.inner.linker
+    /// A component, compiled and tied to what the node offers.
+    pub(crate) fn component(&self, bytes: &[u8]) -> Result<Ready, Unusable> {
+        self.inner.components.get(&self.inner.linker, bytes)
     }
 
     pub(crate) fn workers(&self) -> &Workers {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use wasmtime::component::{Component, InstancePre};
 
 use crate::body::OriginBody;
 use crate::builtin;
 use crate::call::{self, Answer, Ended, Exports};
+use crate::components::{Ready, Unusable};
 use crate::engine::{Engine, MAX_MEMORY};
 use crate::error::HookError;
 use crate::event::Event;
@@ -34,6 +34,8 @@ struct Inner {
     name: Arc<str>,
     engine: Engine,
     exports: Exports,
+    /// Keeps the component loaded, for the next config to share.
+    _component: Ready,
     events: Vec<Event>,
     limits: LimitSettings,
     on_error: OnError,
@@ -86,6 +88,7 @@ impl Hook {
                 name: name.into(),
                 engine: engine.clone(),
                 exports,
+                _component: ready,
                 events: settings.on.clone(),
                 places: Arc::new(Semaphore::new(settings.limits.concurrency as usize)),
                 limits: settings.limits.clone(),
@@ -203,7 +206,7 @@ impl From<Box<FailedCall>> for HookError {
 }
 
 /// Compiles a component and ties it to what the node offers.
-pub(crate) fn prepare(engine: &Engine, source: &str, bytes: &[u8]) -> Result<InstancePre<CallState>, String> {
+pub(crate) fn prepare(engine: &Engine, source: &str, bytes: &[u8]) -> Result<Ready, String> {
     if !bytes.starts_with(b"\0asm") {
         return Err(format!("{source} is no WebAssembly file; build the hook for wasm32-wasip2"));
     }
@@ -212,10 +215,11 @@ pub(crate) fn prepare(engine: &Engine, source: &str, bytes: &[u8]) -> Result<Ins
             "{source} is a core module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
         ));
     }
-    let component = Component::from_binary(engine.wasmtime(), bytes)
-        .map_err(|error| format!("{source} is not a usable component: {error:#}"))?;
-    engine.linker().instantiate_pre(&component).map_err(|error| {
-        format!("{source} imports something that this node does not offer (see hooks/wit): {error:#}")
+    engine.component(bytes).map_err(|unusable| match unusable {
+        Unusable::Component(error) => format!("{source} is not a usable component: {error:#}"),
+        Unusable::Imports(error) => {
+            format!("{source} imports something that this node does not offer (see hooks/wit): {error:#}")
+        }
     })
 }
 

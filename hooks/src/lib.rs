@@ -8,6 +8,7 @@ mod bindings;
 mod body;
 mod builtin;
 mod call;
+mod components;
 mod engine;
 mod error;
 mod event;

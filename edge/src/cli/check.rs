@@ -63,7 +63,13 @@ fn build(config: &Config) -> io::Result<Result<(), NodeError>> {
     if let Some(scratch) = &scratch {
         config.node.state.clone_from(scratch);
     }
+    let compiled = config.compiled_hooks();
+    let is_new = !compiled.exists();
     let built = Node::build(&Arc::new(config), None, process::now());
+    if is_new && compiled.exists() {
+        // The node may run as somebody else, who could not use it.
+        std::fs::remove_dir_all(compiled)?;
+    }
     if let Some(scratch) = scratch {
         std::fs::remove_dir_all(scratch)?;
     }

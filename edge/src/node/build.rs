@@ -81,7 +81,7 @@ impl Node {
         };
         let mut groups = build_groups(config, &origins, previous, &observer)?;
         let engine = match previous.and_then(|previous| previous.engine.clone()) {
-            None if !config.hook.is_empty() => Some(Arc::new(Engine::new().map_err(NodeError::Engine)?)),
+            None if !config.hook.is_empty() => Some(Arc::new(new_engine(config, &observer)?)),
             engine => engine,
         };
         let (keys, hooks) = (build_keys(config)?, build_hooks(config, engine.as_deref())?);
@@ -230,6 +230,14 @@ fn build_keys(config: &Config) -> Result<HashMap<String, Arc<KeyGroup>>, NodeErr
         Ok((name.clone(), Arc::new(KeyGroup::new(members, &settings.accept))))
     };
     config.key_group.iter().map(group).collect()
+}
+
+fn new_engine(config: &Config, observer: &Observer) -> Result<Engine, NodeError> {
+    let (engine, complaint) = Engine::keeping(&config.compiled_hooks()).map_err(NodeError::Engine)?;
+    if let Some(complaint) = complaint {
+        observer.hooks_not_kept(&complaint);
+    }
+    Ok(engine)
 }
 
 fn build_hooks(config: &Config, engine: Option<&Engine>) -> Result<HashMap<String, Arc<Hook>>, NodeError> {

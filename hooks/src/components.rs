@@ -1,0 +1,134 @@
+//! Compiled components: each is compiled once. Its native code is kept on disk from one start of the node to the next, and
+//! in memory for as long as a hook uses it: a new config whose hooks are the same shares what the old one has loaded.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Cache, CacheConfig};
+
+use crate::state::CallState;
+
+/// Kept on disk at most; the oldest go first. A hook in Rust takes a MiB or two, one in Python some 40.
+const DISK_BYTES: u64 = 1 << 30;
+/// Files on disk at most, two for each component.
+const DISK_FILES: u64 = 1000;
+/// Native code shrinks to a third at zstd's fastest; more effort gains little.
+const COMPRESSION: i32 = 1;
+
+/// A component that is tied to what the node offers. Whoever holds it keeps it loaded.
+pub(crate) type Ready = Arc<InstancePre<CallState>>;
+
+/// What is loaded, by the hash of its bytes.
+#[derive(Default)]
+pub(crate) struct Components {
+    loaded: Mutex<HashMap<[u8; 32], Weak<InstancePre<CallState>>>>,
+}
+
+/// Why a component cannot be used.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// It does not compile.
+    Component(wasmtime::Error),
+    /// It imports something that is not there.
+    Imports(wasmtime::Error),
+}
+
+impl Components {
+    /// The component of these bytes: loaded, from disk, or compiled now.
+    pub(crate) fn get(&self, linker: &Linker<CallState>, bytes: &[u8]) -> Result<Ready, Unusable> {
+        let hash: [u8; 32] = Sha256::digest(bytes).into();
+        if let Some(ready) = self.loaded(&hash) {
+            return Ok(ready);
+        }
+        // Not under the lock: others load theirs meanwhile, and whoever compiles the same twice has lost time only.
+        let component = Component::from_binary(linker.engine(), bytes).map_err(Unusable::Component)?;
+        let ready = Arc::new(linker.instantiate_pre(&component).map_err(Unusable::Imports)?);
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.retain(|_, ready| ready.strong_count() > 0);
+        loaded.insert(hash, Arc::downgrade(&ready));
+        Ok(ready)
+    }
+
+    fn loaded(&self, hash: &[u8; 32]) -> Option<Ready> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(hash).and_then(Weak::upgrade)
+    }
+}
+
+/// The folder as a place for native code: whoever can write there decides what the node executes, so it is ours alone.
+///
+/// wasmtime names each file by a hash of the component and of all that its compilation depends on, and moves it into place
+/// when it is whole; one that cannot be read is as if it were not there.
+pub(crate) fn on_disk(folder: &Path) -> Result<Cache, String> {
+    let folder = std::path::absolute(folder).map_err(|error| complaint(folder, &error))?;
+    own(&folder).map_err(|error| complaint(&folder, &error))?;
+    let mut config = CacheConfig::new();
+    config
+        .with_directory(&folder)
+        .with_files_total_size_soft_limit(DISK_BYTES)
+        .with_file_count_soft_limit(DISK_FILES)
+        .with_baseline_compression_level(COMPRESSION)
+        .with_optimized_compression_level(COMPRESSION);
+    Cache::new(config).map_err(|error| format!("{}: {error:#}", folder.display()))
+}
+
+fn complaint(folder: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", folder.display())
+}
+
+fn own(folder: &Path) -> io::Result<()> {
+    const OURS_ALONE: u32 = 0o700;
+
+    if let Some(parent) = folder.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    match DirBuilder::new().mode(OURS_ALONE).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    // A link that somebody else has put there would lead to a folder of theirs.
+    let found = fs::symlink_metadata(folder)?;
+    if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(io::Error::other("is not a folder of the user that the node runs as"));
+    }
+    fs::set_permissions(folder, Permissions::from_mode(OURS_ALONE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn the_folder_of_native_code_is_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let new = folder.path().join("state/hooks/compiled");
+        on_disk(&new).unwrap();
+        assert_eq!(mode(&new), 0o700);
+        let open = folder.path().join("open");
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        on_disk(&open).unwrap();
+        assert_eq!(mode(&open), 0o700);
+    }
+
+    #[test]
+    fn native_code_is_not_taken_from_where_a_link_leads_nor_from_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).unwrap();
+        fs::create_dir(folder.path().join("elsewhere")).unwrap();
+        assert!(on_disk(&link).unwrap_err().contains("is not a folder"));
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(on_disk(&file).unwrap_err().contains("is not a folder"));
+    }
+}
