@@ -4,6 +4,7 @@ use crate::body::Body;
 use crate::derive::{self, Kept};
 use crate::error::Fault;
 use crate::headers;
+use crate::outside::Outside;
 use crate::route::Path;
 use crate::upgrade;
 use crate::visit::Visit;
@@ -28,7 +29,7 @@ pub enum OriginRequest {
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>, Fault> {
     for hook in listeners(visit, Event::ViewerRequest) {
-        match Box::pin(hook.viewer_request(visit.request.clone(), &facts(visit))).await {
+        match Box::pin(hook.viewer_request(visit.request.clone(), &facts(visit, &hook))).await {
             Ok(RequestOutcome::Next(mut request)) => {
                 let path =
                     Path::normalise(headers::path_and_query(&request.uri))?.path_and_query.into_owned();
@@ -52,7 +53,7 @@ pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginR
     for hook in listeners(visit, Event::OriginRequest) {
         let mut name =
             |path: Option<String>| named = path.map(|path| (Arc::clone(&hook), path)).or(named.take());
-        match Box::pin(hook.origin_request(request.clone(), &facts(visit))).await {
+        match Box::pin(hook.origin_request(request.clone(), &facts(visit, &hook))).await {
             Ok(OriginRequestOutcome::Next { parts, derived }) => {
                 request = parts;
                 name(derived);
@@ -91,7 +92,8 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
         return Ok(response);
     }
     for hook in listeners(visit, Event::OriginResponse) {
-        response = match Box::pin(hook.origin_response(&visit.request, response, &facts(visit))).await {
+        response = match Box::pin(hook.origin_response(&visit.request, response, &facts(visit, &hook))).await
+        {
             Ok(outcome) => {
                 let mut edited = outcome.response.map(flatten);
                 if let Some(ttl) = outcome.ttl {
@@ -142,7 +144,7 @@ async fn edit_response(
 ) -> Result<Response<Body>, Fault> {
     for hook in hooks {
         let (parts, body) = response.into_parts();
-        response = match hook.viewer_response(&visit.request, parts.clone(), &facts(visit)).await {
+        response = match hook.viewer_response(&visit.request, parts.clone(), &facts(visit, &hook)).await {
             Ok(edited) => Response::from_parts(edited, body),
             Err(error) => {
                 pass_or_fail(visit, &hook, error)?;
@@ -183,7 +185,7 @@ fn pass_or_fail(visit: &Visit, hook: &Hook, error: HookError) -> Result<(), Faul
     Err(Fault::Hook(Box::new(error)))
 }
 
-fn facts(visit: &Visit) -> Facts {
+fn facts(visit: &Visit, hook: &Hook) -> Facts {
     Facts {
         viewer_address: visit.address,
         country: visit.place.country.map(|country| country.as_str().into()),
@@ -195,5 +197,6 @@ fn facts(visit: &Visit) -> Facts {
         route: Arc::clone(&visit.route.label),
         hook_version: "".into(),
         is_canary: false,
+        outside: hook.reaches_out().then(|| Arc::new(Outside::of(visit)) as _),
     }
 }

@@ -269,6 +269,18 @@ pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
     }
 }
 
+/// Gives a request of the node's own the trace of the one that it is made for: whom that one has passed, and for whom.
+pub fn trace_on(headers: &mut HeaderMap, visit: &Visit) {
+    let received = &visit.request.headers;
+    let is_told = |name: &str| match name {
+        "via" | "cdn-loop" | "traceparent" | "tracestate" => true,
+        other => visit.asker.speaks_for_viewers() && speaks_as_proxy(other),
+    };
+    for (name, value) in received.iter().filter(|(name, _)| is_told(name.as_str())) {
+        headers.append(name, value.clone());
+    }
+}
+
 /// One element of `Forwarded` (RFC 7239 §4, and §6 about IPv6).
 fn forwarded(peer: IpAddr, text: &str, host: &str, scheme: &str) -> String {
     let (before, after) = if peer.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };

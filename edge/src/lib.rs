@@ -21,6 +21,7 @@ pub mod listener;
 pub mod loops;
 pub mod node;
 pub mod observe;
+pub mod outside;
 pub mod parts;
 pub mod pipeline;
 pub mod process;

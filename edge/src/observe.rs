@@ -325,6 +325,17 @@ impl Observer {
         self.log.write(format!("derived id={id} site={site} cannot={what} story={story:?}"));
     }
 
+    /// A hook asked an origin: answered, or why not.
+    pub fn fetched(&self, outcome: &'static str) {
+        self.figures.fetched(outcome);
+    }
+
+    /// No origin answered a hook, which may know what to do.
+    pub fn fetch_failed(&self, visit: &Visit, exhausted: &origin_shield::Exhausted) {
+        let (id, site) = (visit.request_id.to_str().unwrap_or_default(), &visit.site.name);
+        self.log.write(format!("fetch id={id} site={site} story={:?}", exhausted.to_string()));
+    }
+
     /// An origin's body broke off after the viewer had its beginning.
     pub fn body_broke(&self, visit: &Visit, story: &str) {
         self.figures.reason("body-truncated");

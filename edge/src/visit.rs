@@ -218,6 +218,11 @@ impl Visit {
         if let Some(listener) = self.listener.get() {
             request.extensions.insert(listener.clone());
         }
+        self.vouch(request, group);
+    }
+
+    /// Tells shields on whose behalf they are asked.
+    pub fn vouch(&self, request: &mut Parts, group: &Group) {
         if group.asks_shields() {
             let hop = Hop { viewer: self.address, scheme: self.scheme, request_id: self.request_id.clone() };
             let authority = self.keyed_authority().to_owned();

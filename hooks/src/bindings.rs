@@ -9,6 +9,9 @@ wasmtime::component::bindgen!({
     imports: {
         "selvedge:edge/types.[method]body-reader.read": async | trappable,
         "selvedge:edge/types.[method]body-reader.read-all": async | trappable,
+        "selvedge:edge/fetch.send": async | trappable,
+        "selvedge:edge/store.get": async | trappable,
+        "selvedge:edge/store.put": async | trappable,
         default: trappable,
     },
 });
@@ -24,6 +27,8 @@ macro_rules! export {
                     "selvedge:edge/facts": crate::bindings::selvedge::edge::facts,
                     "selvedge:edge/log": crate::bindings::selvedge::edge::log,
                     "selvedge:edge/config": crate::bindings::selvedge::edge::config,
+                    "selvedge:edge/fetch": crate::bindings::selvedge::edge::fetch,
+                    "selvedge:edge/store": crate::bindings::selvedge::edge::store,
                 },
                 exports: { default: async },
             });

@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::outside::Outside;
+
 /// Facts about the viewer, the node and the request. Cheap to clone: every call keeps a copy.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -26,4 +28,6 @@ pub struct Facts {
     pub hook_version: Arc<str>,
     /// Whether that version is a canary: on trial beside the live one.
     pub is_canary: bool,
+    /// The way to the node's origins, for hooks that reach them ([`Hook::reaches_out`](crate::Hook::reaches_out)).
+    pub outside: Option<Arc<dyn Outside>>,
 }

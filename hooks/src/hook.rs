@@ -18,6 +18,7 @@ use crate::event::Event;
 use crate::facts::Facts;
 use crate::log::CallLog;
 use crate::meter::{MemoryLimit, Meter};
+use crate::outside::{Allowance, Reach};
 use crate::report::Reporter;
 use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
 use crate::state::{CallState, Messages, Surroundings};
@@ -41,6 +42,7 @@ struct Inner {
     on_error: OnError,
     config: Arc<BTreeMap<String, String>>,
     has_store: bool,
+    reach: Arc<Reach>,
     places: Arc<Semaphore>,
 }
 
@@ -95,6 +97,7 @@ impl Hook {
                 on_error: settings.on_error,
                 config: Arc::new(settings.config.clone()),
                 has_store: settings.store.is_some(),
+                reach: Arc::new(Reach::of(settings)),
             }),
         })
     }
@@ -115,6 +118,12 @@ impl Hook {
     #[must_use]
     pub fn listens(&self, event: Event) -> bool {
         self.inner.events.contains(&event)
+    }
+
+    /// Whether its calls are to be given a way to the node's origins.
+    #[must_use]
+    pub fn reaches_out(&self) -> bool {
+        !self.inner.reach.is_empty()
     }
 
     /// What the node does when a call fails.
@@ -189,6 +198,11 @@ impl Hook {
             deadline: Instant::now() + limits.wall,
             memory: MemoryLimit::new(limits.memory.as_u64()),
             output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
+            allowance: Allowance {
+                reach: Arc::clone(&self.inner.reach),
+                fetches: limits.fetches,
+                bytes: limits.body.as_u64(),
+            },
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct HookSettings {
     #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub store_for: Option<Duration>,
+    /// The origins and origin groups that it may send requests of its own to: `fetch` of the contract.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetch: Vec<String>,
     /// Strings that the hook can read.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
@@ -51,6 +54,7 @@ impl HookSettings {
             on_error: OnError::default(),
             store: None,
             store_for: None,
+            fetch: Vec::new(),
             config: BTreeMap::new(),
         }
     }
@@ -80,12 +84,14 @@ pub struct LimitSettings {
     pub memory: ByteSize,
     /// Calls at the same time; one more is refused as busy.
     pub concurrency: u32,
-    /// Body bytes that one call may read.
+    /// Body bytes that one call may read; as many again of what it fetches, over all fetches.
     #[schemars(with = "String")]
     pub body: ByteSize,
-    /// Body bytes that one call may answer.
+    /// Body bytes that one call may answer, or send in a request of its own.
     #[schemars(with = "String")]
     pub output: ByteSize,
+    /// Requests of its own that one call may send.
+    pub fetches: u32,
 }
 
 impl Default for LimitSettings {
@@ -97,6 +103,7 @@ impl Default for LimitSettings {
             concurrency: 64,
             body: ByteSize::mib(64),
             output: ByteSize::mib(16),
+            fetches: 8,
         }
     }
 }

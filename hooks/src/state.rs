@@ -15,6 +15,7 @@ use crate::event::Event;
 use crate::facts::Facts;
 use crate::log::CallLog;
 use crate::meter::MemoryLimit;
+use crate::outside::Allowance;
 
 /// Handle of the response that passes by.
 pub(crate) const PASSING: u32 = 0;
@@ -31,6 +32,8 @@ pub(crate) struct CallState {
     responses: Vec<Option<Response>>,
     pub(crate) body: Option<OriginBody>,
     pub(crate) body_taken: bool,
+    /// What is left to read of fetched bodies.
+    fetched: Vec<Bytes>,
     pub(crate) facts: Facts,
     pub(crate) config: Arc<BTreeMap<String, String>>,
     /// Whether what the hook makes is kept somewhere, and what it calls it.
@@ -41,6 +44,7 @@ pub(crate) struct CallState {
     pub(crate) memory: MemoryLimit,
     /// Most bytes of a body that the guest makes.
     pub(crate) output: usize,
+    pub(crate) allowance: Allowance,
     /// Made when the guest first asks for something of WASI: most header hooks never do.
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
 }
@@ -51,13 +55,15 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
+    /// Whether that body was fetched, and the guest has not asked to read it.
+    pub(crate) is_unread: bool,
     pub(crate) ttl: Option<u32>,
     pub(crate) tags: Vec<String>,
 }
 
 impl Response {
     pub(crate) fn new(status: u16, headers: HeaderMap) -> Self {
-        Self { status, headers, body: None, ttl: None, tags: Vec::new() }
+        Self { status, headers, body: None, is_unread: false, ttl: None, tags: Vec::new() }
     }
 
     /// The status as one that may be sent, or why not.
@@ -103,6 +109,7 @@ pub(crate) struct Surroundings {
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
     pub(crate) output: usize,
+    pub(crate) allowance: Allowance,
 }
 
 impl CallState {
@@ -113,6 +120,7 @@ impl CallState {
             responses: vec![messages.response],
             body: messages.body,
             body_taken: false,
+            fetched: Vec::new(),
             facts: around.facts,
             config: around.config,
             has_store: around.has_store,
@@ -121,6 +129,7 @@ impl CallState {
             deadline: around.deadline,
             memory: around.memory,
             output: around.output,
+            allowance: around.allowance,
             wasi: None,
         }
     }
@@ -137,6 +146,16 @@ impl CallState {
     pub(crate) fn response(&mut self, handle: u32) -> wasmtime::Result<&mut Response> {
         let place = self.responses.get_mut(handle as usize);
         place.and_then(Option::as_mut).ok_or_else(|| wasmtime::Error::msg("that response is gone"))
+    }
+
+    /// A handle of a reader of these bytes; [`PASSING`] is that of the body that passes by.
+    pub(crate) fn add_fetched(&mut self, body: Bytes) -> wasmtime::Result<u32> {
+        self.fetched.push(body);
+        Ok(u32::try_from(self.fetched.len())?)
+    }
+
+    pub(crate) fn fetched(&mut self, handle: u32) -> Option<&mut Bytes> {
+        self.fetched.get_mut((handle as usize).checked_sub(1)?)
     }
 
     pub(crate) fn take_response(&mut self, handle: u32) -> Option<Response> {

@@ -125,6 +125,9 @@ impl Checks<'_> {
 
     fn hooks(&mut self) {
         for (name, hook) in &self.config.hook {
+            for (index, origin) in hook.fetch.iter().enumerate() {
+                self.origin_by_name(&["hook", name, "fetch", &index.to_string()], origin);
+            }
             let Some(store) = &hook.store else { continue };
             let path = ["hook", name, "store"];
             self.named(&path, "origin", store, &self.config.origin);
@@ -197,6 +200,17 @@ impl Checks<'_> {
             format!("write \"off\", \"origin\", or a [cache-policy.{}]", wording::key(name))
         });
         self.refuse(path, format!("there is no cache policy `{name}`"), Some(hint));
+    }
+
+    /// An origin or origin group, but no URL: a hook reaches nothing that is not configured.
+    fn origin_by_name(&mut self, path: &[&str], name: &str) {
+        let Config { origin, origin_group, .. } = self.config;
+        if origin.contains_key(name) || origin_group.contains_key(name) || self.errors.is_full() {
+            return;
+        }
+        let hint = did_you_mean(name, origin.keys().chain(origin_group.keys()).map(String::as_str))
+            .unwrap_or_else(|| "name an [origin.…] or an [origin-group.…]".into());
+        self.refuse(path, format!("there is no origin or origin group `{name}`"), Some(hint));
     }
 
     /// An origin, an origin group, or a URL.

@@ -35,6 +35,7 @@ pub(super) struct Figures {
     unstored: Mutex<BTreeMap<&'static str, u64>>,
     attempts: Mutex<BTreeMap<&'static str, u64>>,
     derived: Mutex<BTreeMap<&'static str, u64>>,
+    fetched: Mutex<BTreeMap<&'static str, u64>>,
     purges: Mutex<BTreeMap<&'static str, u64>>,
     purged: Mutex<BTreeMap<&'static str, u64>>,
     pub(super) tunnels: Tunnels,
@@ -60,6 +61,10 @@ impl Figures {
 
     pub(super) fn derived(&self, outcome: &'static str) {
         count(&self.derived, outcome);
+    }
+
+    pub(super) fn fetched(&self, outcome: &'static str) {
+        count(&self.fetched, outcome);
     }
 
     pub(super) fn attempt(&self, token: &'static str) {
@@ -113,6 +118,13 @@ impl Figures {
             "Objects that hooks make and stores keep, by what became of them.",
             "outcome",
             all(&self.derived),
+        );
+        family(
+            &mut text,
+            "selvedge_hook_fetches_total",
+            "Requests of hooks to origins, by what came of them.",
+            "outcome",
+            all(&self.fetched),
         );
         family(&mut text, "selvedge_purges_total", "Purges asked for, by kind.", "kind", all(&self.purges));
         family(

@@ -1,8 +1,10 @@
 //! The host's side of the contract.
 
 mod facts;
+mod fetch;
 mod request;
 mod response;
+mod store;
 
 use http::HeaderMap;
 use wasmtime::component::{HasSelf, Linker};

@@ -11,7 +11,7 @@ use crate::host::{entries, first, values};
 use crate::state::CallState;
 
 /// As long as a viewer's own URL may be.
-const MAX_URL_BYTES: usize = 8 << 10;
+pub(super) const MAX_URL_BYTES: usize = 8 << 10;
 /// As long as the name of an object in a bucket may be.
 const MAX_DERIVED_BYTES: usize = 1 << 10;
 
@@ -151,7 +151,7 @@ impl CallState {
 }
 
 /// A path without dot segments: what a hook sets is what the key and the origin see (RFC 3986 sections 3.3 and 6.2.2.3).
-fn is_path(path: &str) -> bool {
+pub(super) fn is_path(path: &str) -> bool {
     let is_dots = |segment: &str| {
         let plain = segment.replace("%2e", ".").replace("%2E", ".");
         plain == "." || plain == ".."
@@ -162,7 +162,7 @@ fn is_path(path: &str) -> bool {
         && !path.split('/').any(is_dots)
 }
 
-fn is_query(query: &str) -> bool {
+pub(super) fn is_query(query: &str) -> bool {
     query.bytes().all(is_target_byte)
 }
 

@@ -85,7 +85,10 @@ impl HostResponse for CallState {
     }
 
     fn body(&mut self, response: Resource<Response>) -> wasmtime::Result<Option<Resource<BodyReader>>> {
-        if response.rep() != PASSING || self.body.is_none() || self.body_taken {
+        if response.rep() != PASSING {
+            return self.fetched_body(response.rep());
+        }
+        if self.body.is_none() || self.body_taken {
             return Ok(None);
         }
         self.body_taken = true;
@@ -103,7 +106,9 @@ impl HostResponse for CallState {
         if body.len() > self.output {
             return Ok(Err(BodyError::TooLarge));
         }
-        self.response(response.rep())?.body = Some(Bytes::from(body));
+        let response = self.response(response.rep())?;
+        response.body = Some(Bytes::from(body));
+        response.is_unread = false;
         Ok(Ok(()))
     }
 
@@ -147,22 +152,34 @@ impl HostResponse for CallState {
 impl HostBodyReader for CallState {
     async fn read(
         &mut self,
-        _: Resource<BodyReader>,
+        reader: Resource<BodyReader>,
         max: u32,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, BodyError>> {
+        if let Some(fetched) = self.fetched(reader.rep()) {
+            let length = (max as usize).max(1).min(fetched.len());
+            let chunk = fetched.split_to(length);
+            return Ok(Ok((!chunk.is_empty()).then(|| chunk.to_vec())));
+        }
         let chunk = self.origin_body()?.read(max as usize).await;
         Ok(chunk.map(|chunk| chunk.map(Vec::from)).map_err(body_error))
     }
 
     async fn read_all(
         &mut self,
-        _: Resource<BodyReader>,
+        reader: Resource<BodyReader>,
         limit: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, BodyError>> {
+        if let Some(fetched) = self.fetched(reader.rep()) {
+            let fits = fetched.len() <= limit as usize;
+            return Ok(if fits { Ok(std::mem::take(fetched).into()) } else { Err(BodyError::TooLarge) });
+        }
         Ok(self.origin_body()?.read_all(limit as usize).await.map_err(body_error))
     }
 
-    fn length(&mut self, _: Resource<BodyReader>) -> wasmtime::Result<Option<u64>> {
+    fn length(&mut self, reader: Resource<BodyReader>) -> wasmtime::Result<Option<u64>> {
+        if let Some(fetched) = self.fetched(reader.rep()) {
+            return Ok(Some(fetched.len() as u64));
+        }
         Ok(self.origin_body()?.length())
     }
 
@@ -181,6 +198,15 @@ impl CallState {
         let event = self.event;
         let headers = &mut self.response(response.rep())?.headers;
         Ok(headers::edit(headers, Message::Response, event, name, edit))
+    }
+
+    fn fetched_body(&mut self, handle: u32) -> wasmtime::Result<Option<Resource<BodyReader>>> {
+        let response = self.response(handle)?;
+        if !std::mem::take(&mut response.is_unread) {
+            return Ok(None);
+        }
+        let body = response.body.clone().unwrap_or_default();
+        Ok(Some(Resource::new_own(self.add_fetched(body)?)))
     }
 
     fn origin_body(&mut self) -> wasmtime::Result<&mut OriginBody> {

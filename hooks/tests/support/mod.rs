@@ -24,6 +24,12 @@ pub(crate) fn misbehaving() -> &'static Path {
     GUEST.get_or_init(|| guest("misbehaving"))
 }
 
+/// The guest of `hooks/thumbnail/examples/outward`.
+pub(crate) fn outward() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| guest("outward"))
+}
+
 /// A guest of `hooks/thumbnail/examples`, built beside the builtin hooks.
 pub(crate) fn guest(name: &str) -> PathBuf {
     let arguments = ["--package", "thumbnail", "--example", name];
@@ -106,6 +112,7 @@ pub(crate) fn facts() -> Facts {
         route: Arc::from("/img/*"),
         hook_version: Arc::from("0123456789ab"),
         is_canary: false,
+        outside: None,
     }
 }
 

@@ -1,0 +1,175 @@
+//! Requests of the guest's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
+use tokio::time::Instant;
+use wasmtime::component::Resource;
+
+use crate::bindings::selvedge::edge::fetch::{FetchError, FetchRequest, Host};
+use crate::bindings::selvedge::edge::types::{EditError, Response};
+use crate::event::Event;
+use crate::headers::{self, Edit, Message};
+use crate::host::request::{MAX_URL_BYTES, is_path, is_query};
+use crate::outside::{self, Fetch};
+use crate::state::{self, CallState};
+
+impl Host for CallState {
+    async fn send(
+        &mut self,
+        asked: FetchRequest,
+    ) -> wasmtime::Result<Result<Resource<Response>, FetchError>> {
+        let Some(origin) = self.allowance.reach.origins.iter().find(|name| ***name == *asked.origin).cloned()
+        else {
+            return Ok(Err(FetchError::Denied));
+        };
+        let timeout = asked.timeout_ms.map(|milliseconds| Duration::from_millis(milliseconds.into()));
+        let request = match request(asked, self.output) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
+        };
+        match self.ask(origin, request, timeout).await {
+            Ok(response) => self.hand_over(response).map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+impl CallState {
+    /// Sends one request, if the call may send one more, and reads the answer whole.
+    pub(super) async fn ask(
+        &mut self,
+        origin: Arc<str>,
+        request: http::Request<Bytes>,
+        timeout: Option<Duration>,
+    ) -> Result<http::Response<Bytes>, FetchError> {
+        let Some(outside) = self.facts.outside.clone() else { return Err(FetchError::Denied) };
+        let Some(left) = self.allowance.fetches.checked_sub(1) else { return Err(FetchError::Budget) };
+        self.allowance.fetches = left;
+        let rest = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = timeout.map_or(rest, |timeout| timeout.min(rest));
+        let limit = self.allowance.bytes;
+        let answer = outside.fetch(Fetch { origin, request, timeout, limit }).await?;
+        self.allowance.bytes = limit.saturating_sub(answer.body().len() as u64);
+        Ok(answer)
+    }
+
+    /// Gives the guest a response that it may read, change, and answer with.
+    pub(super) fn hand_over(
+        &mut self,
+        response: http::Response<Bytes>,
+    ) -> wasmtime::Result<Resource<Response>> {
+        let (head, body) = response.into_parts();
+        let mut response = state::Response::new(head.status.as_u16(), head.headers);
+        response.body = Some(body);
+        response.is_unread = true;
+        Ok(Resource::new_own(self.add_response(response)?))
+    }
+}
+
+fn request(asked: FetchRequest, most: usize) -> Result<http::Request<Bytes>, FetchError> {
+    if asked.body.len() > most {
+        return Err(FetchError::TooLarge);
+    }
+    let mut request = http::Request::new(Bytes::from(asked.body));
+    *request.method_mut() = method(&asked.method)?;
+    *request.uri_mut() = target(asked.path)?.into();
+    *request.headers_mut() = fields(asked.headers)?;
+    Ok(request)
+}
+
+/// Those that ask for a resource: CONNECT would be a tunnel, TRACE an echo of what the node adds (RFC 9110 section 9.3).
+fn method(name: &str) -> Result<Method, FetchError> {
+    match Method::from_bytes(name.as_bytes()) {
+        Ok(Method::CONNECT | Method::TRACE) => Err(FetchError::Denied),
+        Ok(method) => Ok(method),
+        Err(_) => Err(FetchError::Invalid),
+    }
+}
+
+/// A path without dot segments, and a query.
+pub(super) fn target(text: String) -> Result<PathAndQuery, FetchError> {
+    let (path, query) = text.split_once('?').unwrap_or((&text, ""));
+    if text.len() > MAX_URL_BYTES {
+        return Err(FetchError::TooLarge);
+    }
+    if !is_path(path) || !is_query(query) {
+        return Err(FetchError::Invalid);
+    }
+    PathAndQuery::from_maybe_shared(Bytes::from(text)).map_err(|_| FetchError::Invalid)
+}
+
+/// What may be edited in a request to the origin may be sent to one.
+fn fields(entries: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, FetchError> {
+    let mut fields = HeaderMap::with_capacity(entries.len().min(32));
+    for (name, value) in entries {
+        headers::edit(&mut fields, Message::Request, Event::OriginRequest, &name, Edit::Append(value))
+            .map_err(|error| match error {
+                EditError::InvalidSyntax => FetchError::Invalid,
+                EditError::Forbidden => FetchError::Denied,
+                EditError::TooLarge => FetchError::TooLarge,
+            })?;
+    }
+    Ok(fields)
+}
+
+impl From<outside::FetchError> for FetchError {
+    fn from(error: outside::FetchError) -> Self {
+        match error {
+            outside::FetchError::Denied => FetchError::Denied,
+            outside::FetchError::Invalid => FetchError::Invalid,
+            outside::FetchError::Unreachable => FetchError::Unreachable,
+            outside::FetchError::Timeout => FetchError::Timeout,
+            outside::FetchError::TooLarge => FetchError::TooLarge,
+            outside::FetchError::Protocol => FetchError::Protocol,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(method: &str, path: &str, header: &str) -> FetchRequest {
+        FetchRequest {
+            origin: "api".into(),
+            method: method.into(),
+            path: path.into(),
+            headers: vec![(header.into(), b"1".to_vec())],
+            body: b"four".to_vec(),
+            timeout_ms: None,
+        }
+    }
+
+    #[test]
+    fn what_is_no_request_of_a_hook_is_refused() {
+        for (method, path, header, error) in [
+            ("GET ", "/a", "x-a", FetchError::Invalid),
+            ("CONNECT", "/a", "x-a", FetchError::Denied),
+            ("TRACE", "/a", "x-a", FetchError::Denied),
+            ("GET", "http://169.254.169.254/", "x-a", FetchError::Invalid),
+            ("GET", "//evil/../a", "x-a", FetchError::Invalid),
+            ("GET", "/a b", "x-a", FetchError::Invalid),
+            ("GET", "/a", "host", FetchError::Denied),
+            ("GET", "/a", "Transfer-Encoding", FetchError::Denied),
+            ("GET", "/a", "content-length", FetchError::Denied),
+            ("GET", "/a", "CDN-Loop", FetchError::Denied),
+            ("GET", "/a", "x a", FetchError::Invalid),
+        ] {
+            assert_eq!(
+                request(asked(method, path, header), 4).unwrap_err(),
+                error,
+                "{method} {path} {header}"
+            );
+        }
+        let sent = request(asked("PUT", "/a?b=/../c", "x-a"), 4).unwrap();
+        assert_eq!(
+            (sent.uri().to_string().as_str(), &sent.headers()["x-a"]),
+            ("/a?b=/../c", &"1".parse().unwrap())
+        );
+        assert_eq!(request(asked("PUT", "/a", "x-a"), 3).unwrap_err(), FetchError::TooLarge);
+    }
+}
