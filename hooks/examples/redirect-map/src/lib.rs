@@ -1,0 +1,28 @@
+//! Sends viewers from old addresses to new ones.
+//!
+//! The config is the map: `"/old" = "/new"`, `"/blog/*" = "https://blog.example.com/*"`, where `*` stands for the rest of
+//! the path. An exact path goes before a pattern, a longer pattern before a shorter one. The query comes along, unless
+//! the new address has one. `status = "302"` says that it is not for good.
+
+use selvedge_hook::prelude::*;
+
+hook!(viewer-request: redirect);
+
+fn redirect(request: &Request) -> Result<Option<Response>> {
+    let path = request.path();
+    let Some(mut target) = config::get(&path).or_else(|| by_pattern(&path)) else { return Ok(None) };
+    if let (Some(query), false) = (request.query(), target.contains('?')) {
+        target = format!("{target}?{query}");
+    }
+    let status = config::parse("status")?.unwrap_or(308);
+    Ok(Some(Response::redirect(status, &target)?))
+}
+
+/// Asks for `/a/b/*`, then `/a/*`, then `/*`: no more questions than the path has segments.
+fn by_pattern(path: &str) -> Option<String> {
+    let ends = path.rmatch_indices('/').map(|(place, _)| place + 1);
+    ends.filter(|end| *end < path.len()).find_map(|end| {
+        let (folder, rest) = path.split_at(end);
+        Some(config::get(&format!("{folder}*"))?.replacen('*', rest, 1))
+    })
+}
