@@ -52,6 +52,12 @@ impl Directives {
         }
     }
 
+    /// Writes these directives as `CDN-Cache-Control`, which from then on alone says how shared caches keep the response
+    /// (RFC 9213 §2.1). An `Expires` that gave the lifetime stays what gives it: that field cannot say it, and is not asked to.
+    pub fn target(&self, headers: &mut HeaderMap) {
+        targeted::write(self, headers);
+    }
+
     /// RFC 9111 §5.2: every line of `Cache-Control`.
     fn general(headers: &HeaderMap) -> Self {
         let mut directives = Self::default();

@@ -87,6 +87,23 @@ impl Key {
         Self::hashed(text, self.realm_end, self.primary_end)
     }
 
+    /// The key of one of several answers under this one, told apart by what a program says of the request: names and values, none
+    /// of which holds a control character. It has the same place: a purge of the primary key takes all of them.
+    #[must_use]
+    pub fn parted_by(mut self, parts: &[(String, String)]) -> Self {
+        if parts.is_empty() {
+            return self;
+        }
+        let mut parts: Vec<_> = parts.iter().collect();
+        parts.sort();
+        for (name, value) in parts {
+            // A tab separates name and value, which hold none, and is in nothing else that a key is made of.
+            self.text.push(Self::SEPARATOR);
+            self.text.extend(["\t", name, "\t", value]);
+        }
+        Self { part_of: self.part_of, ..Self::hashed(self.text, self.realm_end, self.primary_end) }
+    }
+
     fn hashed(text: String, realm_end: usize, primary_end: usize) -> Self {
         let (place, check) = &*HASHERS;
         let (place, check) = (place.hash_one(&text[..primary_end]), check.hash_one(&text) as u32);

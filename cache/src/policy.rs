@@ -61,6 +61,11 @@ impl Policy {
         Tags::read(headers, &self.tags, self.tag_limits)
     }
 
+    /// Gives an answer more purge tags, in a field that this policy reads them from; a policy that reads none has no use for them.
+    pub fn add_tags(&self, headers: &mut HeaderMap, tags: &[String]) {
+        Tags::write(headers, &self.tags, tags);
+    }
+
     /// What belongs to the key.
     #[must_use]
     pub fn key(&self) -> &KeySettings {

@@ -85,6 +85,24 @@ impl Tags {
         Self { tags: found.tags, dropped: found.dropped }
     }
 
+    /// Adds tags, of visible characters but commas, to the field of these that separates by commas, or else to the first.
+    pub(crate) fn write(headers: &mut HeaderMap, names: &[HeaderName], tags: &[String]) {
+        let has_commas = |name: &&HeaderName| **name != CACHE_GROUPS && **name != SURROGATE_KEY;
+        let Some(name) = names.iter().find(has_commas).or(names.first()) else { return };
+        let line = match name {
+            name if name == CACHE_GROUPS => {
+                let quoted =
+                    tags.iter().map(|tag| format!("\"{}\"", tag.replace('\\', "\\\\").replace('"', "\\\"")));
+                quoted.collect::<Vec<_>>().join(", ")
+            }
+            name if name == SURROGATE_KEY => tags.join(" "),
+            _ => tags.join(","),
+        };
+        if let Ok(line) = HeaderValue::from_str(&line) {
+            headers.append(name, line);
+        }
+    }
+
     /// Each tag once.
     pub(crate) fn as_slice(&self) -> &[Tag] {
         &self.tags

@@ -4,16 +4,18 @@ use crate::body::Body;
 use crate::derive::{self, Kept};
 use crate::error::Fault;
 use crate::headers;
-use crate::outside::Outside;
 use crate::route::Path;
 use crate::upgrade;
 use crate::visit::Visit;
-use hooks::{Event, Facts, Hook, HookBody, HookError, OnError, OriginRequestOutcome, RequestOutcome};
+use cache::Permit;
+use cache::control::Directives;
+use hooks::{
+    Event, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome, RequestOutcome, Storing,
+};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, Response};
 use origin_shield::Group;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What the origin-request hooks leave to do.
 pub enum OriginRequest {
@@ -29,12 +31,13 @@ pub enum OriginRequest {
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>, Fault> {
     for hook in listeners(visit, Event::ViewerRequest) {
-        match Box::pin(hook.viewer_request(visit.request.clone(), &facts(visit, &hook))).await {
-            Ok(RequestOutcome::Next(mut request)) => {
+        match Box::pin(hook.viewer_request(visit.request.clone(), &visit.facts(&hook))).await {
+            Ok(RequestOutcome::Next(mut request, caching)) => {
                 let path =
                     Path::normalise(headers::path_and_query(&request.uri))?.path_and_query.into_owned();
                 request.uri = path.parse().map_err(|_| Fault::BadTarget)?;
                 visit.request = request;
+                visit.cache_as(caching);
             }
             Ok(RequestOutcome::Respond(response)) => return Ok(Some(response.map(Body::Whole))),
             Err(error) => pass_or_fail(visit, &hook, error)?,
@@ -47,13 +50,18 @@ pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>,
 ///
 /// # Errors
 /// [`Fault::Hook`], and [`Fault::UnknownOrigin`] for a name that the config does not have.
-pub async fn origin_request(visit: &Visit, mut request: Parts) -> Result<OriginRequest, Fault> {
+pub async fn origin_request(
+    visit: &Visit,
+    mut request: Parts,
+    permit: Option<&Permit>,
+) -> Result<OriginRequest, Fault> {
+    let storing = if permit.is_some() { Storing::Perhaps } else { Storing::Never };
     let mut group = Arc::clone(&visit.route.group);
     let mut named = None;
     for hook in listeners(visit, Event::OriginRequest) {
         let mut name =
             |path: Option<String>| named = path.map(|path| (Arc::clone(&hook), path)).or(named.take());
-        match Box::pin(hook.origin_request(request.clone(), &facts(visit, &hook))).await {
+        match Box::pin(hook.origin_request(request.clone(), &visit.facts_of_fetch(&hook, storing))).await {
             Ok(OriginRequestOutcome::Next { parts, derived }) => {
                 request = parts;
                 name(derived);
@@ -92,13 +100,10 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
         return Ok(response);
     }
     for hook in listeners(visit, Event::OriginResponse) {
-        response = match Box::pin(hook.origin_response(&visit.request, response, &facts(visit, &hook))).await
-        {
+        response = match Box::pin(hook.origin_response(&visit.request, response, &visit.facts(&hook))).await {
             Ok(outcome) => {
                 let mut edited = outcome.response.map(flatten);
-                if let Some(ttl) = outcome.ttl {
-                    set_lifetime(edited.headers_mut(), ttl);
-                }
+                keep_as(visit, edited.headers_mut(), &outcome.keeping);
                 edited
             }
             Err(failure) => match failure.response {
@@ -114,16 +119,31 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
     Ok(response)
 }
 
-/// A hook's lifetime is written as `CDN-Cache-Control` (RFC 9213), so that one rule decides about storing; it never beats
-/// `private` or `no-store`.
-fn set_lifetime(headers: &mut HeaderMap, ttl: Duration) {
-    let said = cache::control::Directives::of_response(headers);
+/// What a hook says of keeping is written as `CDN-Cache-Control` (RFC 9213) and as tags in the policy's own field, so that one
+/// rule decides about storing, here and on edges that ask this node; it never beats `private` or `no-store`.
+fn keep_as(visit: &Visit, headers: &mut HeaderMap, keeping: &Keeping) {
+    let Keeping { ttl, while_revalidate, if_error, no_store, tags } = keeping;
+    if !tags.is_empty()
+        && let Some(policy) = &visit.route.policy
+    {
+        policy.add_tags(headers, tags);
+    }
+    if ttl.is_none() && while_revalidate.is_none() && if_error.is_none() && !no_store {
+        return;
+    }
+    let mut said = Directives::of_response(headers);
     if said.no_store || said.private {
         return;
     }
-    if let Ok(lifetime) = HeaderValue::from_str(&format!("max-age={}", ttl.as_secs())) {
-        headers.insert(headers::CDN_CACHE_CONTROL, lifetime);
+    if *no_store {
+        (said.no_store, said.must_understand) = (true, false);
     }
+    if let Some(ttl) = ttl {
+        (said.max_age, said.s_maxage, said.no_cache) = (Some(*ttl), None, false);
+    }
+    said.stale_while_revalidate = while_revalidate.or(said.stale_while_revalidate);
+    said.stale_if_error = if_error.or(said.stale_if_error);
+    said.target(headers);
 }
 
 /// `viewer-response`: header edits, on every answer of the route, errors included.
@@ -144,7 +164,7 @@ async fn edit_response(
 ) -> Result<Response<Body>, Fault> {
     for hook in hooks {
         let (parts, body) = response.into_parts();
-        response = match hook.viewer_response(&visit.request, parts.clone(), &facts(visit, &hook)).await {
+        response = match hook.viewer_response(&visit.request, parts.clone(), &visit.facts(&hook)).await {
             Ok(edited) => Response::from_parts(edited, body),
             Err(error) => {
                 pass_or_fail(visit, &hook, error)?;
@@ -183,20 +203,4 @@ fn pass_or_fail(visit: &Visit, hook: &Hook, error: HookError) -> Result<(), Faul
         return Ok(());
     }
     Err(Fault::Hook(Box::new(error)))
-}
-
-fn facts(visit: &Visit, hook: &Hook) -> Facts {
-    Facts {
-        viewer_address: visit.address,
-        country: visit.place.country.map(|country| country.as_str().into()),
-        tls_version: visit.viewer.tls_version(),
-        http_version: visit.request.version,
-        request_id: visit.request_id.to_str().unwrap_or_default().into(),
-        node: Arc::clone(&visit.node.name),
-        site: Arc::clone(&visit.site.name),
-        route: Arc::clone(&visit.route.label),
-        hook_version: "".into(),
-        is_canary: false,
-        outside: hook.reaches_out().then(|| Arc::new(Outside::of(visit)) as _),
-    }
 }

@@ -13,6 +13,7 @@ pub mod derive;
 pub mod edges;
 pub mod error;
 pub mod events;
+pub mod facts;
 pub mod fetched;
 pub mod headers;
 pub mod interim;

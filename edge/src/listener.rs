@@ -8,6 +8,7 @@ mod tunnel;
 
 use crate::body::{Body, BodyError};
 use crate::config::Scheme;
+use crate::facts;
 use crate::node::{Current, Node};
 use crate::pipeline;
 use crate::upgrade::Agreed;
@@ -50,8 +51,7 @@ pub struct Viewer {
 
 #[derive(Debug)]
 struct TlsFacts {
-    version: &'static str,
-    server_name: Option<String>,
+    session: Arc<hooks::Tls>,
     /// The authorities of edges for one of whose certificates this is.
     certified_by: Option<u64>,
 }
@@ -60,13 +60,13 @@ impl Viewer {
     /// The host that the viewer named in the TLS handshake (SNI), lower case.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
-        self.tls.as_ref()?.server_name.as_deref()
+        self.tls.as_ref()?.session.server_name.as_deref()
     }
 
-    /// `TLSv1.2` or `TLSv1.3`.
+    /// What was agreed on in the handshake; `None` over plain HTTP.
     #[must_use]
-    pub fn tls_version(&self) -> Option<&'static str> {
-        Some(self.tls.as_ref()?.version)
+    pub fn tls(&self) -> Option<&Arc<hooks::Tls>> {
+        self.tls.as_ref().map(|tls| &tls.session)
     }
 
     /// The authorities of `node.edges` that vouched for its certificate when the connection began; others are not let in.
@@ -161,15 +161,9 @@ async fn secure(
         return;
     };
     let session = stream.get_ref().1;
-    let version = match session.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-        _ => "TLSv1.3",
-    };
-    let server_name = session.server_name().map(str::to_ascii_lowercase);
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let tls = Some(Arc::new(TlsFacts {
-        version,
-        server_name,
+        session: Arc::new(facts::tls(session)),
         certified_by: session.peer_certificates().and_then(|_| node.edges.as_ref()?.authorities()),
     }));
     let viewer = Viewer { peer, scheme: Scheme::Https, tls, pace: Arc::default() };

@@ -8,12 +8,12 @@ use crate::compress::Coders;
 use crate::config::Config;
 use crate::derive::Stores;
 use crate::edges::Edges;
+use crate::facts::Atlas;
 use crate::loops::Mark;
 use crate::observe::Observer;
 use crate::route::Sites;
 use arc_swap::ArcSwap;
 use cache::Store;
-use geo::Locator;
 use hooks::Engine;
 use http::HeaderValue;
 use ipnet::IpNet;
@@ -44,7 +44,7 @@ pub struct Node {
     /// Where what hooks make is kept.
     pub derived: Stores,
     /// Address → place.
-    pub locator: Arc<Locator>,
+    pub atlas: Arc<Atlas>,
     /// Stored responses; survives a reload.
     pub store: Store,
     /// What encodes and decodes for viewers.

@@ -83,7 +83,7 @@ async fn answer(
 fn verify(visit: &mut Arc<Visit>) -> Result<(), Fault> {
     let Some(keys) = visit.keys() else { return Ok(()) };
     match signing::verify(keys, &visit.as_signed(), visit.now) {
-        Verdict::Granted(_) => Arc::make_mut(visit).strip_signature(),
+        Verdict::Granted(grant) => Arc::make_mut(visit).granted(grant),
         Verdict::Refused(reason) => Err(Fault::Signature(reason)),
     }
 }
@@ -229,7 +229,7 @@ pub async fn send(
     edit: impl FnOnce(&mut HeaderMap),
 ) -> Result<Reply, Fault> {
     let request = visit.to_origin(permit)?;
-    let (response, attempts) = match events::origin_request(visit, request).await? {
+    let (response, attempts) = match events::origin_request(visit, request, permit).await? {
         OriginRequest::Answered(response) => (*response, Vec::new()),
         OriginRequest::Ask(mut request, group) => {
             edit(&mut request.headers);

@@ -143,7 +143,7 @@ async fn told_to_stop(mut told: watch::Receiver<bool>) {
 
 async fn bind_dns(config: &Config, current: &Current) -> Result<Option<Bound>, StartError> {
     let Some(settings) = &config.dns else { return Ok(None) };
-    Ok(Some(Answerer::bind(settings, Arc::clone(&current.load().locator)).await?))
+    Ok(Some(Answerer::bind(settings, Arc::clone(current.load().atlas.locator())).await?))
 }
 
 async fn bind_admin(config: &Config) -> Result<Option<tokio::net::TcpListener>, StartError> {

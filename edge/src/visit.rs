@@ -10,12 +10,13 @@ use crate::route::{Path, Route, Site};
 use crate::upgrade::Upgrade;
 use cache::{Entry, Key, KeyParts, Permit};
 use geo::Place;
+use hooks::Caching;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use origin_shield::Group;
 use origin_shield::hop::{Behalf, Hop};
-use signing::{KeyGroup, Presented};
+use signing::{Grant, KeyGroup, Presented};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -32,7 +33,7 @@ pub struct Visit {
     pub asker: Asker,
     /// The viewer's address, after trusted peers were believed.
     pub address: IpAddr,
-    /// Where that address is; looked up only where a rule or a hook may ask.
+    /// Where that address is; looked up only where the route has rules for places.
     pub place: Place,
     /// The site.
     pub site: Arc<Site>,
@@ -56,6 +57,10 @@ pub struct Visit {
     pub upgrade: Option<Upgrade>,
     /// Who hears what the origin says before its answer.
     pub listener: OnceLock<origin_shield::Listener>,
+    /// What the URL's signature grants, where one was wanted.
+    pub grant: Option<Grant>,
+    /// What hooks said of the answer's caching.
+    pub caching: Option<Arc<Caching>>,
 }
 
 /// What the wrapper around the pipeline knows before anything is decided.
@@ -142,9 +147,9 @@ impl Visit {
             Cow::Owned(text) => Some(text.parse().map_err(|_| Fault::BadTarget)?),
         };
         let address = believed_address(node, viewer, &arrival.asker, &request.headers);
-        let place = match route.geo.is_some() || !route.hooks.is_empty() {
-            true => node.locator.locate(address),
-            false => Place::default(),
+        let place = match &route.geo {
+            Some(_) => node.atlas.locate(address),
+            None => Place::default(),
         };
         let presented = match uri {
             Some(uri) => std::mem::replace(&mut request.uri, uri),
@@ -168,6 +173,8 @@ impl Visit {
             started: arrival.started,
             upgrade,
             listener: OnceLock::new(),
+            grant: None,
+            caching: None,
         })
     }
 
@@ -247,18 +254,19 @@ impl Visit {
         }
     }
 
-    /// Takes the signature out of the request, for key and origin not to see it.
+    /// Notes what the signature grants, and takes it out of the request, for key and origin not to see it.
     ///
     /// # Errors
     /// [`Fault::BadTarget`] when nothing that is a target remains.
-    pub fn strip_signature(&mut self) -> Result<(), Fault> {
+    pub fn granted(&mut self, grant: Grant) -> Result<(), Fault> {
+        self.grant = Some(grant);
         if let Cow::Owned(stripped) = signing::strip(headers::path_and_query(&self.request.uri)) {
             self.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
         }
         Ok(())
     }
 
-    /// The cache key of a GET for the same; `None` on routes that store nothing.
+    /// The cache key of a GET for the same; `None` on routes that store nothing, and where a hook goes by the store.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
         let policy = self.route.policy.as_ref()?;
@@ -269,7 +277,19 @@ impl Visit {
             authority: self.keyed_authority(),
             path_and_query: &self.keyed_path_and_query(policy.key()),
         };
-        Some(Key::of(&parts, &self.request.headers, policy.key()))
+        let key = Key::of(&parts, &self.request.headers, policy.key());
+        match &self.caching {
+            None => Some(key),
+            Some(caching) if caching.bypass => None,
+            Some(caching) => Some(key.parted_by(&caching.key_parts)),
+        }
+    }
+
+    /// Notes what a hook says of the answer's caching.
+    pub fn cache_as(&mut self, said: Caching) {
+        if !said.is_silent() {
+            Arc::make_mut(self.caching.get_or_insert_default()).merge(said);
+        }
     }
 
     /// Host and port as the key has them.

@@ -25,7 +25,7 @@ mod zone;
 pub use error::GeoError;
 pub use fence::RouteGeo;
 pub use locate::Locator;
-pub use place::{Continent, Country, Place};
+pub use place::{Continent, Country, Locality, Place};
 pub use respond::Answerer;
 pub use server::{Bound, CurrentAnswerer};
 pub use settings::{DnsSettings, GeoSettings, RuleSettings, SteerSettings, Target};

@@ -1,9 +1,13 @@
 use std::{collections::HashSet, fs, net::IpAddr};
 
-use maxminddb::{LookupResult, MaxMindDbError, PathElement, PathElement::Key, Reader, WithinOptions};
+use maxminddb::{
+    LookupResult, MaxMindDbError, PathElement,
+    PathElement::{Index, Key},
+    Reader, WithinOptions,
+};
 use serde::{Deserialize, de::IgnoredAny};
 
-use crate::{Continent, GeoError, GeoSettings, Place, continent};
+use crate::{Continent, GeoError, GeoSettings, Locality, Place, continent};
 
 /// Finds the place of an address in MaxMind-format files, held in memory.
 #[derive(Debug, Default)]
@@ -50,6 +54,27 @@ impl Locator {
         place.continent = place.continent.or_else(|| place.country.and_then(continent::of));
         place
     }
+
+    /// Where `address` is within its country, as far as a file for cities knows; for each fact the first file that knows
+    /// it is believed.
+    pub fn locality(&self, address: IpAddr) -> Locality {
+        let address = address.to_canonical();
+        let mut found = Locality::default();
+        for record in self.readers.iter().filter_map(|reader| reader.lookup(address).ok()) {
+            let text =
+                |paths: &[&[PathElement<'_>]]| field(&record, paths, |text: &str| Some(text.to_owned()));
+            found.region = found.region.take().or_else(|| text(&REGION));
+            found.city = found.city.take().or_else(|| text(&CITY));
+            found.time_zone = found.time_zone.take().or_else(|| text(&TIME_ZONE));
+            let degrees = |paths: &[&[PathElement<'_>]]| field(&record, paths, degrees);
+            found.position = found.position.or_else(|| degrees(&LATITUDE).zip(degrees(&LONGITUDE)));
+        }
+        found
+    }
+}
+
+fn degrees(number: f64) -> Option<f64> {
+    (number.abs() <= 180.0).then_some(number)
 }
 
 /// Where each fact lies: first MaxMind's own layout (GeoLite2 Country, City and ASN), then the flat one of
@@ -57,6 +82,11 @@ impl Locator {
 const COUNTRY: [&[PathElement<'static>]; 2] = [&[Key("country"), Key("iso_code")], &[Key("country_code")]];
 const CONTINENT: [&[PathElement<'static>]; 2] = [&[Key("continent"), Key("code")], &[Key("continent_code")]];
 const ASN: [&[PathElement<'static>]; 1] = [&[Key("autonomous_system_number")]];
+const REGION: [&[PathElement<'static>]; 1] = [&[Key("subdivisions"), Index(0), Key("iso_code")]];
+const CITY: [&[PathElement<'static>]; 2] = [&[Key("city"), Key("names"), Key("en")], &[Key("city")]];
+const TIME_ZONE: [&[PathElement<'static>]; 2] = [&[Key("location"), Key("time_zone")], &[Key("timezone")]];
+const LATITUDE: [&[PathElement<'static>]; 2] = [&[Key("location"), Key("latitude")], &[Key("latitude")]];
+const LONGITUDE: [&[PathElement<'static>]; 2] = [&[Key("location"), Key("longitude")], &[Key("longitude")]];
 
 fn field<'a, Raw: Deserialize<'a>, Fact>(
     record: &LookupResult<'a, Vec<u8>>,

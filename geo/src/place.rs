@@ -16,6 +16,19 @@ pub struct Place {
     pub asn: Option<u32>,
 }
 
+/// Where an address is within its country. Unknown is the ordinary case without a database for cities.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Locality {
+    /// The first-level division: ISO 3166-2 without the country and the hyphen.
+    pub region: Option<String>,
+    /// The city, in English.
+    pub city: Option<String>,
+    /// Latitude and longitude in degrees (WGS 84).
+    pub position: Option<(f64, f64)>,
+    /// The time zone by its name in the IANA database.
+    pub time_zone: Option<String>,
+}
+
 /// A country or territory: two upper-case ASCII letters, as ISO 3166-1 alpha-2 has them. Whether the letters are
 /// assigned is not checked: databases use codes such as `XK` that ISO has not.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -59,7 +59,7 @@ async fn round(hook: Option<&Hook>, calls: u32) -> f64 {
             Some(hook) => {
                 let outcome = hook.viewer_request(request, &facts).await.unwrap();
                 assert!(
-                    matches!(outcome, RequestOutcome::Next(parts) if parts.headers["x-device"] == "large")
+                    matches!(outcome, RequestOutcome::Next(parts, _) if parts.headers["x-device"] == "large")
                 );
             }
         }

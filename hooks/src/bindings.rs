@@ -29,6 +29,10 @@ macro_rules! export {
                     "selvedge:edge/config": crate::bindings::selvedge::edge::config,
                     "selvedge:edge/fetch": crate::bindings::selvedge::edge::fetch,
                     "selvedge:edge/store": crate::bindings::selvedge::edge::store,
+                    "selvedge:edge/secrets": crate::bindings::selvedge::edge::secrets,
+                    "selvedge:edge/crypto": crate::bindings::selvedge::edge::crypto,
+                    "selvedge:edge/metrics": crate::bindings::selvedge::edge::metrics,
+                    "selvedge:edge/kv": crate::bindings::selvedge::edge::kv,
                 },
                 exports: { default: async },
             });

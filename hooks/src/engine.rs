@@ -11,7 +11,9 @@ use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAlloca
 
 use crate::components::{self, Components, Ready, Unusable};
 use crate::error::HookError;
+use crate::figures::Figures;
 use crate::host;
+use crate::kv::Stores;
 use crate::state::CallState;
 use crate::workers::Workers;
 
@@ -41,6 +43,8 @@ struct Inner {
     components: Components,
     workers: Workers,
     ticker: Ticker,
+    figures: Figures,
+    stores: Stores,
 }
 
 impl std::fmt::Debug for Engine {
@@ -77,7 +81,17 @@ impl Engine {
         let workers = Workers::start().map_err(engine_error)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(engine_error)?;
         let components = Components::default();
-        Ok(Self { inner: Arc::new(Inner { wasmtime, linker, components, workers, ticker }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                wasmtime,
+                linker,
+                components,
+                workers,
+                ticker,
+                figures: Figures::default(),
+                stores: Stores::default(),
+            }),
+        })
     }
 
     pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -87,6 +101,22 @@ impl Engine {
     /// A component, compiled and tied to what the node offers.
     pub(crate) fn component(&self, bytes: &[u8]) -> Result<Ready, Unusable> {
         self.inner.components.get(&self.inner.linker, bytes)
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.inner.figures
+    }
+
+    /// The figures that hooks keep of themselves, in Prometheus' text format.
+    #[must_use]
+    pub fn figures_text(&self) -> String {
+        self.inner.figures.text()
+    }
+
+    /// The key-value stores of the node.
+    #[must_use]
+    pub fn stores(&self) -> &Stores {
+        &self.inner.stores
     }
 
     pub(crate) fn workers(&self) -> &Workers {

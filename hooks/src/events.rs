@@ -1,7 +1,5 @@
 //! The four events as the pipeline calls them.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{request, response};
 use http_body::Body;
@@ -12,7 +10,9 @@ use crate::error::HookError;
 use crate::event::Event;
 use crate::facts::Facts;
 use crate::hook::{FailedCall, Hook};
-use crate::outcome::{OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestOutcome};
+use crate::outcome::{
+    Caching, Keeping, OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestOutcome,
+};
 use crate::settings::OnError;
 use crate::state::{CallState, Messages, PASSING, Response};
 
@@ -27,13 +27,13 @@ impl Hook {
         facts: &Facts,
     ) -> Result<RequestOutcome, HookError> {
         if !self.listens(Event::ViewerRequest) {
-            return Ok(RequestOutcome::Next(request));
+            return Ok(RequestOutcome::Next(request, Caching::default()));
         }
         let messages = Messages { request, response: None, body: None };
         let (answer, mut state) = self.call(Event::ViewerRequest, messages, facts).await?;
         match answer {
             Answer::Respond(handle) => Ok(RequestOutcome::Respond(self.made(&mut state, handle)?)),
-            _ => Ok(RequestOutcome::Next(state.request)),
+            _ => Ok(RequestOutcome::Next(state.request, state.caching)),
         }
     }
 
@@ -79,7 +79,7 @@ impl Hook {
         let (mut parts, body) = response.into_parts();
         if !self.listens(Event::OriginResponse) {
             let response = http::Response::from_parts(parts, HookBody::Untouched(body));
-            return Ok(OriginResponseOutcome { response, ttl: None, tags: Vec::new() });
+            return Ok(OriginResponseOutcome { response, keeping: Keeping::default() });
         }
         let spare = (self.on_error() == OnError::Pass).then(|| parts.clone());
         let passing = Response::new(parts.status.as_u16(), std::mem::take(&mut parts.headers));
@@ -159,19 +159,18 @@ fn pass<B: 'static>(
     }
     parts.headers = chosen.headers;
     let body = body.finish().ok_or("the origin's body changed its type")?;
-    let ttl = chosen.ttl.map(|seconds| Duration::from_secs(seconds.into()));
-    Ok(OriginResponseOutcome { response: http::Response::from_parts(parts, body), ttl, tags: chosen.tags })
+    let response = http::Response::from_parts(parts, body);
+    Ok(OriginResponseOutcome { response, keeping: chosen.keeping })
 }
 
 /// A body of the hook's own; version and extensions stay the origin's.
 fn replace<B>(mut chosen: Response, mut parts: response::Parts) -> Result<OriginResponseOutcome<B>, String> {
-    let ttl = chosen.ttl.map(|seconds| Duration::from_secs(seconds.into()));
-    let tags = std::mem::take(&mut chosen.tags);
+    let keeping = std::mem::take(&mut chosen.keeping);
     let (made, body) = chosen.finish()?.into_parts();
     parts.status = made.status;
     parts.headers = made.headers;
     let response = http::Response::from_parts(parts, HookBody::Replaced(body));
-    Ok(OriginResponseOutcome { response, ttl, tags })
+    Ok(OriginResponseOutcome { response, keeping })
 }
 
 /// The origin's response as it was, for a node that passes over a failed hook.

@@ -1,7 +1,6 @@
 //! A loaded hook, and how one call of it is run.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +18,9 @@ use crate::facts::Facts;
 use crate::log::CallLog;
 use crate::meter::{MemoryLimit, Meter};
 use crate::outside::{Allowance, Reach};
+use crate::own::Own;
 use crate::report::Reporter;
+use crate::secrets::Secrets;
 use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
 use crate::state::{CallState, Messages, Surroundings};
 use crate::watch::{self, CallRecord, Watch};
@@ -32,7 +33,7 @@ pub struct Hook {
 }
 
 struct Inner {
-    name: Arc<str>,
+    own: Arc<Own>,
     engine: Engine,
     exports: Exports,
     /// Keeps the component loaded, for the next config to share.
@@ -40,15 +41,13 @@ struct Inner {
     events: Vec<Event>,
     limits: LimitSettings,
     on_error: OnError,
-    config: Arc<BTreeMap<String, String>>,
-    has_store: bool,
     reach: Arc<Reach>,
     places: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Hook {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Hook").field("name", &self.inner.name).finish_non_exhaustive()
+        formatter.debug_struct("Hook").field("name", &self.inner.own.name).finish_non_exhaustive()
     }
 }
 
@@ -87,7 +86,7 @@ impl Hook {
         Ok(Self {
             watch: None,
             inner: Arc::new(Inner {
-                name: name.into(),
+                own: Arc::new(own(engine, name, settings, bytes).map_err(refuse)?),
                 engine: engine.clone(),
                 exports,
                 _component: ready,
@@ -95,8 +94,6 @@ impl Hook {
                 places: Arc::new(Semaphore::new(settings.limits.concurrency as usize)),
                 limits: settings.limits.clone(),
                 on_error: settings.on_error,
-                config: Arc::new(settings.config.clone()),
-                has_store: settings.store.is_some(),
                 reach: Arc::new(Reach::of(settings)),
             }),
         })
@@ -111,7 +108,13 @@ impl Hook {
     /// The name in the config.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.inner.name
+        &self.inner.own.name
+    }
+
+    /// Which component it is: the first twelve hexadecimal digits of its SHA-256.
+    #[must_use]
+    pub fn version(&self) -> &Arc<str> {
+        &self.inner.own.version
     }
 
     /// Whether the hook is to be called at this event.
@@ -142,7 +145,8 @@ impl Hook {
         let inner = &self.inner;
         let limits = &inner.limits;
         let Ok(place) = Arc::clone(&inner.places).try_acquire_owned() else {
-            let error = HookError::Busy { hook: Arc::clone(&inner.name), concurrency: limits.concurrency };
+            let error =
+                HookError::Busy { hook: Arc::clone(&inner.own.name), concurrency: limits.concurrency };
             return Err(Box::new(FailedCall { error, body: messages.body }));
         };
         let log = CallLog::default();
@@ -159,7 +163,8 @@ impl Hook {
         let running = inner.engine.workers().run(limits.wall, &meter, call);
         let (ran, cpu) = watch::running(self.watch.as_ref(), running, &meter).await;
         let memory = ran.as_ref().map_or(0, |ended| ended.state.memory.used());
-        let reporter = Reporter { hook: &inner.name, event, limits, log: &log };
+        inner.own.secrets.redact_log(&log);
+        let reporter = Reporter { own: &inner.own, event, limits, log: &log };
         let outcome = match ran {
             Ok(Ended { answer: Ok(Answer::Failed(message)), state }) => {
                 Err(Box::new(FailedCall { error: reporter.failed(message), body: state.body }))
@@ -172,7 +177,7 @@ impl Hook {
         };
         if let Some(watch) = &self.watch {
             let error = outcome.as_ref().err().map(|failed| &failed.error);
-            let request_id = &*facts.request_id;
+            let request_id = facts.request_id.to_str().unwrap_or_default();
             watch.tell(&log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory, error });
         }
         outcome
@@ -180,8 +185,8 @@ impl Hook {
 
     /// An answer that cannot be sent.
     pub(crate) fn unusable(&self, state: &CallState, cause: String) -> HookError {
-        let Inner { name, limits, .. } = &*self.inner;
-        Reporter { hook: name, event: state.event, limits, log: &state.log }.unusable(cause)
+        let Inner { own, limits, .. } = &*self.inner;
+        Reporter { own, event: state.event, limits, log: &state.log }.unusable(cause)
     }
 
     pub(crate) fn body_limit(&self) -> u64 {
@@ -192,8 +197,7 @@ impl Hook {
         let limits = &self.inner.limits;
         Surroundings {
             facts: facts.clone(),
-            config: Arc::clone(&self.inner.config),
-            has_store: self.inner.has_store,
+            own: Arc::clone(&self.inner.own),
             log: log.clone(),
             deadline: Instant::now() + limits.wall,
             memory: MemoryLimit::new(limits.memory.as_u64()),
@@ -217,6 +221,32 @@ impl From<Box<FailedCall>> for HookError {
     fn from(failed: Box<FailedCall>) -> Self {
         failed.error
     }
+}
+
+/// What the calls of the hook will share.
+fn own(engine: &Engine, name: &str, settings: &HookSettings, component: &[u8]) -> Result<Own, String> {
+    let store = |name: &String| match engine.stores().get(name) {
+        Some(store) => Ok((name.clone(), store)),
+        None => Err(format!("kv: there is no [kv.{name}]")),
+    };
+    Ok(Own {
+        name: name.into(),
+        version: version(component),
+        config: settings.config.clone(),
+        secrets: Secrets::read(&settings.secrets)?,
+        has_store: settings.store.is_some(),
+        stores: settings.kv.iter().map(store).collect::<Result<_, _>>()?,
+        figures: engine.figures().of(name, settings.limits.metrics as usize),
+    })
+}
+
+fn version(component: &[u8]) -> Arc<str> {
+    /// Nobody finds two components for one name by accident.
+    const SHOWN: usize = 6;
+
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, component);
+    let digits = digest.as_ref().iter().take(SHOWN).map(|byte| format!("{byte:02x}"));
+    digits.collect::<String>().into()
 }
 
 /// Compiles a component and ties it to what the node offers.

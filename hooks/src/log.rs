@@ -86,6 +86,13 @@ impl CallLog {
         (lines.kept.iter().cloned().collect(), lines.dropped)
     }
 
+    /// Changes what the lines say, before anybody is told of them.
+    pub(crate) fn revise(&self, revise: impl Fn(String) -> String) {
+        let mut lines = self.lines();
+        lines.end_line();
+        lines.kept.iter_mut().for_each(|line| line.text = revise(std::mem::take(&mut line.text)));
+    }
+
     /// The last lines, oldest first.
     pub(crate) fn last_lines(&self) -> Vec<String> {
         let (kept, dropped) = self.kept();

@@ -7,11 +7,63 @@ use bytes::Bytes;
 use crate::body::HookBody;
 use crate::error::HookError;
 
+/// What viewer-request hooks say of the answer's caching.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caching {
+    /// Names and values that tell answers apart beside the key that the policy makes; each name once.
+    pub key_parts: Vec<(String, String)>,
+    /// Whether the answer is neither looked up nor stored.
+    pub bypass: bool,
+}
+
+impl Caching {
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.key_parts.is_empty() && !self.bypass
+    }
+
+    /// The value of a part of the key.
+    #[must_use]
+    pub fn key_part(&self, name: &str) -> Option<&str> {
+        self.key_parts.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Adds a part of the key; a second value for a name replaces the first.
+    pub fn add_key_part(&mut self, name: String, value: String) {
+        match self.key_parts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, known)) => *known = value,
+            None => self.key_parts.push((name, value)),
+        }
+    }
+
+    /// What both say; in doubt `later` is right.
+    pub fn merge(&mut self, later: Self) {
+        self.bypass |= later.bypass;
+        later.key_parts.into_iter().for_each(|(name, value)| self.add_key_part(name, value));
+    }
+}
+
+/// What a hook says of how the node keeps an answer; what it leaves open is as headers and policy say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// The freshness lifetime, over what the headers say (never over `private` or `no-store`).
+    pub ttl: Option<Duration>,
+    /// How long past that it may be used while somebody asks the origin again.
+    pub while_revalidate: Option<Duration>,
+    /// How long past that it may be used when the origin fails.
+    pub if_error: Option<Duration>,
+    /// Whether it is not kept at all.
+    pub no_store: bool,
+    /// Purge tags to add to those of the headers: at most 50, 256 visible characters but commas each.
+    pub tags: Vec<String>,
+}
+
 /// What a viewer-request hook decided.
 #[derive(Debug)]
 pub enum RequestOutcome {
-    /// Go on with the request as edited.
-    Next(http::request::Parts),
+    /// Go on with the request as edited, and with what the hook said of the answer's caching.
+    Next(http::request::Parts, Caching),
     /// Answer with this; neither cache nor origin is asked.
     Respond(http::Response<Bytes>),
 }
@@ -45,10 +97,8 @@ pub enum OriginRequestOutcome {
 pub struct OriginResponseOutcome<B> {
     /// The response to store and to answer. Where the hook replaced the body, `content-length` is right.
     pub response: http::Response<HookBody<B>>,
-    /// The hook's own freshness lifetime, over what the headers say (never over `private` or `no-store`).
-    pub ttl: Option<Duration>,
-    /// Purge tags to add to those of the response: at most 50, 256 visible characters each.
-    pub tags: Vec<String>,
+    /// How the node is to keep it.
+    pub keeping: Keeping,
 }
 
 /// An origin-response call that failed.

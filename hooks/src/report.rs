@@ -9,6 +9,7 @@ use crate::error::{CallReport, HookError};
 use crate::event::Event;
 use crate::log::CallLog;
 use crate::meter::{DeadlineReached, MemoryLimit};
+use crate::own::Own;
 use crate::settings::LimitSettings;
 use crate::workers::Lost;
 
@@ -17,7 +18,7 @@ const MAX_FRAMES: usize = 12;
 
 /// Makes the errors of one call.
 pub(crate) struct Reporter<'a> {
-    pub(crate) hook: &'a Arc<str>,
+    pub(crate) own: &'a Own,
     pub(crate) event: Event,
     pub(crate) limits: &'a LimitSettings,
     pub(crate) log: &'a CallLog,
@@ -25,7 +26,7 @@ pub(crate) struct Reporter<'a> {
 
 impl Reporter<'_> {
     pub(crate) fn failed(&self, message: String) -> HookError {
-        HookError::Failed { call: self.call(Vec::new()), message }
+        HookError::Failed { call: self.call(Vec::new()), message: self.own.secrets.redact(message) }
     }
 
     pub(crate) fn unusable(&self, cause: String) -> HookError {
@@ -43,7 +44,10 @@ impl Reporter<'_> {
     /// What the engine says of a call that it stopped.
     pub(crate) fn stopped(&self, error: &wasmtime::Error, memory: &MemoryLimit) -> HookError {
         if error.is::<PoolConcurrencyLimitError>() {
-            return HookError::Busy { hook: Arc::clone(self.hook), concurrency: self.limits.concurrency };
+            return HookError::Busy {
+                hook: Arc::clone(&self.own.name),
+                concurrency: self.limits.concurrency,
+            };
         }
         let call = self.call(trace(error));
         if error.is::<DeadlineReached>() {
@@ -68,7 +72,7 @@ impl Reporter<'_> {
 
     fn call(&self, trace: Vec<String>) -> Box<CallReport> {
         Box::new(CallReport {
-            hook: Arc::clone(self.hook),
+            hook: Arc::clone(&self.own.name),
             event: self.event,
             trace,
             log: self.log.last_lines(),

@@ -11,6 +11,7 @@ use serde::de::{SeqAccess, Visitor, value::SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::Event;
+use crate::secrets::Material;
 
 /// A hook: a WebAssembly component and how it is run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +42,13 @@ pub struct HookSettings {
     /// Strings that the hook can read.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Values that the hook can read or sign with, and that the node never prints: `{ jwt = { env = "JWT_KEY" } }` or
+    /// `{ jwt = { file = "jwt.key" } }`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, Material>,
+    /// The key-value stores that it may open, each a `[kv.NAME]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kv: Vec<String>,
 }
 
 impl HookSettings {
@@ -56,6 +64,8 @@ impl HookSettings {
             store_for: None,
             fetch: Vec::new(),
             config: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            kv: Vec::new(),
         }
     }
 
@@ -64,6 +74,7 @@ impl HookSettings {
         if let WasmSource::File(path) = &mut self.wasm {
             *path = base.join(&*path);
         }
+        self.secrets.values_mut().for_each(|secret| secret.resolve_path(base));
     }
 }
 
@@ -92,6 +103,8 @@ pub struct LimitSettings {
     pub output: ByteSize,
     /// Requests of its own that one call may send.
     pub fetches: u32,
+    /// Names of figures that the hook may keep at `/metrics`.
+    pub metrics: u32,
 }
 
 impl Default for LimitSettings {
@@ -104,6 +117,7 @@ impl Default for LimitSettings {
             body: ByteSize::mib(64),
             output: ByteSize::mib(16),
             fetches: 8,
+            metrics: 64,
         }
     }
 }

@@ -1,6 +1,5 @@
 //! All that one call can see: it is made for the call and dropped with it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,10 +11,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::body::OriginBody;
 use crate::event::Event;
-use crate::facts::Facts;
+use crate::facts::{Facts, Locality, Place};
 use crate::log::CallLog;
 use crate::meter::MemoryLimit;
+use crate::outcome::{Caching, Keeping};
 use crate::outside::Allowance;
+use crate::own::Own;
 
 /// Handle of the response that passes by.
 pub(crate) const PASSING: u32 = 0;
@@ -35,10 +36,15 @@ pub(crate) struct CallState {
     /// What is left to read of fetched bodies.
     fetched: Vec<Bytes>,
     pub(crate) facts: Facts,
-    pub(crate) config: Arc<BTreeMap<String, String>>,
-    /// Whether what the hook makes is kept somewhere, and what it calls it.
-    pub(crate) has_store: bool,
+    /// Where the viewer is, once the guest has asked.
+    pub(crate) place: Option<Place>,
+    pub(crate) locality: Option<Box<Locality>>,
+    /// What all calls of the hook share.
+    pub(crate) own: Arc<Own>,
+    /// What the hook calls what it makes.
     pub(crate) derived: Option<String>,
+    /// What the guest says of the answer's caching.
+    pub(crate) caching: Caching,
     pub(crate) log: CallLog,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
@@ -57,13 +63,12 @@ pub(crate) struct Response {
     pub(crate) body: Option<Bytes>,
     /// Whether that body was fetched, and the guest has not asked to read it.
     pub(crate) is_unread: bool,
-    pub(crate) ttl: Option<u32>,
-    pub(crate) tags: Vec<String>,
+    pub(crate) keeping: Keeping,
 }
 
 impl Response {
     pub(crate) fn new(status: u16, headers: HeaderMap) -> Self {
-        Self { status, headers, body: None, is_unread: false, ttl: None, tags: Vec::new() }
+        Self { status, headers, body: None, is_unread: false, keeping: Keeping::default() }
     }
 
     /// The status as one that may be sent, or why not.
@@ -103,8 +108,7 @@ pub(crate) struct Messages {
 /// What a call may use and know.
 pub(crate) struct Surroundings {
     pub(crate) facts: Facts,
-    pub(crate) config: Arc<BTreeMap<String, String>>,
-    pub(crate) has_store: bool,
+    pub(crate) own: Arc<Own>,
     pub(crate) log: CallLog,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
@@ -122,9 +126,11 @@ impl CallState {
             body_taken: false,
             fetched: Vec::new(),
             facts: around.facts,
-            config: around.config,
-            has_store: around.has_store,
+            place: None,
+            locality: None,
+            own: around.own,
             derived: None,
+            caching: Caching::default(),
             log: around.log,
             deadline: around.deadline,
             memory: around.memory,

@@ -9,7 +9,7 @@ use hooks::{Event, HookBody, OnError, OriginRequestOutcome, RequestOutcome};
 use support::{facts, on_one_core, request, response, told, whole};
 
 fn next(outcome: RequestOutcome) -> http::request::Parts {
-    let RequestOutcome::Next(parts) = outcome else { panic!("answered: {outcome:?}") };
+    let RequestOutcome::Next(parts, _) = outcome else { panic!("answered: {outcome:?}") };
     parts
 }
 
@@ -49,9 +49,26 @@ fn viewer_request_sees_every_fact() {
         let answer = respond(hook.viewer_request(request("/p?q=1", &headers), &facts()).await.unwrap());
         assert_eq!(
             answer.body(),
-            "GET|https|www.example.com|/p|q=1|2001:db8::7|KR|TLSv1.3|HTTP/2|req-1|icn1|www|/img/*|true|do"
+            "GET|https|www.example.com|/p|q=1|2001:db8::7|KR|TLSv1.3|HTTP/2|req-1|icn1|www|/img/*|viewer-request|guest|12|true|true|do"
         );
         assert_eq!(answer.headers()["content-length"], answer.body().len().to_string());
+    });
+}
+
+#[test]
+fn viewer_request_sees_place_connection_and_grant() {
+    on_one_core(async {
+        for (task, said) in [
+            ("place", "AS|11|Seoul|Some((37.5, 127.0))|Asia/Seoul|Some(64496)"),
+            (
+                "connection",
+                "Some(4711)|TLS_AES_128_GCM_SHA256|h2|www.example.com|cloudfront|K1|Some(1800000060)|https://www.example.com/*",
+            ),
+        ] {
+            let answer =
+                respond(told(task, |_| {}).viewer_request(request("/", &[]), &facts()).await.unwrap());
+            assert_eq!(answer.body(), said);
+        }
     });
 }
 
@@ -89,8 +106,8 @@ fn origin_response_edits_head_ttl_and_tags_and_leaves_the_body_alone() {
         assert_eq!(outcome.response.status(), 203);
         assert_eq!(outcome.response.headers()["x-hook"], "edited");
         assert_eq!(outcome.response.headers()["etag"], "\"abc\"");
-        assert_eq!(outcome.ttl, Some(Duration::from_secs(90)));
-        assert_eq!(outcome.tags, ["cats", "dogs"]);
+        assert_eq!(outcome.keeping.ttl, Some(Duration::from_secs(90)));
+        assert_eq!(outcome.keeping.tags, ["cats", "dogs"]);
         assert!(matches!(outcome.response.body(), HookBody::Untouched(_)));
     });
 }

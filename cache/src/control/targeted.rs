@@ -1,7 +1,7 @@
 //! `CDN-Cache-Control`, a targeted field (RFC 9213): a structured dictionary, read strictly.
 
 use super::Directives;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use std::time::Duration;
 
@@ -22,6 +22,40 @@ pub(super) fn read(headers: &HeaderMap) -> Option<Directives> {
         apply(&mut directives, name.as_str(), &item.bare_item)?;
     }
     Some(directives)
+}
+
+/// Writes the field, in place of the one that is there. What `private` and `no-cache` name goes under the narrower of the two
+/// that was said; either keeps the fields out of the store.
+pub(super) fn write(directives: &Directives, headers: &mut HeaderMap) {
+    let mut members = Vec::new();
+    for (name, lifetime) in [
+        ("max-age", directives.max_age),
+        ("s-maxage", directives.s_maxage),
+        ("stale-while-revalidate", directives.stale_while_revalidate),
+        ("stale-if-error", directives.stale_if_error),
+    ] {
+        members.extend(lifetime.map(|lifetime| format!("{name}={}", lifetime.as_secs())));
+    }
+    for (name, is_said) in [
+        ("no-store", directives.no_store),
+        ("no-cache", directives.no_cache),
+        ("private", directives.private),
+        ("public", directives.public),
+        ("must-revalidate", directives.must_revalidate),
+        ("must-understand", directives.must_understand),
+        ("immutable", directives.immutable),
+        ("no-transform", directives.no_transform),
+    ] {
+        members.extend(is_said.then(|| name.to_owned()));
+    }
+    if !directives.own_fields.is_empty() && !directives.private {
+        let names: Vec<_> = directives.own_fields.iter().map(http::HeaderName::as_str).collect();
+        members.push(format!("private=\"{}\"", names.join(", ")));
+    }
+    // Numbers, fixed words and field names: always a valid value.
+    if let Ok(value) = HeaderValue::from_str(&members.join(", ")) {
+        headers.insert(CDN_CACHE_CONTROL, value);
+    }
 }
 
 /// Names are case-sensitive keys; those that are not known are left out. `None`: a value of the wrong type.

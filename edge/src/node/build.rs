@@ -5,6 +5,7 @@ use crate::compress::Coders;
 use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
 use crate::derive::Stores;
 use crate::edges::{Edges, EdgesError};
+use crate::facts::Atlas;
 use crate::loops::Mark;
 use crate::observe::Observer;
 use crate::route::{Route, Site, Sites};
@@ -107,10 +108,10 @@ impl Node {
             sites,
             derived: Stores::of(config, &groups),
             groups,
-            locator: Arc::new(match &config.geo {
+            atlas: Arc::new(Atlas::new(match &config.geo {
                 Some(settings) => Locator::open(settings)?,
                 None => Locator::empty(),
-            }),
+            })),
             store,
             coders: Coders::new(config.node.limits.codings),
             edges: config.node.edges.as_ref().map(Edges::build).transpose()?,

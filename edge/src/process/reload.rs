@@ -64,7 +64,7 @@ impl Reloader for Reload {
         refuse_restart(&before.config, &config)?;
         let node = Node::build(&config, Some(&before), now())?;
         if let (Some(answers), Some(settings)) = (&self.answers, &config.dns) {
-            answers.replace(Answerer::new(settings, Arc::clone(&node.locator))?);
+            answers.replace(Answerer::new(settings, Arc::clone(node.atlas.locator()))?);
         }
         config.refused_congestion().into_iter().for_each(|words| node.observer.say(words));
         self.current.replace(node);

@@ -1,9 +1,13 @@
 //! The host's side of the contract.
 
+mod crypto;
 mod facts;
 mod fetch;
+mod kv;
+mod metrics;
 mod request;
 mod response;
+mod secrets;
 mod store;
 
 use http::HeaderMap;

@@ -1,11 +1,13 @@
 //! The request for the guest.
 
+use http::Method;
 use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
 use wasmtime::component::Resource;
 
 use crate::bindings::selvedge::edge::types::{EditError, HostRequest, Request};
 use crate::event::Event;
+use crate::facts::Storing;
 use crate::headers::{self, Edit, Message};
 use crate::host::{entries, first, values};
 use crate::state::CallState;
@@ -14,14 +16,40 @@ use crate::state::CallState;
 pub(super) const MAX_URL_BYTES: usize = 8 << 10;
 /// As long as the name of an object in a bucket may be.
 const MAX_DERIVED_BYTES: usize = 1 << 10;
+/// Longer than any method that is registered.
+const MAX_METHOD_BYTES: usize = 32;
+const MAX_KEY_PARTS: usize = 16;
+const MAX_KEY_NAME_BYTES: usize = 64;
+const MAX_KEY_VALUE_BYTES: usize = 256;
 
 impl HostRequest for CallState {
     fn method(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
         Ok(self.request.method.as_str().to_owned())
     }
 
+    fn set_method(
+        &mut self,
+        _: Resource<Request>,
+        method: String,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        // What is stored was asked for by GET; an answer to HEAD has no body for those who asked for one.
+        let is_his = self.event == Event::OriginRequest && self.facts.storing == Storing::Never;
+        let never = |method: &Method| matches!(*method, Method::CONNECT | Method::TRACE | Method::HEAD);
+        Ok(match Method::from_bytes(method.as_bytes()) {
+            Err(_) => Err(EditError::InvalidSyntax),
+            Ok(_) if method.len() > MAX_METHOD_BYTES => Err(EditError::TooLarge),
+            Ok(method) if !is_his || never(&method) || never(&self.request.method) => {
+                Err(EditError::Forbidden)
+            }
+            Ok(method) => {
+                self.request.method = method;
+                Ok(())
+            }
+        })
+    }
+
     fn scheme(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
-        let by_tls = if self.facts.tls_version.is_some() { "https" } else { "http" };
+        let by_tls = if self.facts.tls.is_some() { "https" } else { "http" };
         Ok(self.request.uri.scheme_str().unwrap_or(by_tls).to_owned())
     }
 
@@ -99,7 +127,7 @@ impl HostRequest for CallState {
     }
 
     fn derive_as(&mut self, _: Resource<Request>, path: String) -> wasmtime::Result<Result<(), EditError>> {
-        Ok(if self.event != Event::OriginRequest || !self.has_store {
+        Ok(if self.event != Event::OriginRequest || !self.own.has_store {
             Err(EditError::Forbidden)
         } else if path.len() > MAX_DERIVED_BYTES {
             Err(EditError::TooLarge)
@@ -111,12 +139,56 @@ impl HostRequest for CallState {
         })
     }
 
+    fn add_key_part(
+        &mut self,
+        _: Resource<Request>,
+        name: String,
+        value: String,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        let is_known = self.key_part_of(&name).is_some();
+        let earlier = self.facts.caching.as_ref().map_or(0, |caching| caching.key_parts.len());
+        Ok(if self.event != Event::ViewerRequest {
+            Err(EditError::Forbidden)
+        } else if name.is_empty()
+            || !name.bytes().all(|byte| byte.is_ascii_graphic())
+            || value.chars().any(char::is_control)
+        {
+            Err(EditError::InvalidSyntax)
+        } else if name.len() > MAX_KEY_NAME_BYTES
+            || value.len() > MAX_KEY_VALUE_BYTES
+            || (!is_known && earlier + self.caching.key_parts.len() >= MAX_KEY_PARTS)
+        {
+            Err(EditError::TooLarge)
+        } else {
+            self.caching.add_key_part(name, value);
+            Ok(())
+        })
+    }
+
+    fn key_part(&mut self, _: Resource<Request>, name: String) -> wasmtime::Result<Option<String>> {
+        Ok(self.key_part_of(&name).map(str::to_owned))
+    }
+
+    fn bypass_cache(&mut self, _: Resource<Request>) -> wasmtime::Result<Result<(), EditError>> {
+        if self.event != Event::ViewerRequest {
+            return Ok(Err(EditError::Forbidden));
+        }
+        self.caching.bypass = true;
+        Ok(Ok(()))
+    }
+
     fn drop(&mut self, _: Resource<Request>) -> wasmtime::Result<()> {
         Ok(())
     }
 }
 
 impl CallState {
+    /// What this hook said, or one before it.
+    fn key_part_of(&self, name: &str) -> Option<&str> {
+        let earlier = || self.facts.caching.as_ref().and_then(|caching| caching.key_part(name));
+        self.caching.key_part(name).or_else(earlier)
+    }
+
     fn edit_request(&mut self, name: &str, edit: Edit) -> Result<(), EditError> {
         headers::edit(&mut self.request.headers, Message::Request, self.event, name, edit)
     }

@@ -1,5 +1,7 @@
 //! Responses and the origin's body for the guest.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use wasmtime::component::Resource;
@@ -11,6 +13,7 @@ use crate::body::{OriginBody, PullError};
 use crate::event::Event;
 use crate::headers::{self, Edit, Message};
 use crate::host::{entries, first, values};
+use crate::outcome::Keeping;
 use crate::state::{self, CallState, PASSING};
 
 const MAX_TAGS: usize = 50;
@@ -117,11 +120,31 @@ impl HostResponse for CallState {
         response: Resource<Response>,
         seconds: u32,
     ) -> wasmtime::Result<Result<(), EditError>> {
-        if self.event != Event::OriginResponse {
-            return Ok(Err(EditError::Forbidden));
-        }
-        self.response(response.rep())?.ttl = Some(seconds);
-        Ok(Ok(()))
+        self.keep(&response, |keeping| {
+            keeping.ttl = Some(Duration::from_secs(seconds.into()));
+            Ok(())
+        })
+    }
+
+    fn set_stale(
+        &mut self,
+        response: Resource<Response>,
+        while_revalidate: Option<u32>,
+        if_error: Option<u32>,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        let seconds = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
+        self.keep(&response, |keeping| {
+            keeping.while_revalidate = seconds(while_revalidate).or(keeping.while_revalidate);
+            keeping.if_error = seconds(if_error).or(keeping.if_error);
+            Ok(())
+        })
+    }
+
+    fn no_store(&mut self, response: Resource<Response>) -> wasmtime::Result<Result<(), EditError>> {
+        self.keep(&response, |keeping| {
+            keeping.no_store = true;
+            Ok(())
+        })
     }
 
     fn add_tag(
@@ -129,18 +152,17 @@ impl HostResponse for CallState {
         response: Resource<Response>,
         tag: String,
     ) -> wasmtime::Result<Result<(), EditError>> {
-        if self.event != Event::OriginResponse {
-            return Ok(Err(EditError::Forbidden));
-        }
-        if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(Err(EditError::InvalidSyntax));
-        }
-        let tags = &mut self.response(response.rep())?.tags;
-        if tag.len() > MAX_TAG_BYTES || tags.len() >= MAX_TAGS {
-            return Ok(Err(EditError::TooLarge));
-        }
-        tags.push(tag);
-        Ok(Ok(()))
+        self.keep(&response, |keeping| {
+            // A comma separates tags in the header that carries them to the store, and on to edges.
+            if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+                return Err(EditError::InvalidSyntax);
+            }
+            if tag.len() > MAX_TAG_BYTES || keeping.tags.len() >= MAX_TAGS {
+                return Err(EditError::TooLarge);
+            }
+            keeping.tags.push(tag);
+            Ok(())
+        })
     }
 
     fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
@@ -189,6 +211,18 @@ impl HostBodyReader for CallState {
 }
 
 impl CallState {
+    /// Before an answer is stored is the time to say how.
+    fn keep(
+        &mut self,
+        response: &Resource<Response>,
+        say: impl FnOnce(&mut Keeping) -> Result<(), EditError>,
+    ) -> wasmtime::Result<Result<(), EditError>> {
+        if self.event != Event::OriginResponse {
+            return Ok(Err(EditError::Forbidden));
+        }
+        Ok(say(&mut self.response(response.rep())?.keeping))
+    }
+
     fn edit_response(
         &mut self,
         response: &Resource<Response>,

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a story that cannot be set up has failed")]
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
-use hooks::{Engine, Event, Facts, Hook, HookSettings, WasmSource};
+use hooks::{
+    Engine, Event, Facts, Grant, Hook, HookSettings, Locality, Place, Places, Storing, Tls, WasmSource,
+};
 use http_body_util::{BodyExt, Full};
 
 /// One engine for a test binary: its pool reserves address space for a thousand instances.
@@ -100,18 +103,57 @@ pub(crate) fn thumbnail(sizes: &str) -> Hook {
     Hook::load(engine(), "thumb", &settings(WasmSource::Builtin("thumbnail".into()), &on, config)).unwrap()
 }
 
+/// A database that knows one place.
+#[derive(Debug)]
+struct Seoul;
+
+impl Places for Seoul {
+    fn place(&self, _: IpAddr) -> Place {
+        Place { country: Some("KR".into()), continent: Some("AS"), asn: Some(64496) }
+    }
+
+    fn locality(&self, _: IpAddr) -> Locality {
+        Locality {
+            region: Some("11".into()),
+            city: Some("Seoul".into()),
+            position: Some((37.5, 127.0)),
+            time_zone: Some("Asia/Seoul".into()),
+        }
+    }
+}
+
+/// 1,800,000,000 seconds after 1970.
+pub(crate) fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
 pub(crate) fn facts() -> Facts {
     Facts {
         viewer_address: "2001:db8::7".parse().unwrap(),
-        country: Some("KR".into()),
-        tls_version: Some("TLSv1.3"),
+        viewer_port: Some(4711),
+        places: Arc::new(Seoul),
+        tls: Some(Arc::new(Tls {
+            version: "TLSv1.3",
+            cipher: Some("TLS_AES_128_GCM_SHA256"),
+            protocol: Some("h2".into()),
+            server_name: Some("www.example.com".into()),
+        })),
         http_version: http::Version::HTTP_2,
-        request_id: Arc::from("req-1"),
+        grant: Some(Grant {
+            scheme: "cloudfront",
+            key: Arc::from("K1"),
+            expires: now() + Duration::from_secs(60),
+            resource: Some(Arc::from("https://www.example.com/*")),
+        }),
+        request_id: http::HeaderValue::from_static("req-1"),
         node: Arc::from("icn1"),
         site: Arc::from("www"),
         route: Arc::from("/img/*"),
-        hook_version: Arc::from("0123456789ab"),
-        is_canary: false,
+        caching: None,
+        storing: Storing::Never,
+        is_canary: true,
+        now: now(),
+        since: Instant::now(),
         outside: None,
     }
 }

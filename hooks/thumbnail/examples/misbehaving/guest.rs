@@ -50,6 +50,8 @@ impl viewer_request::Guest for Misbehaving {
             "headers" => return header_edits(request),
             "rewrite" => return rewrite(request),
             "facts" => return tell(request),
+            "place" => return Ok(Outcome::Respond(answer(200, place().as_bytes()))),
+            "connection" => return Ok(Outcome::Respond(answer(200, connection().as_bytes()))),
             "memory-of-others" => return remember(request),
             "respond" => return Ok(Outcome::Respond(answer(418, b"short and stout"))),
             "bad-status" => return Ok(Outcome::Respond(answer(99, b""))),
@@ -242,10 +244,40 @@ fn tell(request: &Request) -> Result<viewer_request::Outcome, String> {
         facts::node(),
         facts::site(),
         facts::route(),
+        facts::event(),
+        facts::hook(),
+        facts::hook_version().len().to_string(),
+        facts::is_canary().to_string(),
         (facts::time_left() > 0).to_string(),
         config::keys().join("+"),
     ];
     Ok(viewer_request::Outcome::Respond(answer(200, text.join("|").as_bytes())))
+}
+
+fn place() -> String {
+    [
+        facts::viewer_continent().unwrap_or_default(),
+        facts::viewer_region().unwrap_or_default(),
+        facts::viewer_city().unwrap_or_default(),
+        format!("{:?}", facts::viewer_location()),
+        facts::viewer_time_zone().unwrap_or_default(),
+        format!("{:?}", facts::viewer_asn()),
+    ]
+    .join("|")
+}
+
+fn connection() -> String {
+    [
+        format!("{:?}", facts::viewer_port()),
+        facts::tls_cipher().unwrap_or_default(),
+        facts::tls_protocol().unwrap_or_default(),
+        facts::tls_server_name().unwrap_or_default(),
+        facts::grant_scheme().unwrap_or_default(),
+        facts::grant_key().unwrap_or_default(),
+        format!("{:?}", facts::grant_expires()),
+        facts::grant_resource().unwrap_or_default(),
+    ]
+    .join("|")
 }
 
 /// Counts calls in the instance's own memory: another request's count must never be seen.

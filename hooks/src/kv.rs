@@ -1,0 +1,212 @@
+//! Key-value stores of this node: `[kv.NAME]`. Shared by all cores and hooks, kept over reloads, saved to files.
+//!
+//! A store lives in memory. A thread of its own writes what changed to `kv/NAME` in the node's state folder, whole and
+//! beside the old file, which it then replaces: a crash loses what changed since, and never what was there before.
+
+mod saved;
+mod saver;
+mod settings;
+mod shelf;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use saver::Saver;
+pub use settings::KvSettings;
+pub(crate) use shelf::Refusal;
+use shelf::Shelf;
+
+/// Bytes of a store's name, which is a file's.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Whether a store may be called that: letters, digits, `-` and `_`, at most 64.
+#[must_use]
+pub fn is_store_name(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+/// Hears what goes wrong with the files of stores.
+pub type Teller = Box<dyn Fn(String) + Send + Sync>;
+
+/// The key-value stores of a node. Clones share them.
+#[derive(Clone, Default)]
+pub struct Stores {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    open: Mutex<BTreeMap<String, Arc<Store>>>,
+    saver: Mutex<Option<Saver>>,
+    teller: OnceLock<Teller>,
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Stores").finish_non_exhaustive()
+    }
+}
+
+impl Stores {
+    /// Says who hears of files that cannot be read or written. The first one stays.
+    pub fn told_to(&self, teller: Teller) {
+        let _ = self.inner.teller.set(teller);
+    }
+
+    /// Opens what is not open yet, with what was saved of it under `folder`. Stores that are open stay as they are.
+    pub fn open(&self, settings: &BTreeMap<String, KvSettings>, folder: &Path, now: SystemTime) {
+        let mut open = self.open_stores();
+        for (name, settings) in settings {
+            if !open.contains_key(name) {
+                let store =
+                    Store::open(settings, folder.join("kv").join(name), now, &|words| self.tell(words));
+                open.insert(name.clone(), Arc::new(store));
+            }
+        }
+    }
+
+    /// Puts these settings in force, and closes what they do not name: a reload is done.
+    pub fn settle(&self, settings: &BTreeMap<String, KvSettings>) {
+        let mut closed = Vec::new();
+        self.open_stores().retain(|name, store| match settings.get(name) {
+            Some(settings) => {
+                store.shelf().bound(settings);
+                true
+            }
+            None => {
+                closed.push(Arc::clone(store));
+                false
+            }
+        });
+        closed.iter().for_each(|store| self.save(store));
+        let mut saver = self.inner.saver.lock().unwrap_or_else(PoisonError::into_inner);
+        if saver.is_none() && !settings.is_empty() {
+            match Saver::start(self) {
+                Ok(started) => *saver = Some(started),
+                Err(error) => self.tell(format!("kv: stores are saved at the end only: {error}")),
+            }
+        }
+    }
+
+    /// The store of this name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<Store>> {
+        self.open_stores().get(name).cloned()
+    }
+
+    /// Saves what has changed, for a node that stops.
+    pub fn close(&self) {
+        drop(self.inner.saver.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let open: Vec<_> = self.open_stores().values().cloned().collect();
+        open.iter().for_each(|store| self.save(store));
+    }
+
+    fn save(&self, store: &Store) {
+        if let Err(error) = store.save() {
+            self.tell(format!("kv: {} cannot be saved: {error}", store.file.display()));
+        }
+    }
+
+    fn tell(&self, words: String) {
+        if let Some(teller) = self.inner.teller.get() {
+            teller(words);
+        }
+    }
+
+    fn open_stores(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Store>>> {
+        self.inner.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One store.
+pub struct Store {
+    shelf: Mutex<Shelf>,
+    file: PathBuf,
+    /// Whether anything changed since it was saved.
+    changed: AtomicBool,
+    /// One save at a time: two would write the same file.
+    saving: Mutex<()>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Store").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    fn open(settings: &KvSettings, file: PathBuf, now: SystemTime, tell: &dyn Fn(String)) -> Self {
+        let mut shelf = Shelf::new(settings);
+        if let Err(error) = saved::read(&file, &mut shelf, now) {
+            shelf = Shelf::new(settings);
+            tell(format!("kv: {} is left aside, the store begins empty: {error}", file.display()));
+        }
+        Self { shelf: Mutex::new(shelf), file, changed: AtomicBool::new(false), saving: Mutex::new(()) }
+    }
+
+    /// The value of a key, unless its time is over.
+    pub fn get(&self, key: &str, now: SystemTime) -> Option<bytes::Bytes> {
+        self.shelf().get(key, now)
+    }
+
+    pub(crate) fn set(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        ttl: Option<u32>,
+        now: SystemTime,
+    ) -> Result<(), Refusal> {
+        self.change(|shelf| shelf.set(key, value.into(), ttl, now))
+    }
+
+    /// Whether there was one.
+    pub fn delete(&self, key: &str, now: SystemTime) -> bool {
+        self.change(|shelf| shelf.delete(key, now))
+    }
+
+    pub(crate) fn increment(
+        &self,
+        key: &str,
+        by: i64,
+        ttl: Option<u32>,
+        now: SystemTime,
+    ) -> Result<i64, Refusal> {
+        self.change(|shelf| shelf.increment(key, by, ttl, now))
+    }
+
+    /// At most `limit` keys that begin with `prefix`, in order.
+    pub fn keys(&self, prefix: &str, limit: usize, now: SystemTime) -> Vec<String> {
+        self.shelf().keys(prefix, limit, now)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Shelf) -> T) -> T {
+        let done = change(&mut self.shelf());
+        self.changed.store(true, SeqCst);
+        done
+    }
+
+    fn save(&self) -> std::io::Result<()> {
+        let _alone = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.changed.swap(false, SeqCst) {
+            return Ok(());
+        }
+        let written = saved::write(&self.file, |after| self.shelf().copy_after(after));
+        if written.is_err() {
+            self.changed.store(true, SeqCst);
+        }
+        written
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+#[path = "kv/tests.rs"]
+mod tests;
