@@ -8,12 +8,14 @@ mod error;
 #[doc(hidden)]
 pub mod export;
 pub mod facts;
+pub mod fetch;
 pub mod log;
 mod outcome;
 pub mod query;
 pub mod random;
 mod request;
 mod response;
+pub mod store;
 pub mod time;
 
 pub use body::BodyReader;
@@ -30,6 +32,6 @@ pub mod prelude {
         BodyError, BodyReader, Cookie, EditError, EditErrorKind, OriginRequestOutcome, OriginResponseOutcome,
         Query, Request, Response, Result, SameSite, ViewerRequestOutcome,
     };
-    pub use crate::{config, facts, query, random, time};
+    pub use crate::{config, facts, fetch, query, random, store, time};
     pub use crate::{debug, error, hook, info, warn};
 }

@@ -40,6 +40,10 @@ impl Response {
         self.0
     }
 
+    pub(crate) fn from_owned(response: raw::Response) -> Self {
+        Self(response)
+    }
+
     /// A new, empty response; a final answer has 200 to 599.
     #[must_use]
     pub fn new(status: u16) -> Self {
@@ -157,8 +161,8 @@ impl Response {
         self.append_header("set-cookie", cookie.to_string())
     }
 
-    /// The origin's body, once, at `origin-response`; none for any other response and ever after. It comes as the origin coded
-    /// it: remove `accept-encoding` at `origin-request` to get it plain.
+    /// The origin's body, at `origin-response`, or that of a fetched response; once, and none for any other response. It comes
+    /// as the origin coded it: remove `accept-encoding` at `origin-request` to get it plain.
     #[must_use]
     pub fn body(&self) -> Option<BodyReader> {
         self.0.body().map(BodyReader)
