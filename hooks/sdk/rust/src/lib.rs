@@ -4,17 +4,21 @@ mod bindings;
 mod body;
 pub mod config;
 mod cookie;
+pub mod crypto;
 mod error;
 #[doc(hidden)]
 pub mod export;
 pub mod facts;
 pub mod fetch;
+pub mod kv;
 pub mod log;
+pub mod metrics;
 mod outcome;
 pub mod query;
 pub mod random;
 mod request;
 mod response;
+pub mod secrets;
 pub mod store;
 pub mod time;
 
@@ -32,6 +36,6 @@ pub mod prelude {
         BodyError, BodyReader, Cookie, EditError, EditErrorKind, OriginRequestOutcome, OriginResponseOutcome,
         Query, Request, Response, Result, SameSite, ViewerRequestOutcome,
     };
-    pub use crate::{config, facts, fetch, query, random, store, time};
+    pub use crate::{config, crypto, facts, fetch, kv, metrics, query, random, secrets, store, time};
     pub use crate::{debug, error, hook, info, warn};
 }

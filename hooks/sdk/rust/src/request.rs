@@ -25,6 +25,14 @@ impl Request {
         self.0.method()
     }
 
+    /// Asks the origin by another method.
+    ///
+    /// # Errors
+    /// `Forbidden` but for `origin-request`, where the answer may be stored, and for `CONNECT` and `TRACE`.
+    pub fn set_method(&self, method: &str) -> Result<(), EditError> {
+        self.0.set_method(method).map_err(EditError::about("method"))
+    }
+
     /// `http` or `https`.
     #[must_use]
     pub fn scheme(&self) -> String {
@@ -175,6 +183,31 @@ impl Request {
             cookies if cookies.is_empty() => self.remove_header("cookie"),
             cookies => self.set_header("cookie", cookies.join("; ")),
         }
+    }
+
+    /// Makes answers differ by something that URL and policy do not name, such as the half of an A/B test: requests with another
+    /// value get another stored answer. A purge of the URL takes all of them. A second value for a name replaces the first.
+    ///
+    /// # Errors
+    /// `Forbidden` but for `viewer-request`; `InvalidSyntax` and `TooLarge` beyond 16 parts, names of 1 to 64 visible
+    /// characters, and values of 256 bytes without control characters.
+    pub fn add_key_part(&self, name: &str, value: &str) -> Result<(), EditError> {
+        self.0.add_key_part(name, value).map_err(EditError::about("the cache key"))
+    }
+
+    /// The value that a `viewer-request` hook gave this part of the key: what an `origin-request` hook may shape the request
+    /// by, since it is in the key.
+    #[must_use]
+    pub fn key_part(&self, name: &str) -> Option<String> {
+        self.0.key_part(name)
+    }
+
+    /// Neither looks the answer up nor stores it: the request goes to the origin as the viewer sent it.
+    ///
+    /// # Errors
+    /// `Forbidden` but for `viewer-request`.
+    pub fn bypass_cache(&self) -> Result<(), EditError> {
+        self.0.bypass_cache().map_err(EditError::about("the cache"))
     }
 
     /// Says what this hook is about to make of the answer, as a path in the store of its settings. When it is there, the node

@@ -182,15 +182,41 @@ impl Response {
     /// # Errors
     /// `Forbidden` but for `origin-response`.
     pub fn set_ttl(&self, ttl: Duration) -> Result<(), EditError> {
-        let seconds = u32::try_from(ttl.as_secs()).unwrap_or(u32::MAX);
-        self.0.set_ttl(seconds).map_err(EditError::about("ttl"))
+        self.0.set_ttl(seconds(ttl)).map_err(EditError::about("ttl"))
     }
 
-    /// A tag by which the stored answer can be purged: 1 to 256 visible characters, 50 tags at most.
+    /// How long past its lifetime the node may answer with it: while somebody asks the origin again, and when the origin fails
+    /// (RFC 5861), in whole seconds. None leaves what the headers say.
+    ///
+    /// # Errors
+    /// `Forbidden` but for `origin-response`.
+    pub fn set_stale(
+        &self,
+        while_revalidate: Option<Duration>,
+        if_error: Option<Duration>,
+    ) -> Result<(), EditError> {
+        let (while_revalidate, if_error) = (while_revalidate.map(seconds), if_error.map(seconds));
+        self.0.set_stale(while_revalidate, if_error).map_err(EditError::about("stale"))
+    }
+
+    /// The node does not store this answer; what its headers say to viewers stays.
+    ///
+    /// # Errors
+    /// `Forbidden` but for `origin-response`.
+    pub fn no_store(&self) -> Result<(), EditError> {
+        self.0.no_store().map_err(EditError::about("the store"))
+    }
+
+    /// A tag by which the stored answer can be purged, beside those that its headers name: 1 to 256 visible characters but
+    /// commas, 50 tags at most.
     ///
     /// # Errors
     /// `Forbidden` but for `origin-response`; `InvalidSyntax` and `TooLarge` beyond these bounds.
     pub fn add_tag(&self, tag: &str) -> Result<(), EditError> {
         self.0.add_tag(tag).map_err(EditError::about("tag"))
     }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
