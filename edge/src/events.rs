@@ -6,15 +6,18 @@ use crate::error::Fault;
 use crate::headers;
 use crate::route::Path;
 use crate::upgrade;
+use crate::upload;
 use crate::visit::Visit;
 use cache::Permit;
 use cache::control::Directives;
 use hooks::{
-    Event, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome, RequestOutcome, Storing,
+    Event, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome, RequestFailure, RequestOutcome,
+    Storing,
 };
 use http::request::Parts;
 use http::{HeaderMap, Response};
-use origin_shield::Group;
+use origin_shield::{Group, OutgoingBody};
+use std::mem;
 use std::sync::Arc;
 
 /// What the origin-request hooks leave to do.
@@ -29,18 +32,24 @@ pub enum OriginRequest {
 ///
 /// # Errors
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
-pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>, Fault> {
+pub async fn viewer_request(
+    visit: &mut Visit,
+    upload: &mut OutgoingBody,
+) -> Result<Option<Response<Body>>, Fault> {
     for hook in listeners(visit, Event::ViewerRequest) {
-        match Box::pin(hook.viewer_request(visit.request.clone(), &visit.facts(&hook))).await {
-            Ok(RequestOutcome::Next(mut request, caching)) => {
+        let (request, facts) = (visit.request.clone(), visit.facts(&hook));
+        let called = Box::pin(hook.viewer_request_with(request, mem::take(upload), &facts)).await;
+        match called {
+            Ok((RequestOutcome::Next(mut request, caching), body)) => {
+                *upload = upload::carried(body);
                 let path =
                     Path::normalise(headers::path_and_query(&request.uri))?.path_and_query.into_owned();
                 request.uri = path.parse().map_err(|_| Fault::BadTarget)?;
                 visit.request = request;
                 visit.cache_as(caching);
             }
-            Ok(RequestOutcome::Respond(response)) => return Ok(Some(response.map(Body::Whole))),
-            Err(error) => pass_or_fail(visit, &hook, error)?,
+            Ok((RequestOutcome::Respond(response), _)) => return Ok(Some(response.map(Body::Whole))),
+            Err(failure) => *upload = pass_with(visit, &hook, failure)?,
         }
     }
     Ok(None)
@@ -53,6 +62,7 @@ pub async fn viewer_request(visit: &mut Visit) -> Result<Option<Response<Body>>,
 pub async fn origin_request(
     visit: &Visit,
     mut request: Parts,
+    upload: &mut OutgoingBody,
     permit: Option<&Permit>,
 ) -> Result<OriginRequest, Fault> {
     let storing = if permit.is_some() { Storing::Perhaps } else { Storing::Never };
@@ -61,20 +71,24 @@ pub async fn origin_request(
     for hook in listeners(visit, Event::OriginRequest) {
         let mut name =
             |path: Option<String>| named = path.map(|path| (Arc::clone(&hook), path)).or(named.take());
-        match Box::pin(hook.origin_request(request.clone(), &visit.facts_of_fetch(&hook, storing))).await {
-            Ok(OriginRequestOutcome::Next { parts, derived }) => {
+        let facts = visit.facts_of_fetch(&hook, storing);
+        let called = Box::pin(hook.origin_request_with(request.clone(), mem::take(upload), &facts)).await;
+        match called {
+            Ok((OriginRequestOutcome::Next { parts, derived }, body)) => {
                 request = parts;
+                *upload = upload::exchanged(&mut request.headers, body);
                 name(derived);
             }
-            Ok(OriginRequestOutcome::RouteTo { parts, origin, derived }) => {
+            Ok((OriginRequestOutcome::RouteTo { parts, origin, derived }, body)) => {
                 request = parts;
+                *upload = upload::exchanged(&mut request.headers, body);
                 name(derived);
                 group = visit.node.groups.get(&*origin).cloned().ok_or(Fault::UnknownOrigin(origin))?;
             }
-            Ok(OriginRequestOutcome::Respond(response)) => {
+            Ok((OriginRequestOutcome::Respond(response), _)) => {
                 return Ok(OriginRequest::Answered(Box::new(response.map(Body::Whole))));
             }
-            Err(error) => pass_or_fail(visit, &hook, error)?,
+            Err(failure) => *upload = pass_with(visit, &hook, failure)?,
         }
     }
     let derived = named.and_then(|(hook, path)| visit.node.derived.derived(hook.name(), path, &request));
@@ -203,4 +217,16 @@ fn pass_or_fail(visit: &Visit, hook: &Hook, error: HookError) -> Result<(), Faul
         return Ok(());
     }
     Err(Fault::Hook(Box::new(error)))
+}
+
+/// The same where the request has a body: without it, nothing can go on.
+fn pass_with(
+    visit: &Visit,
+    hook: &Hook,
+    failure: RequestFailure<OutgoingBody>,
+) -> Result<OutgoingBody, Fault> {
+    match failure.body {
+        Some(body) => pass_or_fail(visit, hook, failure.error).map(|()| upload::carried(body)),
+        None => Err(Fault::Hook(Box::new(failure.error))),
+    }
 }

@@ -31,6 +31,9 @@ use std::time::Instant;
 /// How often a follower whose leader came to nothing asks the store again before it goes alone.
 const ROUNDS: usize = 3;
 
+/// What the viewer's side comes to.
+type Answered = Result<Response<Body>, Fault>;
+
 /// Answers one request. Whatever happens becomes an answer: faults through the one table.
 ///
 /// What needs no waiting is done before the future is made, and what few requests need is boxed: the future of a hit stays
@@ -58,15 +61,12 @@ pub fn serve(
 
 /// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
 /// the node's own error pages included.
-async fn answer(
-    visit: &mut Arc<Visit>,
-    upload: Incoming,
-    record: &mut Record,
-) -> Result<Response<Body>, Fault> {
+async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -> Answered {
     record.found(visit);
     visit.admit()?;
     verify(visit)?;
-    let found = match events::viewer_request(Arc::make_mut(visit)).await {
+    let mut upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
+    let found = match events::viewer_request(Arc::make_mut(visit), &mut upload).await {
         Ok(Some(response)) => Ok(response),
         Ok(None) => find(visit, upload, record).await,
         Err(fault) => Err(fault),
@@ -89,7 +89,7 @@ fn verify(visit: &mut Arc<Visit>) -> Result<(), Fault> {
 }
 
 /// From the store, from somebody else's fetch, or from the origin.
-async fn find(visit: &Arc<Visit>, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut Record) -> Answered {
     let is_looked_up = visit.upgrade.is_none() && matches!(visit.request.method, Method::GET | Method::HEAD);
     let (key, demand) = match (visit.key(), &visit.route.policy) {
         (Some(key), Some(policy)) if is_looked_up => (key, policy.demand(&visit.request.headers)),
@@ -157,22 +157,16 @@ async fn find(visit: &Arc<Visit>, upload: Incoming, record: &mut Record) -> Resu
 }
 
 /// Through to the origin, not from the store.
-async fn pass(visit: &Arc<Visit>, upload: Incoming, record: &mut Record) -> Result<Response<Body>, Fault> {
+async fn pass(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut Record) -> Answered {
     record.cache = Some(CacheStatus::Bypass);
     let slot = upgrade::reserve(visit)?;
-    let upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
     let fetched = interim::relay(visit, |visit| fetch(visit, upload, None)).await?;
     let response = fetched.respond(visit, None, record).await?.only()?;
     upgrade::agree(visit, slot, upload::settle(visit.request.version, response))
 }
 
 /// Nobody to share with: conditions and ranges go to the origin as the viewer sent them.
-async fn alone(
-    visit: &Arc<Visit>,
-    key: &Key,
-    permit: Permit,
-    record: &mut Record,
-) -> Result<Response<Body>, Fault> {
+async fn alone(visit: &Arc<Visit>, key: &Key, permit: Permit, record: &mut Record) -> Answered {
     record.cache = Some(CacheStatus::of_fetch(&permit, visit.later()));
     let fetched = interim::relay(visit, |visit| fetch(visit, OutgoingBody::Empty, Some(permit))).await?;
     fetched.respond(visit, Some(key), record).await?.only()
@@ -224,12 +218,12 @@ pub type Reply = (Response<Body>, Vec<Attempt>);
 /// [`Fault`] where no origin answers, or a hook fails.
 pub async fn send(
     visit: &Visit,
-    upload: OutgoingBody,
+    mut upload: OutgoingBody,
     permit: Option<&Permit>,
     edit: impl FnOnce(&mut HeaderMap),
 ) -> Result<Reply, Fault> {
     let request = visit.to_origin(permit)?;
-    let (response, attempts) = match events::origin_request(visit, request, permit).await? {
+    let (response, attempts) = match events::origin_request(visit, request, &mut upload, permit).await? {
         OriginRequest::Answered(response) => (*response, Vec::new()),
         OriginRequest::Ask(mut request, group) => {
             edit(&mut request.headers);

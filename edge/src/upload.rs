@@ -2,8 +2,9 @@
 
 use crate::body::Body;
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Response, Version};
+use hooks::HookBody;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
+use http::{HeaderMap, HeaderValue, Response, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -42,6 +43,26 @@ impl Upload {
         }
         OutgoingBody::Stream(Self { body, version, pause, timer: None }.boxed_unsync())
     }
+}
+
+/// The body after a hook, which may have read some of it.
+#[must_use]
+pub fn carried(body: HookBody<OutgoingBody>) -> OutgoingBody {
+    match body {
+        HookBody::Untouched(body) => body,
+        HookBody::Replaced(bytes) if bytes.is_empty() => OutgoingBody::Empty,
+        other => OutgoingBody::Stream(other.boxed_unsync()),
+    }
+}
+
+/// The same; where it is the hook's own, the head says how long it is, and that nobody need wait for it.
+#[must_use]
+pub fn exchanged(headers: &mut HeaderMap, body: HookBody<OutgoingBody>) -> OutgoingBody {
+    if let HookBody::Replaced(bytes) = &body {
+        headers.insert(CONTENT_LENGTH, bytes.len().into());
+        headers.remove(EXPECT);
+    }
+    carried(body)
 }
 
 /// Says that the connection ends with an answer which came without the request's body having been read: a viewer that sends

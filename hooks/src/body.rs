@@ -200,6 +200,11 @@ impl OriginBody {
         self.broken
     }
 
+    /// The same, if it did not break off.
+    pub(crate) fn whole<B: 'static>(self) -> Option<HookBody<B>> {
+        if self.broken { None } else { self.finish() }
+    }
+
     /// The caller's own body back, with what was read of it; `None` if `B` is not what went in.
     pub(crate) fn finish<B: 'static>(self) -> Option<HookBody<B>> {
         let body = *self.source.into_any().downcast::<B>().ok()?;

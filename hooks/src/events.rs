@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{request, response};
 use http_body::Body;
+use http_body_util::Empty;
 
 use crate::body::{BodyError, HookBody, OriginBody};
 use crate::call::Answer;
@@ -11,13 +12,14 @@ use crate::event::Event;
 use crate::facts::Facts;
 use crate::hook::{FailedCall, Hook};
 use crate::outcome::{
-    Caching, Keeping, OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestOutcome,
+    Caching, Keeping, OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestFailure,
+    RequestOutcome,
 };
 use crate::settings::OnError;
 use crate::state::{CallState, Messages, PASSING, Response};
 
 impl Hook {
-    /// Calls the viewer-request event; a hook that does not listen goes on.
+    /// Calls the viewer-request event for a request without a body; a hook that does not listen goes on.
     ///
     /// # Errors
     /// Any failure of the call. For `on-error = "pass"` keep a clone of the request.
@@ -26,18 +28,38 @@ impl Hook {
         request: request::Parts,
         facts: &Facts,
     ) -> Result<RequestOutcome, HookError> {
-        if !self.listens(Event::ViewerRequest) {
-            return Ok(RequestOutcome::Next(request, Caching::default()));
-        }
-        let messages = Messages { request, response: None, body: None };
-        let (answer, mut state) = self.call(Event::ViewerRequest, messages, facts).await?;
-        match answer {
-            Answer::Respond(handle) => Ok(RequestOutcome::Respond(self.made(&mut state, handle)?)),
-            _ => Ok(RequestOutcome::Next(state.request, state.caching)),
-        }
+        let carried = self.viewer_request_with(request, Empty::new(), facts).await;
+        carried.map(|(outcome, _)| outcome).map_err(|failure| failure.error)
     }
 
-    /// Calls the origin-request event; a hook that does not listen goes on.
+    /// Calls the viewer-request event; a hook that does not listen goes on. The body is pulled only as far as the guest
+    /// reads, and comes back whole.
+    ///
+    /// # Errors
+    /// Any failure of the call, with the body where that is possible. For `on-error = "pass"` keep a clone of the request.
+    pub async fn viewer_request_with<B>(
+        &self,
+        request: request::Parts,
+        body: B,
+        facts: &Facts,
+    ) -> Result<(RequestOutcome, HookBody<B>), RequestFailure<B>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        if !self.listens(Event::ViewerRequest) {
+            let outcome = RequestOutcome::Next(request, Caching::default());
+            return Ok((outcome, HookBody::Untouched(body)));
+        }
+        let (answer, mut state, body) = self.carry(Event::ViewerRequest, request, body, facts).await?;
+        let outcome = match answer {
+            Answer::Respond(handle) => RequestOutcome::Respond(self.made(&mut state, handle)?),
+            _ => RequestOutcome::Next(state.request, state.caching),
+        };
+        Ok((outcome, body))
+    }
+
+    /// Calls the origin-request event for a request without a body; a hook that does not listen goes on.
     ///
     /// # Errors
     /// Any failure of the call. For `on-error = "pass"` keep a clone of the request.
@@ -46,17 +68,75 @@ impl Hook {
         request: request::Parts,
         facts: &Facts,
     ) -> Result<OriginRequestOutcome, HookError> {
+        let carried = self.origin_request_with(request, Empty::new(), facts).await;
+        carried.map(|(outcome, _)| outcome).map_err(|failure| failure.error)
+    }
+
+    /// Calls the origin-request event; a hook that does not listen goes on. The body is pulled only as far as the guest
+    /// reads, and comes back whole, or as the guest's own ([`HookBody::Replaced`]).
+    ///
+    /// # Errors
+    /// Any failure of the call, with the body where that is possible. For `on-error = "pass"` keep a clone of the request.
+    pub async fn origin_request_with<B>(
+        &self,
+        request: request::Parts,
+        body: B,
+        facts: &Facts,
+    ) -> Result<(OriginRequestOutcome, HookBody<B>), RequestFailure<B>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
         if !self.listens(Event::OriginRequest) {
-            return Ok(OriginRequestOutcome::Next { parts: request, derived: None });
+            let outcome = OriginRequestOutcome::Next { parts: request, derived: None };
+            return Ok((outcome, HookBody::Untouched(body)));
         }
-        let messages = Messages { request, response: None, body: None };
-        let (answer, mut state) = self.call(Event::OriginRequest, messages, facts).await?;
-        match answer {
-            Answer::Respond(handle) => Ok(OriginRequestOutcome::Respond(self.made(&mut state, handle)?)),
+        let (answer, mut state, body) = self.carry(Event::OriginRequest, request, body, facts).await?;
+        let outcome = match answer {
+            Answer::Respond(handle) => OriginRequestOutcome::Respond(self.made(&mut state, handle)?),
             Answer::RouteTo(origin) => {
-                Ok(OriginRequestOutcome::RouteTo { parts: state.request, origin, derived: state.derived })
+                OriginRequestOutcome::RouteTo { parts: state.request, origin, derived: state.derived }
             }
-            _ => Ok(OriginRequestOutcome::Next { parts: state.request, derived: state.derived }),
+            _ => OriginRequestOutcome::Next { parts: state.request, derived: state.derived },
+        };
+        Ok((outcome, body))
+    }
+
+    /// A call about a request, with its body where the guest may read it and beside it where not.
+    async fn carry<B>(
+        &self,
+        event: Event,
+        request: request::Parts,
+        body: B,
+        facts: &Facts,
+    ) -> Result<(Answer, CallState, HookBody<B>), RequestFailure<B>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let (given, kept) = match self.reads_body() && !body.is_end_stream() {
+            true => (Some(OriginBody::new(body, self.body_limit())), None),
+            false => (None, Some(body)),
+        };
+        let messages = Messages { request, response: None, body: given };
+        let (answer, mut state) = match self.call(event, messages, facts).await {
+            Ok(called) => called,
+            Err(failed) => {
+                let FailedCall { error, body } = *failed;
+                let body = kept.map(HookBody::Untouched).or_else(|| body.and_then(OriginBody::whole));
+                return Err(RequestFailure { error, body });
+            }
+        };
+        let passing = kept.map(HookBody::Untouched).or_else(|| state.body.take().and_then(OriginBody::whole));
+        match state.new_body.take().map(HookBody::Replaced).or(passing) {
+            Some(body) => Ok((answer, state, body)),
+            // Who answers needs no body.
+            None if matches!(answer, Answer::Respond(_)) => {
+                Ok((answer, state, HookBody::Replaced(Bytes::new())))
+            }
+            None => Err(self
+                .unusable(&state, "the request's body broke off while the hook read it".into())
+                .into()),
         }
     }
 
@@ -178,7 +258,7 @@ fn restored<B: 'static>(
     head: Option<response::Parts>,
     body: Option<OriginBody>,
 ) -> Option<Box<http::Response<HookBody<B>>>> {
-    let body = body.filter(|body| !body.is_broken())?.finish()?;
+    let body = body?.whole()?;
     Some(Box::new(http::Response::from_parts(head?, body)))
 }
 

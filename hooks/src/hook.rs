@@ -41,6 +41,7 @@ struct Inner {
     events: Vec<Event>,
     limits: LimitSettings,
     on_error: OnError,
+    reads_body: bool,
     reach: Arc<Reach>,
     places: Arc<Semaphore>,
 }
@@ -94,6 +95,7 @@ impl Hook {
                 places: Arc::new(Semaphore::new(settings.limits.concurrency as usize)),
                 limits: settings.limits.clone(),
                 on_error: settings.on_error,
+                reads_body: settings.reads_body,
                 reach: Arc::new(Reach::of(settings)),
             }),
         })
@@ -121,6 +123,11 @@ impl Hook {
     #[must_use]
     pub fn listens(&self, event: Event) -> bool {
         self.inner.events.contains(&event)
+    }
+
+    /// Whether it may read the bodies of requests.
+    pub(crate) fn reads_body(&self) -> bool {
+        self.inner.reads_body
     }
 
     /// Whether its calls are to be given a way to the node's origins.

@@ -42,7 +42,8 @@ pub use inspect::Inspection;
 pub use kv::{KvSettings, Store, Stores, Teller, is_store_name};
 pub use log::{LogLevel, LogLine};
 pub use outcome::{
-    Caching, Keeping, OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestOutcome,
+    Caching, Keeping, OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestFailure,
+    RequestOutcome,
 };
 pub use outside::{Fetch, FetchError, Fetching, Outside};
 pub use secrets::Material;

@@ -118,3 +118,21 @@ impl<B> From<OriginResponseFailure<B>> for HookError {
         failure.error
     }
 }
+
+/// A call about a request that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct RequestFailure<B> {
+    /// What happened.
+    #[source]
+    pub error: HookError,
+    /// With `on-error = "pass"`: the request's body as it was, unless the call was cut off by the wall clock or the viewer
+    /// broke off under it; then the body is lost and the node can only fail.
+    pub body: Option<HookBody<B>>,
+}
+
+impl<B> From<HookError> for RequestFailure<B> {
+    fn from(error: HookError) -> Self {
+        Self { error, body: None }
+    }
+}

@@ -36,6 +36,9 @@ pub struct HookSettings {
     #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub store_for: Option<Duration>,
+    /// Whether it may read the bodies of requests.
+    #[serde(default)]
+    pub reads_body: bool,
     /// The origins and origin groups that it may send requests of its own to: `fetch` of the contract.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fetch: Vec<String>,
@@ -62,6 +65,7 @@ impl HookSettings {
             on_error: OnError::default(),
             store: None,
             store_for: None,
+            reads_body: false,
             fetch: Vec::new(),
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),

@@ -33,6 +33,8 @@ pub(crate) struct CallState {
     responses: Vec<Option<Response>>,
     pub(crate) body: Option<OriginBody>,
     pub(crate) body_taken: bool,
+    /// The guest's own body for the request to the origin.
+    pub(crate) new_body: Option<Bytes>,
     /// What is left to read of fetched bodies.
     fetched: Vec<Bytes>,
     pub(crate) facts: Facts,
@@ -124,6 +126,7 @@ impl CallState {
             responses: vec![messages.response],
             body: messages.body,
             body_taken: false,
+            new_body: None,
             fetched: Vec::new(),
             facts: around.facts,
             place: None,

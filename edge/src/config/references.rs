@@ -128,6 +128,13 @@ impl Checks<'_> {
             for (index, origin) in hook.fetch.iter().enumerate() {
                 self.origin_by_name(&["hook", name, "fetch", &index.to_string()], origin);
             }
+            let on_requests = [hooks::Event::ViewerRequest, hooks::Event::OriginRequest];
+            if hook.reads_body && !on_requests.iter().any(|event| hook.on.contains(event)) {
+                let message =
+                    "reads-body: it is at viewer-request and origin-request that a request's body passes";
+                let hint = "what comes back needs no such word: response.body()";
+                self.refuse(&["hook", name, "reads-body"], message.into(), Some(hint.into()));
+            }
             let Some(store) = &hook.store else { continue };
             let path = ["hook", name, "store"];
             self.named(&path, "origin", store, &self.config.origin);

@@ -5,12 +5,12 @@ use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
 use wasmtime::component::Resource;
 
-use crate::bindings::selvedge::edge::types::{EditError, HostRequest, Request};
+use crate::bindings::selvedge::edge::types::{BodyReader, EditError, HostRequest, Request};
 use crate::event::Event;
 use crate::facts::Storing;
 use crate::headers::{self, Edit, Message};
 use crate::host::{entries, first, values};
-use crate::state::CallState;
+use crate::state::{CallState, PASSING};
 
 /// As long as a viewer's own URL may be.
 pub(super) const MAX_URL_BYTES: usize = 8 << 10;
@@ -161,6 +161,27 @@ impl HostRequest for CallState {
             Err(EditError::TooLarge)
         } else {
             self.caching.add_key_part(name, value);
+            Ok(())
+        })
+    }
+
+    fn body(&mut self, _: Resource<Request>) -> wasmtime::Result<Option<Resource<BodyReader>>> {
+        let is_here = headers::is_editable(Message::Request, self.event) && self.body.is_some();
+        if !is_here || std::mem::replace(&mut self.body_taken, true) {
+            return Ok(None);
+        }
+        Ok(Some(Resource::new_own(PASSING)))
+    }
+
+    fn set_body(&mut self, _: Resource<Request>, body: Vec<u8>) -> wasmtime::Result<Result<(), EditError>> {
+        // A body has no meaning there, and some read it all the same (RFC 9110 section 9.3.1).
+        let is_without = matches!(self.request.method, Method::GET | Method::HEAD);
+        Ok(if self.event != Event::OriginRequest || is_without {
+            Err(EditError::Forbidden)
+        } else if body.len() > self.output {
+            Err(EditError::TooLarge)
+        } else {
+            self.new_body = Some(body.into());
             Ok(())
         })
     }
