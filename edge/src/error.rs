@@ -184,6 +184,7 @@ impl Fault {
             }
             Self::EdgesOnly(Some(said)) => format!("the site is for edges only: {said}"),
             Self::Loop(passed) => format!("the request has come back to this node: {passed} > here"),
+            Self::Signature(reason) => reason.to_string(),
             Self::Internal(what) => what.clone(),
             other => other.to_string(),
         }
@@ -242,10 +243,33 @@ impl Fault {
             });
             return ("application/json", body.to_string());
         }
+        if let Self::Signature(reason) = self {
+            return ("text/xml", cloudfront_page(*reason, id));
+        }
         let rest =
             format!("<p>{}</p><small>{} · request {id}</small>", sentence(&self.to_string()), row.token);
         ("text/html; charset=utf-8", html(row.status, &rest))
     }
+}
+
+/// CloudFront's page for who may not, by which scripts and players tell that they need a new signature.
+fn cloudfront_page(reason: signing::Reason, id: &str) -> String {
+    use signing::Reason;
+    let (code, message) = match reason {
+        Reason::SignatureMissing | Reason::ParameterMissing(_) => {
+            ("MissingKey", "Missing Key-Pair-Id query parameter or cookie value")
+        }
+        Reason::KeyUnknown | Reason::KeyUnsuitable => ("InvalidKey", "Unknown Key"),
+        Reason::PolicyMalformed(_) | Reason::PolicyAmbiguous | Reason::ParameterMalformed("Policy") => {
+            ("MalformedPolicy", "Malformed Policy")
+        }
+        Reason::ParameterMalformed("Signature") => ("MalformedSignature", "Could not unencode Signature"),
+        _ => ("AccessDenied", "Access denied"),
+    };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message>\
+         <RequestId>{id}</RequestId></Error>\n"
+    )
 }
 
 /// A page that says no more than the status.

@@ -5,7 +5,6 @@ use crate::visit::Visit;
 use geo::{Continent, Locator};
 use hooks::{Facts, Grant, Hook, Locality, Place, Places, Storing, Tls};
 use rustls::ServerConnection;
-use signing::SchemeName;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -42,10 +41,12 @@ impl Visit {
 }
 
 fn granted(grant: &signing::Grant) -> Grant {
-    let scheme = match grant.scheme {
-        SchemeName::Cloudfront => "cloudfront",
-    };
-    Grant { scheme, key: Arc::clone(&grant.key_id), expires: grant.expires, resource: None }
+    Grant {
+        scheme: grant.scheme.token(),
+        key: Arc::clone(&grant.key_id),
+        expires: grant.expires,
+        resource: grant.resource.clone(),
+    }
 }
 
 /// What a handshake with a viewer has come to.

@@ -29,6 +29,7 @@ pub mod process;
 pub mod range;
 pub mod respond;
 pub mod route;
+pub mod signed;
 pub mod slices;
 pub mod upgrade;
 pub mod upload;

@@ -2,6 +2,7 @@
 
 mod build;
 mod checks;
+mod keys;
 mod warm;
 
 use crate::compress::Coders;

@@ -177,7 +177,7 @@ impl Record {
             "request id={request_id} viewer={} method={} site={site} route={route} path={:?} status={} cache={cache} us={}",
             self.peer,
             self.method,
-            shortened(self.uri.path()),
+            shortened(&signing::without_token(self.uri.path())),
             status.as_u16(),
             self.arrival.started.elapsed().as_micros(),
         );

@@ -15,6 +15,7 @@ use crate::node::Node;
 use crate::observe::{CacheStatus, Record};
 use crate::parts;
 use crate::respond::{self, Served};
+use crate::signed;
 use crate::slices::{self, Plan};
 use crate::upgrade;
 use crate::upload::{self, Upload};
@@ -74,16 +75,15 @@ async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -
     let accept = visit.request.headers.get(ACCEPT);
     let response = found.unwrap_or_else(|fault| record.fail(&fault, accept, &visit.node));
     let mut response = events::viewer_response(visit, response).await?;
-    visit.route.edit(response.headers_mut(), &visit.asker);
+    visit.dress(response.headers_mut());
     Ok(response)
 }
 
-/// Signed URLs, over the URI as the viewer sent it and before any hook: unsigned traffic never reaches customer code. What
-/// signed it then leaves the request, so that neither key nor origin see it.
+/// Signed URLs and cookies, as the viewer sent them and before any hook: unsigned traffic never reaches customer code.
 fn verify(visit: &mut Arc<Visit>) -> Result<(), Fault> {
     let Some(keys) = visit.keys() else { return Ok(()) };
-    match signing::verify(keys, &visit.as_signed(), visit.now) {
-        Verdict::Granted(grant) => Arc::make_mut(visit).granted(grant),
+    match signed::judge(visit, keys) {
+        Verdict::Granted(grant) => signed::admit(Arc::make_mut(visit), grant),
         Verdict::Refused(reason) => Err(Fault::Signature(reason)),
     }
 }

@@ -7,6 +7,7 @@ use crate::listener::Viewer;
 use crate::loops::{self, Trace};
 use crate::node::Node;
 use crate::route::{Path, Route, Site};
+use crate::signed;
 use crate::upgrade::Upgrade;
 use cache::{Entry, Key, KeyParts, Permit};
 use geo::Place;
@@ -16,7 +17,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Uri};
 use origin_shield::Group;
 use origin_shield::hop::{Behalf, Hop};
-use signing::{Grant, KeyGroup, Presented};
+use signing::{Grant, KeyGroup};
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -57,7 +58,7 @@ pub struct Visit {
     pub upgrade: Option<Upgrade>,
     /// Who hears what the origin says before its answer.
     pub listener: OnceLock<origin_shield::Listener>,
-    /// What the URL's signature grants, where one was wanted.
+    /// What the token says that let this request in, on signed routes.
     pub grant: Option<Grant>,
     /// What hooks said of the answer's caching.
     pub caching: Option<Arc<Caching>>,
@@ -212,13 +213,6 @@ impl Visit {
         self.route.keys.as_deref().filter(|_| !self.asker.is_edge())
     }
 
-    /// What a signature is about: the URI as the viewer sent it.
-    #[must_use]
-    pub fn as_signed(&self) -> Presented<'_> {
-        let path_and_query = headers::path_and_query(&self.presented);
-        Presented { scheme: self.scheme, authority: &self.authority, path_and_query }
-    }
-
     /// Gives the request what the group has to know beside its head: who hears what comes before the answer, and on whose behalf
     /// shields are asked.
     pub fn accompany(&self, request: &mut Parts, group: &Group) {
@@ -254,16 +248,12 @@ impl Visit {
         }
     }
 
-    /// Notes what the signature grants, and takes it out of the request, for key and origin not to see it.
-    ///
-    /// # Errors
-    /// [`Fault::BadTarget`] when nothing that is a target remains.
-    pub fn granted(&mut self, grant: Grant) -> Result<(), Fault> {
-        self.grant = Some(grant);
-        if let Cow::Owned(stripped) = signing::strip(headers::path_and_query(&self.request.uri)) {
-            self.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
+    /// The last touch on an answer's fields: what the route edits, and the viewer's next token.
+    pub fn dress(&self, headers: &mut HeaderMap) {
+        self.route.edit(headers, &self.asker);
+        if let Some(grant) = &self.grant {
+            signed::renew(grant, headers);
         }
-        Ok(())
     }
 
     /// The cache key of a GET for the same; `None` on routes that store nothing, and where a hook goes by the store.

@@ -86,8 +86,8 @@ pub struct Grant {
     pub scheme: &'static str,
     /// The id of the key that signed it.
     pub key: Arc<str>,
-    /// The first moment at which it is no longer good.
-    pub expires: SystemTime,
+    /// The first moment at which it is no longer good; a token may say none.
+    pub expires: Option<SystemTime>,
     /// What it opens, where that is more than the URL that was asked for.
     pub resource: Option<Arc<str>>,
 }

@@ -20,11 +20,19 @@ pub enum SigningError {
         expected: &'static str,
     },
     /// The key's owner gave a key that cannot be used.
-    #[error("the key cannot be used ({cause}); an RSA key of 2048 to 8192 bits is needed")]
+    #[error("the key cannot be used ({cause}); it must be RSA of 2048 to 8192 bits, P-256 or Ed25519")]
     Key {
         /// What the cryptography library says.
         cause: String,
     },
+    /// The key's owner gave a secret of so many bytes.
+    #[error(
+        "a secret must have 32 to 4096 bytes, and this has {0}; `selvedge key new --kind hmac` makes one"
+    )]
+    Secret(usize),
+    /// The caller gave a key of this kind for a scheme that does not know it.
+    #[error("a key of the kind {0} cannot sign for the scheme {1}")]
+    Unsuitable(&'static str, &'static str),
     /// The caller asked to sign a URL that no viewer would send in this form.
     #[error("{url:?} cannot be signed: {cause}")]
     Url {
@@ -39,6 +47,14 @@ pub enum SigningError {
     /// The caller gave an expiry outside of what a URL can say.
     #[error("the expiry must lie between 1970 and the year 33000")]
     Expiry,
+    /// The caller gave an address that is none.
+    #[error("{0:?} is neither an address nor a network such as 203.0.113.0/24")]
+    Network(String),
+    /// The caller gave a pattern that no node would take.
+    #[error(
+        "{0:?} is no regular expression, or too large a one; look-around and back-references are not known"
+    )]
+    Pattern(String),
     /// The cryptography library failed, which it does only when the machine gives no random numbers or memory.
     #[error("the cryptography library could not {0}")]
     Library(&'static str),

@@ -1,10 +1,11 @@
 //! What a verification comes to: a grant, or a reason why not.
 
 use crate::SchemeName;
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The answer of [`verify`](crate::verify).
+/// The answer of [`KeyGroup::verify`](crate::KeyGroup::verify).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The viewer may have the resource.
@@ -20,25 +21,62 @@ pub struct Grant {
     pub scheme: SchemeName,
     /// The key that signed it.
     pub key_id: Arc<str>,
-    /// The first moment at which the token is no longer good.
-    pub expires: SystemTime,
+    /// The first moment at which the token is no longer good; `None` for a JWT without `exp`.
+    pub expires: Option<SystemTime>,
+    /// What it opens, in the token's own words, where that may be more than the URL that was asked for: the resource of a custom
+    /// policy, the URI container of a JWT.
+    pub resource: Option<Arc<str>>,
+    /// The id that the token's maker gave it (`jti` of a JWT).
+    pub token_id: Option<Arc<str>>,
+    /// The token that follows this one, for the viewer (RFC 9246 section 4).
+    pub renewal: Option<Renewal>,
+}
+
+/// A token that follows another: the value of a `Set-Cookie` field. Its debug output does not show it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Renewal(pub(crate) String);
+
+impl Renewal {
+    /// The whole value of a `Set-Cookie` field (RFC 6265 section 4.1).
+    #[must_use]
+    pub fn set_cookie(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Renewal(token)")
+    }
 }
 
 /// Why a request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The request carries no token of an accepted format.
-    #[error("the URL is not signed")]
+    #[error("the request is not signed")]
     SignatureMissing,
     /// The token's time is over.
-    #[error("the signed URL has expired")]
+    #[error("the signature has expired")]
     SignatureExpired,
+    /// The token's time has not come.
+    #[error("the signature is not valid yet")]
+    SignatureEarly,
     /// The token was made for another URL, another time or by another key.
-    #[error("the signature does not belong to this URL, expiry and key")]
+    #[error("the signature does not belong to this URL, policy and key")]
     SignatureMismatch,
+    /// The token is good, and for other resources.
+    #[error("the policy is about other resources than this URL")]
+    ResourceMismatch,
+    /// The token is good, and for viewers elsewhere.
+    #[error("the policy is about other addresses than this viewer's")]
+    AddressMismatch,
     /// The key that the token names is not in the group.
-    #[error("the key that the URL names is not accepted here")]
+    #[error("the key that the token names is not accepted here")]
     KeyUnknown,
+    /// The key that the token names cannot sign in this format.
+    #[error("the key that the token names is of a kind that does not sign this format")]
+    KeyUnsuitable,
     /// Part of a token is there and the named parameter is not.
     #[error("the signing parameter {0} is missing")]
     ParameterMissing(&'static str),
@@ -48,12 +86,27 @@ pub enum Reason {
     /// The named signing parameter is not of the form that signers write.
     #[error("the signing parameter {0} is malformed")]
     ParameterMalformed(&'static str),
-    /// The token carries a custom policy.
-    #[error("custom policies (the parameter Policy) are not supported")]
-    PolicyUnsupported,
+    /// Both an expiry and a policy: two readers could choose two different ones.
+    #[error("the token has an expiry of its own beside its policy")]
+    PolicyAmbiguous,
+    /// The policy is not of CloudFront's form.
+    #[error("the policy is malformed: {0}")]
+    PolicyMalformed(&'static str),
+    /// The JWT is not of RFC 9246's form, or says what this node does not do.
+    #[error("the token is not acceptable: {0}")]
+    TokenMalformed(&'static str),
+    /// A claim of the JWT is for others than this node.
+    #[error("the claim {0} of the token does not name this node or its publisher")]
+    ClaimRefused(&'static str),
+    /// The JWT has an id, and has opened this URL before.
+    #[error("the token may be used once for each URL, and was")]
+    TokenSpent,
     /// The URL holds characters that no URL may hold (RFC 3986 section 2).
     #[error("the URL holds characters that are not allowed in a URL")]
     UrlMalformed,
+    /// Too many signatures from the same address were wrong a moment ago.
+    #[error("too many signatures from this address were wrong")]
+    SignatureFlood,
 }
 
 impl Reason {
@@ -63,13 +116,22 @@ impl Reason {
         match self {
             Reason::SignatureMissing => "signature-missing",
             Reason::SignatureExpired => "signature-expired",
+            Reason::SignatureEarly => "signature-early",
             Reason::SignatureMismatch => "signature-mismatch",
+            Reason::ResourceMismatch => "resource-mismatch",
+            Reason::AddressMismatch => "address-mismatch",
             Reason::KeyUnknown => "key-unknown",
+            Reason::KeyUnsuitable => "key-unsuitable",
             Reason::ParameterMissing(_) => "parameter-missing",
             Reason::ParameterDuplicate(_) => "parameter-duplicate",
             Reason::ParameterMalformed(_) => "parameter-malformed",
-            Reason::PolicyUnsupported => "policy-unsupported",
+            Reason::PolicyAmbiguous => "policy-ambiguous",
+            Reason::PolicyMalformed(_) => "policy-malformed",
+            Reason::TokenMalformed(_) => "token-malformed",
+            Reason::ClaimRefused(_) => "claim-refused",
+            Reason::TokenSpent => "token-spent",
             Reason::UrlMalformed => "url-malformed",
+            Reason::SignatureFlood => "signature-flood",
         }
     }
 }

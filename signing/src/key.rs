@@ -1,46 +1,90 @@
-//! RSA keys, parsed once and used many times.
+//! Public keys, parsed once and used many times.
+
+mod private;
+mod secret;
+
+pub use private::PrivateKey;
+pub use secret::Secret;
 
 use crate::{SigningError, pem};
-use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::error::KeyRejected;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::{KeyPair, KeySize, PublicEncryptingKey};
+use aws_lc_rs::rsa::PublicEncryptingKey;
 use aws_lc_rs::signature::{
-    KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PKCS1_SHA256,
+    ECDSA_P256_SHA1_ASN1, ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
+use jsonwebtoken::{Algorithm, DecodingKey};
 use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----";
-const PRIVATE: &str = "-----BEGIN PRIVATE KEY----- or -----BEGIN RSA PRIVATE KEY-----";
 
-/// The hash under an RSA signature.
+/// What stands before the point in every SubjectPublicKeyInfo of a P-256 key (RFC 5480 section 2).
+const P256_SPKI: [u8; 26] = *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+/// The same of an Ed25519 key (RFC 8410 section 4).
+const ED25519_SPKI: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+
+/// The hash under a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hash {
     Sha1,
     Sha256,
 }
 
-/// An RSA public key of 2048 to 8192 bits.
-#[derive(Clone)]
-pub struct PublicKey {
-    // The library binds a parsed key to its hash, so there is one for each.
-    sha1: ParsedPublicKey,
-    sha256: ParsedPublicKey,
-    signature_length: usize,
+/// The kinds of keys that sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// RSA of 2048 to 8192 bits: CloudFront, and PS256 in a JWT.
+    Rsa,
+    /// ECDSA over NIST P-256: CloudFront, and ES256 in a JWT.
+    P256,
+    /// Ed25519: EdDSA in a JWT.
+    Ed25519,
+    /// A secret that both sides know: the scheme `hmac`, and HS256 in a JWT.
+    Hmac,
 }
 
-/// An RSA private key of 2048 to 8192 bits. Its debug output shows nothing of it.
-pub struct PrivateKey {
-    pair: KeyPair,
+/// A public key: RSA of 2048 to 8192 bits, P-256 or Ed25519.
+#[derive(Clone)]
+pub struct PublicKey {
+    material: Material,
+    spki: Vec<u8>,
+    jwt: DecodingKey,
+}
+
+#[derive(Clone)]
+enum Material {
+    // The library binds a parsed key to its hash, so there is one for each.
+    Rsa { sha1: ParsedPublicKey, sha256: ParsedPublicKey, signature_length: usize },
+    P256 { sha1: ParsedPublicKey, sha256: ParsedPublicKey },
+    Ed25519,
+}
+
+/// What signs a token: a private key, or a secret. Its debug output shows nothing of it.
+#[derive(Debug, Clone)]
+pub enum SigningKey {
+    /// Whoever has the public half can verify.
+    Private(Arc<PrivateKey>),
+    /// Whoever has it can sign and verify.
+    Secret(Secret),
+}
+
+/// What verifies a token: a public key, or a secret.
+#[derive(Debug, Clone)]
+pub enum Key {
+    /// Whoever has the private half signs.
+    Public(PublicKey),
+    /// Whoever verifies could sign too.
+    Secret(Secret),
 }
 
 impl PublicKey {
-    /// Reads PEM with `BEGIN PUBLIC KEY`: a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as `openssl rsa -pubout`
+    /// Reads PEM with `BEGIN PUBLIC KEY`: a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7), as `openssl pkey -pubout`
     /// writes it and CloudFront takes it.
     ///
     /// # Errors
-    /// The text is no PEM, another kind of PEM, or the key is not RSA of 2048 to 8192 bits.
+    /// The text is no PEM, another kind of PEM, or the key is neither RSA of 2048 to 8192 bits nor P-256 nor Ed25519.
     pub fn from_pem(text: &str) -> Result<Self, SigningError> {
         let block = pem::decode(text, PUBLIC)?;
         if block.label != "PUBLIC KEY" {
@@ -52,97 +96,165 @@ impl PublicKey {
     /// Writes PEM with `BEGIN PUBLIC KEY`.
     #[must_use]
     pub fn to_pem(&self) -> String {
-        pem::encode("PUBLIC KEY", self.sha256.as_ref())
+        pem::encode("PUBLIC KEY", &self.spki).to_string()
+    }
+
+    /// RSA, P-256 or Ed25519.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        match self.material {
+            Material::Rsa { .. } => KeyKind::Rsa,
+            Material::P256 { .. } => KeyKind::P256,
+            Material::Ed25519 => KeyKind::Ed25519,
+        }
     }
 
     fn from_spki(der: &[u8]) -> Result<Self, SigningError> {
-        let size = PublicEncryptingKey::from_der(der).map_err(rejected)?;
-        Ok(Self {
-            sha1: ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, der)
-                .map_err(rejected)?,
-            sha256: ParsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, der).map_err(rejected)?,
-            signature_length: size.key_size_bytes(),
-        })
+        let parsed = |algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]| {
+            ParsedPublicKey::new(algorithm, bytes).map_err(rejected)
+        };
+        let (material, jwt) = if let Some(point) = der.strip_prefix(&P256_SPKI) {
+            let sha1 = parsed(&ECDSA_P256_SHA1_ASN1, point)?;
+            let sha256 = parsed(&ECDSA_P256_SHA256_ASN1, point)?;
+            (Material::P256 { sha1, sha256 }, DecodingKey::from_ec_der(point))
+        } else if let Some(point) = der.strip_prefix(&ED25519_SPKI) {
+            parsed(&ED25519, point)?;
+            (Material::Ed25519, DecodingKey::from_ed_der(point))
+        } else {
+            let signature_length = PublicEncryptingKey::from_der(der).map_err(rejected)?.key_size_bytes();
+            let sha1 = parsed(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, der)?;
+            let sha256 = parsed(&RSA_PKCS1_2048_8192_SHA256, der)?;
+            (Material::Rsa { sha1, sha256, signature_length }, DecodingKey::from_rsa_der(der))
+        };
+        Ok(Self { material, spki: der.to_vec(), jwt })
     }
 
-    /// Bytes of every signature by this key (RFC 8017 section 8.2.1).
-    pub(crate) fn signature_length(&self) -> usize {
-        self.signature_length
+    /// How many bytes a CloudFront signature by this key has; `None` where such a key signs none.
+    pub(crate) fn signature_lengths(&self) -> Option<RangeInclusive<usize>> {
+        match self.material {
+            // RFC 8017 section 8.2.1.
+            Material::Rsa { signature_length, .. } => Some(signature_length..=signature_length),
+            // Two integers of at most 33 bytes in a sequence (RFC 3279 section 2.2.3).
+            Material::P256 { .. } => Some(8..=72),
+            Material::Ed25519 => None,
+        }
     }
 
-    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2).
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2), or ECDSA with the signature in DER (RFC 3279 section 2.2.3).
     pub(crate) fn verifies(&self, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
+        let (sha1, sha256) = match &self.material {
+            Material::Rsa { sha1, sha256, .. } | Material::P256 { sha1, sha256 } => (sha1, sha256),
+            Material::Ed25519 => return false,
+        };
         let key = match hash {
-            Hash::Sha1 => &self.sha1,
-            Hash::Sha256 => &self.sha256,
+            Hash::Sha1 => sha1,
+            Hash::Sha256 => sha256,
         };
         key.verify_sig(message, signature).is_ok()
     }
 }
 
-impl PrivateKey {
-    /// Reads PEM: PKCS#8 `BEGIN PRIVATE KEY` (RFC 5958) or PKCS#1 `BEGIN RSA PRIVATE KEY` (RFC 8017), not encrypted.
-    ///
-    /// # Errors
-    /// The text is no PEM, another kind of PEM, or the key is not RSA of 2048 to 8192 bits.
-    pub fn from_pem(text: &str) -> Result<Self, SigningError> {
-        let block = pem::decode(text, PRIVATE)?;
-        let pair = match block.label {
-            "PRIVATE KEY" => KeyPair::from_pkcs8(&block.der),
-            "RSA PRIVATE KEY" => KeyPair::from_der(&block.der),
-            other => return Err(wrong_label(other, PRIVATE)),
-        };
-        Ok(Self { pair: pair.map_err(rejected)? })
+impl Key {
+    /// What kind of key it is.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        match self {
+            Self::Public(key) => key.kind(),
+            Self::Secret(_) => KeyKind::Hmac,
+        }
     }
 
-    /// Makes a new key of 2048 bits, the size that CloudFront asks for. Takes a part of a second.
-    ///
-    /// # Errors
-    /// The machine gives no random numbers.
-    pub fn generate_rsa() -> Result<Self, SigningError> {
-        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| SigningError::Library("make a key"))?;
-        Ok(Self { pair })
+    /// The one algorithm that a JWT by this key may name: a header that could choose another would choose its check.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        self.kind().algorithm()
     }
 
-    /// Writes PEM with `BEGIN PRIVATE KEY` (PKCS#8). Keep it secret.
+    pub(crate) fn jwt(&self) -> &DecodingKey {
+        match self {
+            Self::Public(key) => &key.jwt,
+            Self::Secret(secret) => secret.jwt(),
+        }
+    }
+}
+
+impl SigningKey {
+    /// Reads PEM as [`PrivateKey::from_pem`], and whatever is no PEM as the text of a secret.
+    ///
+    /// # Errors
+    /// It is neither.
+    pub fn from_text(text: &str) -> Result<Self, SigningError> {
+        match text.contains("-----BEGIN ") {
+            true => Ok(Self::Private(Arc::new(PrivateKey::from_pem(text)?))),
+            false => Ok(Self::Secret(Secret::from_text(text)?)),
+        }
+    }
+
+    /// What kind of key it is.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        match self {
+            Self::Private(key) => key.kind(),
+            Self::Secret(_) => KeyKind::Hmac,
+        }
+    }
+
+    /// What verifies its tokens.
     ///
     /// # Errors
     /// The machine gives no memory.
-    pub fn to_pem(&self) -> Result<String, SigningError> {
-        let der = self.pair.as_der().map_err(|_| SigningError::Library("write the key"))?;
-        Ok(pem::encode("PRIVATE KEY", der.as_ref()))
+    pub fn verifying(&self) -> Result<Key, SigningError> {
+        match self {
+            Self::Private(key) => Ok(key.public_key()?.into()),
+            Self::Secret(secret) => Ok(secret.clone().into()),
+        }
+    }
+}
+
+impl KeyKind {
+    /// The algorithm of a JWT (RFC 7518 section 3.1, RFC 8037 section 3.1).
+    pub(crate) fn algorithm(self) -> Algorithm {
+        match self {
+            Self::Rsa => Algorithm::PS256,
+            Self::P256 => Algorithm::ES256,
+            Self::Ed25519 => Algorithm::EdDSA,
+            Self::Hmac => Algorithm::HS256,
+        }
     }
 
-    /// The public half.
-    ///
-    /// # Errors
-    /// The machine gives no memory.
-    pub fn public_key(&self) -> Result<PublicKey, SigningError> {
-        let der =
-            self.pair.public_key().as_der().map_err(|_| SigningError::Library("write the public key"))?;
-        PublicKey::from_spki(der.as_ref())
+    /// In a few words, for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rsa => "RSA",
+            Self::P256 => "P-256",
+            Self::Ed25519 => "Ed25519",
+            Self::Hmac => "HMAC",
+        }
     }
+}
 
-    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 section 8.2.1).
-    pub(crate) fn sign_sha256(&self, message: &[u8]) -> Result<Vec<u8>, SigningError> {
-        let mut signature = vec![0; self.pair.public_modulus_len()];
-        self.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
-            .map_err(|_| SigningError::Library("sign"))?;
-        Ok(signature)
+impl From<PublicKey> for Key {
+    fn from(key: PublicKey) -> Self {
+        Self::Public(key)
+    }
+}
+
+impl From<Secret> for Key {
+    fn from(secret: Secret) -> Self {
+        Self::Secret(secret)
     }
 }
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = self.signature_length * 8;
-        write!(formatter, "PublicKey(RSA, {bits} bits)")
-    }
-}
-
-impl fmt::Debug for PrivateKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("PrivateKey(RSA, secret)")
+        match self.material {
+            Material::Rsa { signature_length, .. } => {
+                write!(formatter, "PublicKey(RSA, {} bits)", signature_length * 8)
+            }
+            Material::P256 { .. } | Material::Ed25519 => {
+                write!(formatter, "PublicKey({})", self.kind().name())
+            }
+        }
     }
 }
 
@@ -159,32 +271,14 @@ fn rejected(cause: KeyRejected) -> SigningError {
 mod tests {
     use super::*;
 
-    /// `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 | openssl pkey -pubout`
-    const P256: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEx4D4WIHTVptpFkdpeBxfsOIS0/X3\nw68XAKIZJL0BDn3WZAWRsClDwSz4QZmWWeuLGtop4pMBAild/w4hssye5w==\n-----END PUBLIC KEY-----\n";
     /// `openssl genrsa 1024 | openssl rsa -pubout`
     const RSA_1024: &str = "-----BEGIN PUBLIC KEY-----\nMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDfULvQiCroqaJPjMO4WWm0j0EM\nSb9clAmVFVdDWtfcMVgE5ckNAipbSfICKVHpJYUmUfRDvDr3dUxAKBQa1l2sU0dg\nEF/8gcfk5kiunBHqho52KXxqU3HJJ1/u3cGFd4b3PxiDHVMDv6/OD2RNdlu9eOfw\n9y3tVsjoDh3tO7SZGwIDAQAB\n-----END PUBLIC KEY-----\n";
-
-    #[test]
-    fn a_new_key_survives_its_own_pem() {
-        let key = PrivateKey::generate_rsa().unwrap();
-        let again = PrivateKey::from_pem(&key.to_pem().unwrap()).unwrap();
-        let public = PublicKey::from_pem(&key.public_key().unwrap().to_pem()).unwrap();
-        let signature = again.sign_sha256(b"words").unwrap();
-        assert_eq!(signature.len(), public.signature_length());
-        assert!(public.verifies(Hash::Sha256, b"words", &signature));
-        assert!(!public.verifies(Hash::Sha256, b"word", &signature));
-        assert!(!public.verifies(Hash::Sha1, b"words", &signature));
-    }
-
-    #[test]
-    fn debug_output_shows_nothing_of_a_private_key() {
-        let key = PrivateKey::generate_rsa().unwrap();
-        assert_eq!(format!("{key:?}"), "PrivateKey(RSA, secret)");
-    }
+    /// `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-384 | openssl pkey -pubout`
+    const P384: &str = "-----BEGIN PUBLIC KEY-----\nMHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEs1BtvTRImSWpFq6l42meV1vCaEpvyyGJ\n5FVYlcVtUbDQ7OO++sjbeJaAVyEoAr64aNsH61V9VPuP/2cHPJCH2Gx+dAYunbWl\ni486vq0FxSXA8yxVXfNzoyPa1XRQt9YB\n-----END PUBLIC KEY-----\n";
 
     #[test]
     fn a_private_key_where_a_public_one_belongs_is_named_as_such() {
-        let key = PrivateKey::generate_rsa().unwrap();
+        let key = PrivateKey::generate(KeyKind::Rsa).unwrap();
         let error = PublicKey::from_pem(&key.to_pem().unwrap()).unwrap_err();
         let words = error.to_string();
         assert!(words.contains("a PRIVATE KEY"), "{words}");
@@ -192,8 +286,8 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_not_rsa_or_too_small_are_refused() {
-        for text in [P256, RSA_1024] {
+    fn keys_of_other_kinds_or_too_small_are_refused() {
+        for text in [P384, RSA_1024] {
             let error = PublicKey::from_pem(text).unwrap_err();
             assert!(matches!(error, SigningError::Key { .. }), "{error}");
             assert!(error.to_string().contains("2048"), "{error}");
@@ -202,10 +296,19 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_key_are_refused() {
-        for label in ["PUBLIC KEY", "PRIVATE KEY", "RSA PRIVATE KEY"] {
-            let text = pem::encode(label, &[0x30, 0x03, 0x02, 0x01, 0x00]);
-            assert!(PublicKey::from_pem(&text).is_err());
-            assert!(PrivateKey::from_pem(&text).is_err());
+        let points = [[&P256_SPKI[..], &[4; 65]].concat(), [&ED25519_SPKI[..], &[2; 31]].concat()];
+        for der in points.iter().map(Vec::as_slice).chain([&[0x30, 0x03, 0x02, 0x01, 0x00][..], &[]]) {
+            assert!(PublicKey::from_pem(&pem::encode("PUBLIC KEY", der)).is_err());
+        }
+    }
+
+    #[test]
+    fn only_rsa_and_p256_sign_for_cloudfront() {
+        for (kind, lengths) in
+            [(KeyKind::Rsa, Some(256..=256)), (KeyKind::P256, Some(8..=72)), (KeyKind::Ed25519, None)]
+        {
+            let key = PrivateKey::generate(kind).unwrap().public_key().unwrap();
+            assert_eq!((key.kind(), key.signature_lengths()), (kind, lengths));
         }
     }
 }

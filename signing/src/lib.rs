@@ -8,25 +8,25 @@
 //! use std::time::{Duration, SystemTime};
 //!
 //! let key = PrivateKey::generate_rsa()?;
-//! let group = KeyGroup::new(vec![("K1".to_owned(), key.public_key()?)], &[SchemeName::Cloudfront]);
+//! let group = KeyGroup::new(vec![("K1".to_owned(), key.public_key()?.into())], &[SchemeName::Cloudfront]);
 //! let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
 //!
 //! let url = signing::sign_canned("https://cdn.test/a.jpg", now + Duration::from_secs(60), "K1", &key)?;
-//! let presented = Presented {
-//!     scheme: "https",
-//!     authority: "cdn.test",
-//!     path_and_query: url.trim_start_matches("https://cdn.test"),
-//! };
-//! assert!(matches!(signing::verify(&group, &presented, now), Verdict::Granted(_)));
-//! assert_eq!(signing::strip(presented.path_and_query), "/a.jpg");
+//! let presented = Presented::url("https", "cdn.test", url.trim_start_matches("https://cdn.test"));
+//! assert!(matches!(group.verify(&presented, now), Verdict::Granted(_)));
+//! assert_eq!(group.strip(presented.path_and_query), "/a.jpg");
 //! # Ok::<(), signing::SigningError>(())
 //! ```
 #![forbid(unsafe_code)]
 
+mod cookie;
 mod error;
 mod grant;
 mod key;
+mod memory;
 mod pem;
+mod policy;
+mod resource;
 mod scheme;
 mod settings;
 mod sign;
@@ -34,10 +34,14 @@ mod url;
 mod verify;
 
 pub use error::SigningError;
-pub use grant::{Grant, Reason, Verdict};
-pub use key::{PrivateKey, PublicKey};
+pub use grant::{Grant, Reason, Renewal, Verdict};
+pub use key::{Key, KeyKind, PrivateKey, PublicKey, Secret, SigningKey};
+pub use policy::Policy;
 pub use scheme::SchemeName;
+pub use scheme::uri_signing::Claims;
 pub use settings::{KeyGroupSettings, KeySettings, Material};
-pub use sign::sign_canned;
-pub use url::strip;
-pub use verify::{KeyGroup, Presented, verify};
+pub use sign::{
+    Cookie, Reach, cookies_canned, cookies_policy, hmac_token, in_query, sign_canned, sign_jwt, sign_policy,
+};
+pub use url::{strip, without_token};
+pub use verify::{KeyGroup, Presented};

@@ -2,11 +2,12 @@
 
 use crate::SigningError;
 use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
 
-/// One PEM block: its label and its bytes.
+/// One PEM block: its label and its bytes, which may be secret and so are cleared when dropped.
 pub(crate) struct Block<'a> {
     pub(crate) label: &'a str,
-    pub(crate) der: Vec<u8>,
+    pub(crate) der: Zeroizing<Vec<u8>>,
 }
 
 /// Reads the first block of `text`; words around it are allowed (RFC 7468 section 2). `expected` is for the error.
@@ -18,16 +19,22 @@ pub(crate) fn decode<'a>(text: &'a str, expected: &'static str) -> Result<Block<
     let (body, _) = rest
         .split_once(end.as_str())
         .ok_or_else(|| pem_error("there is no END line that fits the BEGIN line"))?;
-    let compact: String = body.split_ascii_whitespace().collect();
-    let der =
-        STANDARD.decode(compact).map_err(|_| pem_error("the lines between BEGIN and END are not base64"))?;
-    Ok(Block { label, der })
+    let mut compact = Zeroizing::new(String::with_capacity(body.len()));
+    compact.extend(body.split_ascii_whitespace());
+    let der = STANDARD
+        .decode(compact.as_bytes())
+        .map_err(|_| pem_error("the lines between BEGIN and END are not base64"))?;
+    Ok(Block { label, der: der.into() })
 }
 
 /// Writes one block with lines of 64 characters (RFC 7468 section 2).
-pub(crate) fn encode(label: &str, der: &[u8]) -> String {
-    let body = STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
+pub(crate) fn encode(label: &str, der: &[u8]) -> Zeroizing<String> {
+    let body = Zeroizing::new(STANDARD.encode(der));
+    // As long as it will be, so that no half of it is left behind where it grew.
+    let mut text = Zeroizing::new(String::with_capacity(body.len() + body.len() / 64 + 2 * label.len() + 40));
+    text.push_str("-----BEGIN ");
+    text.push_str(label);
+    text.push_str("-----\n");
     let mut rest = body.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at(rest.len().min(64));
@@ -35,7 +42,9 @@ pub(crate) fn encode(label: &str, der: &[u8]) -> String {
         text.push('\n');
         rest = after;
     }
-    text.push_str(&format!("-----END {label}-----\n"));
+    text.push_str("-----END ");
+    text.push_str(label);
+    text.push_str("-----\n");
     text
 }
 
@@ -50,14 +59,14 @@ mod tests {
             let text = encode("TEST DATA", &der);
             assert!(text.lines().all(|line| line.len() <= 64));
             let block = decode(&text, "-").unwrap();
-            assert_eq!((block.label, block.der), ("TEST DATA", der));
+            assert_eq!((block.label, &*block.der), ("TEST DATA", &der));
         }
     }
 
     #[test]
     fn words_around_a_block_and_windows_line_ends_are_allowed() {
         let text = "my key:\r\n-----BEGIN A-----\r\nAQID\r\nBA==\r\n-----END A-----\r\nbye";
-        assert_eq!(decode(text, "-").unwrap().der, [1, 2, 3, 4]);
+        assert_eq!(*decode(text, "-").unwrap().der, [1, 2, 3, 4]);
     }
 
     #[test]

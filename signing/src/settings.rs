@@ -5,12 +5,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::path::{Path, PathBuf};
 
-/// One verification key, `[key.ID]`. ID is what a token names: `Key-Pair-Id` of a CloudFront URL.
+/// One key, `[key.ID]`, by exactly one of `public`, `private` and `secret`. ID is what a token names: `Key-Pair-Id` of a
+/// CloudFront URL, `kid` of a JWT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct KeySettings {
-    /// The public half, PEM with `BEGIN PUBLIC KEY`: `{ file = "keys/premium.pem" }` or `{ env = "PREMIUM_KEY" }`.
-    pub public: Material,
+    /// The public half, PEM with `BEGIN PUBLIC KEY`: `{ file = "keys/premium.pem" }` or `{ env = "PREMIUM_KEY" }`. RSA, P-256 or
+    /// Ed25519. It verifies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public: Option<Material>,
+    /// The private half, PEM with `BEGIN PRIVATE KEY`. It verifies, and renews tokens; nothing else needs it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<Material>,
+    /// A secret of at least 32 bytes for HMAC: `{ env = "PLAYER_SECRET" }`. It verifies, and renews tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Material>,
 }
 
 /// Keys that open the same doors, `[key-group.NAME]`; a route names the group in `signed`.
@@ -25,6 +34,20 @@ pub struct KeyGroupSettings {
     #[serde(default = "default_accept", deserialize_with = "at_least_one")]
     #[schemars(length(min = 1))]
     pub accept: Vec<SchemeName>,
+    /// About how many signatures that were found good are remembered, so that a viewer's next request costs no public-key
+    /// arithmetic: some 300 bytes each. Reloading the config forgets them.
+    #[serde(default = "default_remember")]
+    pub remember: usize,
+    /// Whose JWTs are taken, where they say whose they are (`iss`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issuers: Vec<String>,
+    /// What this node is called in JWTs that say whom they are for (`aud`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<String>,
+    /// The key of this group that renews JWTs: one with `private` or `secret`. Without it a JWT is renewed with the secret that signed
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_with: Option<String>,
 }
 
 /// Where key material is kept; it never stands in the config file itself.
@@ -40,10 +63,23 @@ pub enum Material {
 impl KeySettings {
     /// Makes a relative path start at `base`, the folder of the config file.
     pub fn resolve_paths(&mut self, base: &Path) {
-        if let Material::File(path) = &mut self.public {
-            *path = base.join(&*path);
+        for material in [&mut self.public, &mut self.private, &mut self.secret].into_iter().flatten() {
+            if let Material::File(path) = material {
+                *path = base.join(&*path);
+            }
         }
     }
+
+    /// What the config says, each with the name of its setting: a key has exactly one.
+    #[must_use]
+    pub fn materials(&self) -> Vec<(&'static str, &Material)> {
+        let all = [("public", &self.public), ("private", &self.private), ("secret", &self.secret)];
+        all.into_iter().filter_map(|(name, material)| Some((name, material.as_ref()?))).collect()
+    }
+}
+
+fn default_remember() -> usize {
+    crate::KeyGroup::REMEMBERED
 }
 
 fn default_accept() -> Vec<SchemeName> {
@@ -71,17 +107,17 @@ mod tests {
     fn a_key_is_read_from_a_file_beside_the_config() {
         let mut key: KeySettings = toml::from_str(r#"public = { file = "keys/a.pem" }"#).unwrap();
         key.resolve_paths(Path::new("/etc/selvedge"));
-        assert_eq!(key.public, Material::File("/etc/selvedge/keys/a.pem".into()));
+        assert_eq!(key.public, Some(Material::File("/etc/selvedge/keys/a.pem".into())));
     }
 
     #[test]
     fn an_absolute_path_and_a_variable_stay_as_they_are() {
-        let mut file: KeySettings = toml::from_str(r#"public = { file = "/k.pem" }"#).unwrap();
-        let mut variable: KeySettings = toml::from_str(r#"public = { env = "K" }"#).unwrap();
+        let mut file: KeySettings = toml::from_str(r#"private = { file = "/k.pem" }"#).unwrap();
+        let mut variable: KeySettings = toml::from_str(r#"secret = { env = "K" }"#).unwrap();
         file.resolve_paths(Path::new("/etc"));
         variable.resolve_paths(Path::new("/etc"));
-        assert_eq!(file.public, Material::File("/k.pem".into()));
-        assert_eq!(variable.public, Material::Env("K".into()));
+        assert_eq!(file.private, Some(Material::File("/k.pem".into())));
+        assert_eq!(variable.secret, Some(Material::Env("K".into())));
     }
 
     #[test]
@@ -104,6 +140,5 @@ mod tests {
             assert!(toml::from_str::<KeyGroupSettings>(text).is_err(), "{text} was taken");
         }
         assert!(toml::from_str::<KeySettings>(r#"public = "-----BEGIN""#).is_err());
-        assert!(toml::from_str::<KeySettings>("").is_err());
     }
 }

@@ -1,9 +1,16 @@
-//! Minting signed URLs.
+//! Minting CloudFront's signed URLs and cookies.
 
-use crate::scheme::cloudfront::{MOST_EXPIRES_DIGITS, canned_policy, encode};
+use crate::policy::seconds;
+use crate::scheme::cloudfront::{COOKIES, canned_policy, encode};
+use crate::scheme::uri_signing::{Claims, mint};
+use crate::scheme::{SchemeName, hmac};
 use crate::url::{is_url_text, strip};
-use crate::{PrivateKey, SigningError};
+use crate::{Policy, PrivateKey, Secret, SigningError, SigningKey};
+use std::net::IpAddr;
 use std::time::SystemTime;
+
+/// A cookie to set: its name and its value. The path, domain and lifetime are the application's choice.
+pub type Cookie = (&'static str, String);
 
 /// Signs `url` with a CloudFront canned policy: good until `expires` (whole seconds; fractions are cut off).
 ///
@@ -28,7 +35,133 @@ pub fn sign_canned(
     ))
 }
 
-fn check_url(url: &str) -> Result<(), SigningError> {
+/// Signs `url` with a custom policy, whose resource should cover it.
+///
+/// # Errors
+/// As [`sign_canned`].
+pub fn sign_policy(
+    url: &str,
+    policy: &Policy,
+    key_id: &str,
+    key: &PrivateKey,
+) -> Result<String, SigningError> {
+    check_url(url)?;
+    check_key_id(key_id)?;
+    let policy = policy.to_json();
+    let (signature, policy) = (encode(&key.sign_sha256(policy.as_bytes())?), encode(policy.as_bytes()));
+    let separator = if url.contains('?') { '&' } else { '?' };
+    Ok(format!(
+        "{url}{separator}Policy={policy}&Signature={signature}&Key-Pair-Id={key_id}&Hash-Algorithm=SHA256"
+    ))
+}
+
+/// The cookies that open `url`, and nothing else, until `expires`.
+///
+/// # Errors
+/// As [`sign_canned`].
+pub fn cookies_canned(
+    url: &str,
+    expires: SystemTime,
+    key_id: &str,
+    key: &PrivateKey,
+) -> Result<Vec<Cookie>, SigningError> {
+    check_url(url)?;
+    check_key_id(key_id)?;
+    let expires = seconds(expires)?;
+    let signature = encode(&key.sign_sha256(canned_policy(url, expires).as_bytes())?);
+    Ok(vec![
+        (COOKIES[0], expires.to_string()),
+        (COOKIES[2], signature),
+        (COOKIES[3], key_id.to_owned()),
+        (COOKIES[4], "SHA256".to_owned()),
+    ])
+}
+
+/// The cookies that open what `policy` is about.
+///
+/// # Errors
+/// The key id is not of its form, or the cryptography library fails.
+pub fn cookies_policy(policy: &Policy, key_id: &str, key: &PrivateKey) -> Result<Vec<Cookie>, SigningError> {
+    check_key_id(key_id)?;
+    let policy = policy.to_json();
+    let signature = encode(&key.sign_sha256(policy.as_bytes())?);
+    Ok(vec![
+        (COOKIES[1], encode(policy.as_bytes())),
+        (COOKIES[2], signature),
+        (COOKIES[3], key_id.to_owned()),
+        (COOKIES[4], "SHA256".to_owned()),
+    ])
+}
+
+/// What a token of the scheme `hmac` opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach<'a> {
+    /// This URL alone.
+    Url(&'a str),
+    /// Whatever begins with this URL, which ends with a slash.
+    Prefix(&'a str),
+}
+
+/// The token of the scheme `hmac`, for the query parameter or cookie `Selvedge-Token`; good until `expires` (whole seconds), and if
+/// need be at one address only.
+///
+/// ```
+/// use signing::{Reach, Secret, hmac_token};
+/// use std::time::{Duration, SystemTime};
+///
+/// let secret = Secret::from_text("a secret of more than thirty-two characters")?;
+/// let expires = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+/// let token = hmac_token(Reach::Prefix("https://cdn.test/live/one/"), expires, None, "player1", &secret)?;
+/// assert!(token.starts_with("1.1800000000.10.-.") && token.ends_with(".player1"));
+/// # Ok::<(), signing::SigningError>(())
+/// ```
+///
+/// # Errors
+/// The URL or key id is not of that form, or the expiry cannot be written.
+pub fn hmac_token(
+    reach: Reach<'_>,
+    expires: SystemTime,
+    address: Option<IpAddr>,
+    key_id: &str,
+    secret: &Secret,
+) -> Result<String, SigningError> {
+    let (Reach::Url(url) | Reach::Prefix(url)) = reach;
+    check_url(url)?;
+    check_key_id(key_id)?;
+    let refuse = |cause| SigningError::Url { url: url.to_owned(), cause };
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let extent = match reach {
+        Reach::Url(_) => 0,
+        Reach::Prefix(_) => path.len(),
+    };
+    let reach = hmac::reach(path, extent).ok_or_else(|| refuse("a prefix ends with a slash of the path"))?;
+    if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(refuse("viewers send the host in lower case; write it so"));
+    }
+    let (expires, address) = (seconds(expires)?, address.map(|address| address.to_canonical()));
+    let covered = hmac::Covered { key_id, expires, extent, address, scheme, authority, reach };
+    Ok(covered.token(secret))
+}
+
+/// The JWT of these claims, for the query parameter, path parameter or cookie `URISigningPackage`.
+///
+/// # Errors
+/// The key id is not of its form, or the cryptography library fails.
+pub fn sign_jwt(claims: &Claims, key_id: &str, key: &SigningKey) -> Result<String, SigningError> {
+    check_key_id(key_id)?;
+    mint(claims, key_id, key)
+}
+
+/// The URL with a token of `scheme` in its query, where a viewer's request carries it.
+#[must_use]
+pub fn in_query(url: &str, scheme: SchemeName, token: &str) -> String {
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let name = scheme.cookies().last().copied().unwrap_or_default();
+    format!("{url}{separator}{name}={token}")
+}
+
+pub(crate) fn check_url(url: &str) -> Result<(), SigningError> {
     let refuse = |cause| Err(SigningError::Url { url: url.to_owned(), cause });
     if !is_url_text(url) {
         return refuse("percent-encode spaces, quotes, control and non-ASCII characters");
@@ -60,21 +193,12 @@ fn check_url(url: &str) -> Result<(), SigningError> {
 }
 
 /// RFC 3986 section 2.3: what never needs an escape.
-fn check_key_id(key_id: &str) -> Result<(), SigningError> {
+pub(crate) fn check_key_id(key_id: &str) -> Result<(), SigningError> {
     let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
     if !(1..=128).contains(&key_id.len()) || !key_id.bytes().all(unreserved) {
         return Err(SigningError::KeyId(key_id.to_owned()));
     }
     Ok(())
-}
-
-fn seconds(expires: SystemTime) -> Result<u64, SigningError> {
-    let since_1970 = expires.duration_since(SystemTime::UNIX_EPOCH).map_err(|_| SigningError::Expiry)?;
-    let seconds = since_1970.as_secs();
-    if seconds == 0 || seconds.to_string().len() > MOST_EXPIRES_DIGITS {
-        return Err(SigningError::Expiry);
-    }
-    Ok(seconds)
 }
 
 #[cfg(test)]

@@ -3,105 +3,102 @@
 //! Nothing is decoded: a name written as `%45xpires` is not `Expires`, so it stays in the URL, and a signature then
 //! has to cover it. What is taken out here is exactly what verification reads, so no byte of a request escapes both.
 
-use crate::Reason;
+use crate::{Reason, SchemeName};
 use std::borrow::Cow;
 
-/// The parameters that belong to a token. Names are case-sensitive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Parameter {
-    Expires,
-    Signature,
-    KeyPairId,
-    Policy,
-    HashAlgorithm,
-}
-
-impl Parameter {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Parameter::Expires => "Expires",
-            Parameter::Signature => "Signature",
-            Parameter::KeyPairId => "Key-Pair-Id",
-            Parameter::Policy => "Policy",
-            Parameter::HashAlgorithm => "Hash-Algorithm",
-        }
-    }
-
-    /// The parameter that `part`, the text between two `&`, gives a value to; and the value.
-    fn of(part: &str) -> Option<(Self, &str)> {
+/// The values of these parameters of the query, as sent. Names are case-sensitive; each may occur once, for two readers could
+/// otherwise choose two different ones.
+pub(crate) fn find<'a, const N: usize>(
+    path_and_query: &'a str,
+    names: [&'static str; N],
+) -> Result<[Option<&'a str>; N], Reason> {
+    let mut found = [None; N];
+    let Some((_, query)) = path_and_query.split_once('?') else {
+        return Ok(found);
+    };
+    for part in query.split('&') {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
-        let parameter = match name {
-            "Expires" => Parameter::Expires,
-            "Signature" => Parameter::Signature,
-            "Key-Pair-Id" => Parameter::KeyPairId,
-            "Policy" => Parameter::Policy,
-            "Hash-Algorithm" => Parameter::HashAlgorithm,
-            _ => return None,
-        };
-        Some((parameter, value))
-    }
-}
-
-/// The values of the signing parameters of one URL, as sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Parameters<'a> {
-    pub(crate) expires: Option<&'a str>,
-    pub(crate) signature: Option<&'a str>,
-    pub(crate) key_pair_id: Option<&'a str>,
-    pub(crate) policy: Option<&'a str>,
-    pub(crate) hash_algorithm: Option<&'a str>,
-}
-
-impl<'a> Parameters<'a> {
-    /// Reads them; each may occur once, for two readers could otherwise choose two different ones.
-    pub(crate) fn find(path_and_query: &'a str) -> Result<Self, Reason> {
-        let mut found = Parameters::default();
-        let Some((_, query)) = path_and_query.split_once('?') else {
-            return Ok(found);
-        };
-        for (parameter, value) in query.split('&').filter_map(Parameter::of) {
-            let place = match parameter {
-                Parameter::Expires => &mut found.expires,
-                Parameter::Signature => &mut found.signature,
-                Parameter::KeyPairId => &mut found.key_pair_id,
-                Parameter::Policy => &mut found.policy,
-                Parameter::HashAlgorithm => &mut found.hash_algorithm,
-            };
-            if place.replace(value).is_some() {
-                return Err(Reason::ParameterDuplicate(parameter.name()));
-            }
+        let Some(place) = names.iter().position(|known| *known == name) else { continue };
+        if found[place].replace(value).is_some() {
+            return Err(Reason::ParameterDuplicate(names[place]));
         }
-        Ok(found)
     }
-
-    pub(crate) fn are_absent(&self) -> bool {
-        *self == Parameters::default()
-    }
+    Ok(found)
 }
 
-/// The path and query without `Expires`, `Signature`, `Key-Pair-Id`, `Policy` and `Hash-Algorithm`.
-///
-/// Every other byte stays, in its order: this is what the signature covers, what the cache key is made of and what
-/// the origin is asked for. It undoes [`sign_canned`](crate::sign_canned) exactly.
+/// The path and query without `Expires`, `Signature`, `Key-Pair-Id`, `Policy` and `Hash-Algorithm`: what
+/// [`sign_canned`](crate::sign_canned) signed.
 #[must_use]
 pub fn strip(path_and_query: &str) -> Cow<'_, str> {
-    let Some((path, query)) = path_and_query.split_once('?') else {
-        return Cow::Borrowed(path_and_query);
+    strip_all(path_and_query, &[SchemeName::Cloudfront])
+}
+
+/// The path and query without what belongs to tokens of these schemes.
+///
+/// Every other byte stays, in its order: this is what a signature covers, what the cache key is made of and what the origin
+/// is asked for.
+pub(crate) fn strip_all<'a>(path_and_query: &'a str, schemes: &[SchemeName]) -> Cow<'a, str> {
+    let is_signing = |part: &str| {
+        let name = part.split_once('=').map_or(part, |pair| pair.0);
+        schemes.iter().any(|scheme| scheme.parameters().contains(&name))
     };
-    if !query.split('&').any(|part| Parameter::of(part).is_some()) {
+    let (path, query) = match path_and_query.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path_and_query, None),
+    };
+    let bare = match schemes.contains(&SchemeName::UriSigning) {
+        true => without_path_parameter(path, SchemeName::PACKAGE),
+        false => Cow::Borrowed(path),
+    };
+    let signs = query.is_some_and(|query| query.split('&').any(is_signing));
+    if !signs && matches!(bare, Cow::Borrowed(_)) {
         return Cow::Borrowed(path_and_query);
     }
     let mut kept = String::with_capacity(path_and_query.len());
-    kept.push_str(path);
+    kept.push_str(&bare);
     let mut separator = '?';
-    for part in query.split('&') {
-        if Parameter::of(part).is_none() {
-            kept.push(separator);
-            kept.push_str(part);
-            separator = '&';
-        }
+    for part in query.iter().flat_map(|query| query.split('&')).filter(|part| !is_signing(part)) {
+        kept.push(separator);
+        kept.push_str(part);
+        separator = '&';
     }
     Cow::Owned(kept)
+}
+
+/// The value of a path parameter (RFC 3986 section 3.3): from `;NAME=` to the next `;`, `/` or the path's end.
+pub(crate) fn path_parameter<'a>(
+    path_and_query: &'a str,
+    name: &'static str,
+) -> Result<Option<&'a str>, Reason> {
+    let path = path_and_query.split_once('?').map_or(path_and_query, |parts| parts.0);
+    let mut values = path
+        .split('/')
+        .flat_map(|segment| segment.split(';').skip(1))
+        .filter_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Reason::ParameterDuplicate(name)),
+        (value, None) => Ok(value),
+    }
+}
+
+/// A path without a token that may stand in it, whatever the scheme: for logs.
+#[must_use]
+pub fn without_token(path: &str) -> Cow<'_, str> {
+    without_path_parameter(path, SchemeName::PACKAGE)
+}
+
+fn without_path_parameter<'a>(path: &'a str, name: &str) -> Cow<'a, str> {
+    let is_it = |part: &str| part.strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+    if !path.split('/').any(|segment| segment.split(';').skip(1).any(is_it)) {
+        return Cow::Borrowed(path);
+    }
+    let bare = |segment: &str| {
+        let mut parts = segment.split(';').enumerate();
+        let kept: Vec<&str> =
+            parts.by_ref().filter(|(index, part)| *index == 0 || !is_it(part)).map(|part| part.1).collect();
+        kept.join(";")
+    };
+    Cow::Owned(path.split('/').map(bare).collect::<Vec<_>>().join("/"))
 }
 
 /// RFC 3986 section 2 knows no others; `"` and `\` would also blur where a URL ends within a policy's JSON.
@@ -140,6 +137,8 @@ mod tests {
         }
     }
 
+    const NAMES: [&str; 3] = ["Expires", "Signature", "Key-Pair-Id"];
+
     #[test]
     fn only_the_exact_names_count() {
         for url in [
@@ -155,30 +154,47 @@ mod tests {
             "/a;Expires=1",
         ] {
             assert_eq!(strip(url), url);
-            assert!(Parameters::find(url).unwrap().are_absent(), "in {url}");
+            assert_eq!(find(url, NAMES), Ok([None; 3]), "in {url}");
         }
     }
 
     #[test]
     fn a_parameter_twice_is_refused_whatever_its_value() {
-        for name in ["Expires", "Signature", "Key-Pair-Id", "Policy", "Hash-Algorithm"] {
+        for name in NAMES {
             for url in [
                 format!("/a?{name}=1&{name}=1"),
                 format!("/a?{name}=1&b=2&{name}=2"),
                 format!("/a?{name}&{name}="),
             ] {
-                let refused = Parameters::find(&url).unwrap_err();
-                assert_eq!(refused, Reason::ParameterDuplicate(name), "in {url}");
+                assert_eq!(find(&url, NAMES), Err(Reason::ParameterDuplicate(name)), "in {url}");
             }
         }
     }
 
     #[test]
     fn values_are_given_as_sent() {
-        let found = Parameters::find("/a?Signature=a=b%3D&Expires=&Key-Pair-Id").unwrap();
-        assert_eq!(found.signature, Some("a=b%3D"));
-        assert_eq!(found.expires, Some(""));
-        assert_eq!(found.key_pair_id, Some(""));
-        assert_eq!(found.policy, None);
+        let found = find("/a?Signature=a=b%3D&Expires=", NAMES);
+        assert_eq!(found, Ok([Some(""), Some("a=b%3D"), None]));
+    }
+
+    #[test]
+    fn a_path_parameter_is_found_and_taken_out() {
+        let all = [SchemeName::UriSigning];
+        for (path, value, bare) in [
+            ("/a;URISigningPackage=x.y/b.ts?c", Some("x.y"), "/a/b.ts?c"),
+            ("/;v=1;URISigningPackage=x;w/b", Some("x"), "/;v=1;w/b"),
+            ("/a/b;URISigningPackage=x", Some("x"), "/a/b"),
+            ("/a/b;URISigningPackage=x?URISigningPackage=y&d", Some("x"), "/a/b?d"),
+            ("/URISigningPackage=x/b", None, "/URISigningPackage=x/b"),
+            ("/a;URISigningPackagex=x/b", None, "/a;URISigningPackagex=x/b"),
+            ("/a?b=/;URISigningPackage=x", None, "/a?b=/;URISigningPackage=x"),
+        ] {
+            assert_eq!(path_parameter(path, SchemeName::PACKAGE), Ok(value), "in {path}");
+            assert_eq!(strip_all(path, &all), bare);
+        }
+        let twice = "/a;URISigningPackage=x/b;URISigningPackage=y";
+        assert!(path_parameter(twice, SchemeName::PACKAGE).is_err());
+        assert_eq!(strip_all(twice, &all), "/a/b");
+        assert_eq!(strip("/a;URISigningPackage=x"), "/a;URISigningPackage=x");
     }
 }

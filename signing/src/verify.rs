@@ -1,29 +1,31 @@
 //! Who may have a resource: the one entrance to verification.
 
-use crate::scheme::cloudfront;
-use crate::{Grant, PublicKey, Reason, SchemeName, Verdict};
+use crate::memory::Memory;
+use crate::scheme::uri_signing::{self, Proved};
+use crate::scheme::{cloudfront, hmac};
+use crate::{Grant, Key, Policy, Reason, SchemeName, SigningKey, Verdict, cookie, url};
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The keys that open the same doors, ready to verify with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct KeyGroup {
-    keys: HashMap<Arc<str>, PublicKey>,
+    keys: HashMap<Arc<str>, Key>,
     accept: Vec<SchemeName>,
-}
-
-impl KeyGroup {
-    /// `keys` are pairs of id and key; `accept` are the token formats taken, in the order in which they are tried.
-    #[must_use]
-    pub fn new(keys: Vec<(String, PublicKey)>, accept: &[SchemeName]) -> Self {
-        Self { keys: keys.into_iter().map(|(id, key)| (id.into(), key)).collect(), accept: accept.to_vec() }
-    }
-
-    /// The key of this very id; an id never stands for another key.
-    pub(crate) fn key(&self, id: &str) -> Option<(&Arc<str>, &PublicKey)> {
-        self.keys.get_key_value(id)
-    }
+    /// What CloudFront signatures were found good, with the policy where it is a custom one.
+    pub(crate) policies: Memory<Option<Arc<Policy>>>,
+    /// What JWTs were.
+    pub(crate) tokens: Memory<Arc<Proved>>,
+    /// What JWTs with an id have opened.
+    pub(crate) spent: Memory<()>,
+    /// Whose JWTs are taken, where they say whose they are (`iss`).
+    pub(crate) issuers: Vec<String>,
+    /// What this node is called in JWTs (`aud`).
+    pub(crate) audience: Vec<String>,
+    renewing: Option<(Arc<str>, SigningKey)>,
 }
 
 /// What the viewer asked for, as the viewer sent it, before any hook or rewriting.
@@ -31,28 +33,137 @@ impl KeyGroup {
 pub struct Presented<'a> {
     /// `http` or `https`.
     pub scheme: &'a str,
-    /// `Host` or `:authority`, with the port only when the viewer sent one.
+    /// `Host` or `:authority` in lower case, with the port only when the viewer sent one.
     pub authority: &'a str,
     /// From the first `/`, query included, nothing decoded or normalised.
     pub path_and_query: &'a str,
+    /// The values of the `Cookie` fields, of which there may be several.
+    pub cookies: &'a [&'a str],
+    /// Where the viewer is; without it, whatever is bound to an address is refused.
+    pub address: Option<IpAddr>,
 }
 
-/// Whether the viewer may have what it asked for at the time `now`. There is no allowance for clocks that differ.
-///
-/// Cheap checks come first; public-key arithmetic runs only for a token that names a known key, has not expired and
-/// has the right shape.
-#[must_use]
-pub fn verify(group: &KeyGroup, presented: &Presented<'_>, now: SystemTime) -> Verdict {
-    for scheme in &group.accept {
-        let judged: Result<Grant, Reason> = match scheme {
-            SchemeName::Cloudfront => cloudfront::judge(group, presented, now),
-        };
-        match judged {
-            Ok(grant) => return Verdict::Granted(grant),
-            // No trace of this format: the next one may find its own.
-            Err(Reason::SignatureMissing) => {}
-            Err(reason) => return Verdict::Refused(reason),
+/// Where a token stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Url,
+    Cookies,
+}
+
+impl<'a> Presented<'a> {
+    /// A URL alone, without cookies and from nowhere.
+    #[must_use]
+    pub fn url(scheme: &'a str, authority: &'a str, path_and_query: &'a str) -> Self {
+        Self { scheme, authority, path_and_query, cookies: &[], address: None }
+    }
+}
+
+impl KeyGroup {
+    /// How many signatures a group remembers unless it is told otherwise.
+    pub const REMEMBERED: usize = 16_384;
+
+    /// `keys` are pairs of id and key; `accept` are the token formats taken, in the order in which they are tried.
+    #[must_use]
+    pub fn new(keys: Vec<(String, Key)>, accept: &[SchemeName]) -> Self {
+        Self {
+            keys: keys.into_iter().map(|(id, key)| (id.into(), key)).collect(),
+            accept: accept.to_vec(),
+            policies: Memory::new(Self::REMEMBERED),
+            tokens: Memory::new(Self::REMEMBERED),
+            spent: Memory::new(Self::REMEMBERED),
+            issuers: Vec::new(),
+            audience: Vec::new(),
+            renewing: None,
         }
     }
-    Verdict::Refused(Reason::SignatureMissing)
+
+    /// The same, remembering about so many signatures that were found good; 0 remembers none.
+    #[must_use]
+    pub fn remembering(self, most: usize) -> Self {
+        Self { policies: Memory::new(most), tokens: Memory::new(most), ..self }
+    }
+
+    /// The same, taking JWTs of these publishers (`iss`) and for these nodes (`aud`). A JWT that names others is refused, one that
+    /// names none is not.
+    #[must_use]
+    pub fn between(self, issuers: Vec<String>, audience: Vec<String>) -> Self {
+        Self { issuers, audience, ..self }
+    }
+
+    /// The same, renewing JWTs with this key, whose id is one of the group's. Without it a token is renewed with the secret that
+    /// signed it, and one of a key pair cannot be.
+    #[must_use]
+    pub fn renewing_with(self, id: &str, key: SigningKey) -> Self {
+        Self { renewing: Some((id.into(), key)), ..self }
+    }
+
+    /// Whether the viewer may have what it asked for at the time `now`. There is no allowance for clocks that differ.
+    ///
+    /// A token in the URL is the one that counts: cookies are looked at only where the URL has none. Cheap checks come first;
+    /// public-key arithmetic runs only for a token that names a known key, holds now and has the right shape, and only once
+    /// for each token.
+    #[must_use]
+    pub fn verify(&self, presented: &Presented<'_>, now: SystemTime) -> Verdict {
+        // A player goes on asking with the token that it began with, while its cookie is renewed (RFC 9246 section 4).
+        let mut is_outlived = false;
+        for place in [Place::Url, Place::Cookies] {
+            for scheme in &self.accept {
+                if is_outlived && *scheme != SchemeName::UriSigning {
+                    continue;
+                }
+                let judged: Result<Grant, Reason> = match scheme {
+                    SchemeName::Cloudfront => cloudfront::judge(self, presented, place, now),
+                    SchemeName::Hmac => hmac::judge(self, presented, place, now),
+                    SchemeName::UriSigning => uri_signing::judge(self, presented, place, now),
+                };
+                match judged {
+                    Ok(grant) => return Verdict::Granted(grant),
+                    // No trace of this format: the next one may find its own.
+                    Err(Reason::SignatureMissing) => {}
+                    Err(Reason::SignatureExpired)
+                        if (*scheme, place) == (SchemeName::UriSigning, Place::Url) =>
+                    {
+                        is_outlived = true;
+                    }
+                    Err(reason) => return Verdict::Refused(reason),
+                }
+            }
+        }
+        Verdict::Refused(if is_outlived { Reason::SignatureExpired } else { Reason::SignatureMissing })
+    }
+
+    /// The path and query without what signs them: what a signature is over, what the cache key is made of and what the origin is
+    /// asked for. Every other byte stays as it is.
+    #[must_use]
+    pub fn strip<'a>(&self, path_and_query: &'a str) -> Cow<'a, str> {
+        url::strip_all(path_and_query, &self.accept)
+    }
+
+    /// A `Cookie` field without the cookies that sign: `None` when there are none in it; empty when there are no others.
+    #[must_use]
+    pub fn strip_cookies(&self, field: &str) -> Option<String> {
+        cookie::strip(field, |name| self.accept.iter().any(|scheme| scheme.cookies().contains(&name)))
+    }
+
+    /// The key that may be meant where a token names none.
+    pub(crate) fn only_key(&self, fits: impl Fn(&Key) -> bool) -> Option<(&Arc<str>, &Key)> {
+        let mut fitting = self.keys.iter().filter(|(_, key)| fits(key));
+        fitting.next().filter(|_| fitting.next().is_none())
+    }
+
+    /// What renews a token that this key has signed.
+    pub(crate) fn renewing(&self, signed_by: &Arc<str>) -> Option<(Arc<str>, SigningKey)> {
+        if let Some((id, key)) = &self.renewing {
+            return Some((Arc::clone(id), key.clone()));
+        }
+        match self.key(signed_by)? {
+            (id, Key::Secret(secret)) => Some((Arc::clone(id), SigningKey::Secret(secret.clone()))),
+            (_, Key::Public(_)) => None,
+        }
+    }
+
+    /// The key of this very id; an id never stands for another key.
+    pub(crate) fn key(&self, id: &str) -> Option<(&Arc<str>, &Key)> {
+        self.keys.get_key_value(id)
+    }
 }

@@ -17,18 +17,18 @@ fn at(seconds: u64) -> SystemTime {
 
 fn group() -> KeyGroup {
     let key = PublicKey::from_pem(include_str!("vectors/test-key.public.pem")).unwrap();
-    KeyGroup::new(vec![("KTEST".to_owned(), key)], &[SchemeName::Cloudfront])
+    KeyGroup::new(vec![("KTEST".to_owned(), key.into())], &[SchemeName::Cloudfront])
 }
 
 /// A URL as a viewer would send it.
 fn presented(url: &str) -> Presented<'_> {
     let (scheme, rest) = url.trim_end().split_once("://").unwrap();
     let (authority, path_and_query) = rest.split_at(rest.find('/').unwrap());
-    Presented { scheme, authority, path_and_query }
+    Presented::url(scheme, authority, path_and_query)
 }
 
 fn verify(url: &str, now: SystemTime) -> Verdict {
-    signing::verify(&group(), &presented(url), now)
+    group().verify(&presented(url), now)
 }
 
 /// Why `url` is refused long before it expires; a grant fails the test.
@@ -47,7 +47,7 @@ fn urls_signed_by_openssl_are_granted() {
         };
         assert_eq!(grant.scheme, SchemeName::Cloudfront);
         assert_eq!(&*grant.key_id, "KTEST");
-        assert_eq!(grant.expires, at(EXPIRES));
+        assert_eq!(grant.expires, Some(at(EXPIRES)));
     }
 }
 
@@ -81,7 +81,7 @@ fn every_changed_byte_is_refused() {
         for place in 1..=text.len() {
             for changed in mutations(text, place) {
                 let request = Presented { path_and_query: &changed, ..original };
-                let verdict = signing::verify(&group, &request, now);
+                let verdict = group.verify(&request, now);
                 assert!(matches!(verdict, Verdict::Refused(_)), "granted: {changed}\ninstead of {text}");
                 tried += 1;
             }
@@ -124,7 +124,7 @@ fn another_host_scheme_or_port_is_refused() {
     ] {
         let request = Presented { scheme, authority, ..original };
         assert_eq!(
-            signing::verify(&group(), &request, at(1)),
+            group().verify(&request, at(1)),
             Verdict::Refused(Reason::SignatureMismatch),
             "of {scheme}://{authority}"
         );
@@ -147,7 +147,7 @@ fn every_refusal_says_its_reason() {
         (format!("{url}&Signature=x"), "parameter-duplicate"),
         (format!("{url}&Key-Pair-Id=KTEST"), "parameter-duplicate"),
         (format!("{url}&Hash-Algorithm=SHA1"), "parameter-duplicate"),
-        (format!("{url}&Policy=e30_"), "policy-unsupported"),
+        (format!("{url}&Policy=e30_"), "policy-ambiguous"),
         (url.replace("KTEST", "KOTHER"), "key-unknown"),
         (url.replace("KTEST", "ktest"), "key-unknown"),
         (url.replace("KTEST", ""), "parameter-malformed"),
@@ -185,14 +185,14 @@ fn a_key_of_the_group_does_not_answer_for_another() {
     let other = PrivateKey::generate_rsa().unwrap();
     let test_key = PublicKey::from_pem(include_str!("vectors/test-key.public.pem")).unwrap();
     let group = KeyGroup::new(
-        vec![("KTEST".to_owned(), test_key), ("KOTHER".to_owned(), other.public_key().unwrap())],
+        vec![
+            ("KTEST".to_owned(), test_key.into()),
+            ("KOTHER".to_owned(), other.public_key().unwrap().into()),
+        ],
         &[SchemeName::Cloudfront],
     );
     let confused = SHA1.replace("KTEST", "KOTHER");
-    assert_eq!(
-        signing::verify(&group, &presented(&confused), at(1)),
-        Verdict::Refused(Reason::SignatureMismatch)
-    );
+    assert_eq!(group.verify(&presented(&confused), at(1)), Verdict::Refused(Reason::SignatureMismatch));
 }
 
 #[test]
@@ -230,6 +230,6 @@ fn signing_twice_is_refused() {
 #[test]
 fn a_group_that_accepts_nothing_refuses_everything() {
     let key = PublicKey::from_pem(include_str!("vectors/test-key.public.pem")).unwrap();
-    let group = KeyGroup::new(vec![("KTEST".to_owned(), key)], &[]);
-    assert_eq!(signing::verify(&group, &presented(SHA1), at(1)), Verdict::Refused(Reason::SignatureMissing));
+    let group = KeyGroup::new(vec![("KTEST".to_owned(), key.into())], &[]);
+    assert_eq!(group.verify(&presented(SHA1), at(1)), Verdict::Refused(Reason::SignatureMissing));
 }

@@ -187,8 +187,8 @@ fn url(node: &Node, text: &str) -> Result<Selector, PurgeFault> {
     let site = site.ok_or_else(|| PurgeFault::Host(text.to_owned()))?;
     let path = place.path(text)?;
     let route = site.route(&path);
-    let stripped = match route.filter(|route| route.keys.is_some()) {
-        Some(_) => signing::strip(&path.path_and_query),
+    let stripped = match route.and_then(|route| route.keys.as_ref()) {
+        Some(keys) => keys.strip(&path.path_and_query),
         None => Cow::Borrowed(&*path.path_and_query),
     };
     let policy = route.and_then(|route| route.policy.as_ref());

@@ -48,9 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             return Exit::Failed;
         }
     };
-    let keys = KeyGroup::new(vec![(arguments.key.clone(), key)], &[SchemeName::Cloudfront]);
+    let keys = KeyGroup::new(vec![(arguments.key.clone(), key.into())], &[SchemeName::Cloudfront]);
     let now = process::now();
-    let verdict = signing::verify(&keys, &arguments.url.presented(), now);
+    let verdict = keys.verify(&arguments.url.presented(), now);
     if arguments.json {
         data(&format!("{:#}", arguments.url.report(&verdict, now)));
     } else {
@@ -83,7 +83,7 @@ impl SignedUrl {
 
     fn presented(&self) -> Presented<'_> {
         let Self { scheme, authority, path_and_query } = self;
-        Presented { scheme, authority, path_and_query }
+        Presented::url(scheme, authority, path_and_query)
     }
 
     /// What the signature is over: the URL without signing parameters.
@@ -109,7 +109,11 @@ impl SignedUrl {
     fn words(&self, verdict: &Verdict, now: SystemTime) -> String {
         match verdict {
             Verdict::Granted(grant) => {
-                format!("ok: signed by {}, {}", grant.key_id, when(grant.expires, now))
+                format!(
+                    "ok: signed by {}, {}",
+                    grant.key_id,
+                    grant.expires.map_or("without an end".to_owned(), |expires| when(expires, now))
+                )
             }
             Verdict::Refused(reason) => {
                 format!("refused: {}: {reason}\n{}", reason.token(), self.advice(*reason, now))
@@ -158,8 +162,8 @@ impl SignedUrl {
             Reason::ParameterDuplicate(_) | Reason::ParameterMalformed(_) => {
                 "was the URL cut, escaped or signed twice on its way?".to_owned()
             }
-            Reason::PolicyUnsupported => "sign with a canned policy: Expires instead of Policy".to_owned(),
             Reason::UrlMalformed => "percent-encode what is not allowed in a URL, then sign".to_owned(),
+            _ => "sign the URL anew".to_owned(),
         }
     }
 }
@@ -188,7 +192,7 @@ mod tests {
 
     fn judge(url: &str, keys: &KeyGroup, now: SystemTime) -> (Verdict, String) {
         let url = SignedUrl::parse(url).unwrap();
-        let verdict = signing::verify(keys, &url.presented(), now);
+        let verdict = keys.verify(&url.presented(), now);
         let words = url.words(&verdict, now);
         (verdict, words)
     }
@@ -197,8 +201,10 @@ mod tests {
     fn each_failure_is_named_with_what_to_look_at() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let key = PrivateKey::generate_rsa().unwrap();
-        let keys =
-            KeyGroup::new(vec![("K1".to_owned(), key.public_key().unwrap())], &[SchemeName::Cloudfront]);
+        let keys = KeyGroup::new(
+            vec![("K1".to_owned(), key.public_key().unwrap().into())],
+            &[SchemeName::Cloudfront],
+        );
         let good = signing::sign_canned(RESOURCE, now + Duration::from_secs(90), "K1", &key).unwrap();
         let late = now + Duration::from_secs(91);
 

@@ -66,8 +66,10 @@ fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
         }
     }
     for (id, key) in &config.key {
-        if let signing::Material::File(file) = &key.public {
-            files.add(&["key", id, "public", "file"], file);
+        for (name, material) in key.materials() {
+            if let signing::Material::File(file) = material {
+                files.add(&["key", id, name, "file"], file);
+            }
         }
     }
     for (name, hook) in &config.hook {

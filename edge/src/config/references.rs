@@ -116,9 +116,29 @@ impl Checks<'_> {
                 self.refuse(&path, format!("`{member}` has a weight but is not a member"), hint);
             }
         }
+        for (id, key) in &self.config.key {
+            let names: Vec<&str> = key.materials().iter().map(|material| material.0).collect();
+            let message = match names.as_slice() {
+                [_] => continue,
+                [] => format!("[key.{}] has none of public, private and secret", wording::key(id)),
+                several => format!("[key.{}] has both {}", wording::key(id), several.join(" and ")),
+            };
+            self.refuse(
+                &["key", id],
+                message,
+                Some("one of them makes a key: public = { file = \"key.pem\" }".into()),
+            );
+        }
         for (name, group) in &self.config.key_group {
             for (index, key) in group.keys.iter().enumerate() {
                 self.named(&["key-group", name, "keys", &index.to_string()], "key", key, &self.config.key);
+            }
+            let Some(renewing) = &group.renew_with else { continue };
+            let signs = self.config.key.get(renewing).is_some_and(|key| key.public.is_none());
+            if !signs || !group.keys.contains(renewing) {
+                let message = format!("`{renewing}` is no key of this group that can sign");
+                let hint = "name one of its keys that has `private` or `secret`";
+                self.refuse(&["key-group", name, "renew-with"], message, Some(hint.into()));
             }
         }
     }

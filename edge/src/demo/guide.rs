@@ -36,7 +36,7 @@ impl Signer {
     }
 
     pub(super) fn private_pem(&self) -> Result<String, SigningError> {
-        self.key.to_pem()
+        Ok(self.key.to_pem()?.to_string())
     }
 
     /// Links below `base` (scheme, host and port): good for an hour, over since an hour, and good but for its expiry, which
@@ -254,12 +254,12 @@ mod tests {
     fn of_the_three_links_one_is_good() {
         let signer = signer();
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
-        let keys = vec![(KEY_ID.to_owned(), signer.key.public_key().unwrap())];
+        let keys = vec![(KEY_ID.to_owned(), signer.key.public_key().unwrap().into())];
         let keys = signing::KeyGroup::new(keys, &[signing::SchemeName::Cloudfront]);
         let judge = |url: &str| {
             let path_and_query = url.strip_prefix("https://localhost").unwrap();
-            let presented = signing::Presented { scheme: "https", authority: "localhost", path_and_query };
-            match signing::verify(&keys, &presented, now) {
+            let presented = signing::Presented::url("https", "localhost", path_and_query);
+            match keys.verify(&presented, now) {
                 signing::Verdict::Granted(_) => "granted",
                 signing::Verdict::Refused(reason) => reason.token(),
             }

@@ -1,6 +1,6 @@
 //! Config → node: all or nothing.
 
-use super::{Limits, Node};
+use super::{Limits, Node, keys};
 use crate::compress::Coders;
 use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
 use crate::derive::Stores;
@@ -16,7 +16,7 @@ use geo::{GeoError, Locator};
 use hooks::{Engine, Hook, HookError};
 use http::{HeaderName, HeaderValue};
 use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Witness};
-use signing::{KeyGroup, Material, PublicKey, SigningError};
+use signing::{KeyGroup, SigningError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -30,10 +30,10 @@ pub enum NodeError {
     /// A site's origin that is a URL.
     #[error("[site.{0}] origin {1:?} is neither the name of an origin or origin group nor a URL: {2}")]
     Url(String, String, String),
-    /// A public key.
-    #[error("[key.{0}] {1}: {2}; it must be a PEM public key (BEGIN PUBLIC KEY)")]
+    /// A key.
+    #[error("[key.{0}] {1}: {2}")]
     Key(String, String, #[source] SigningError),
-    /// A public key that cannot be read.
+    /// Key material that cannot be read.
     #[error("[key.{0}] {1}: {2}")]
     KeyMaterial(String, String, String),
     /// The hook engine.
@@ -85,7 +85,7 @@ impl Node {
             None if !config.hook.is_empty() => Some(Arc::new(new_engine(config, &observer)?)),
             engine => engine,
         };
-        let (keys, hooks) = (build_keys(config)?, build_hooks(config, engine.as_deref())?);
+        let (keys, hooks) = (keys::build(config)?, build_hooks(config, engine.as_deref())?);
         let parts = Parts { config, previous, names: &names, keys, hooks };
         let mut sites = Sites::default();
         for (site_name, settings) in &config.site {
@@ -205,32 +205,6 @@ fn build_groups(
         groups.insert(name.clone(), group);
     }
     Ok(groups)
-}
-
-fn build_keys(config: &Config) -> Result<HashMap<String, Arc<KeyGroup>>, NodeError> {
-    let mut keys = HashMap::new();
-    for (id, settings) in &config.key {
-        let (place, text) = match &settings.public {
-            Material::File(path) => {
-                (path.display().to_string(), std::fs::read_to_string(path).map_err(|error| error.to_string()))
-            }
-            Material::Env(name) => {
-                (format!("${name}"), std::env::var(name).map_err(|error| error.to_string()))
-            }
-        };
-        let text = text.map_err(|error| NodeError::KeyMaterial(id.clone(), place.clone(), error))?;
-        let key = PublicKey::from_pem(&text).map_err(|error| NodeError::Key(id.clone(), place, error))?;
-        keys.insert(id.clone(), key);
-    }
-    let group = |(name, settings): (&String, &signing::KeyGroupSettings)| {
-        let member = |id: &String| {
-            let key = keys.get(id).cloned().ok_or_else(|| NodeError::Missing(format!("[key.{id}]")))?;
-            Ok((id.clone(), key))
-        };
-        let members = settings.keys.iter().map(member).collect::<Result<_, NodeError>>()?;
-        Ok((name.clone(), Arc::new(KeyGroup::new(members, &settings.accept))))
-    };
-    config.key_group.iter().map(group).collect()
 }
 
 fn new_engine(config: &Config, observer: &Observer) -> Result<Engine, NodeError> {

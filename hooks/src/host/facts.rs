@@ -87,7 +87,7 @@ impl facts::Host for CallState {
 
     fn grant_expires(&mut self) -> wasmtime::Result<Option<u64>> {
         let since_1970 = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(self.facts.grant.as_ref().map(|grant| since_1970(grant.expires)))
+        Ok(self.facts.grant.as_ref().and_then(|grant| grant.expires).map(since_1970))
     }
 
     fn grant_resource(&mut self) -> wasmtime::Result<Option<String>> {

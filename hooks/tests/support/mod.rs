@@ -142,7 +142,7 @@ pub(crate) fn facts() -> Facts {
         grant: Some(Grant {
             scheme: "cloudfront",
             key: Arc::from("K1"),
-            expires: now() + Duration::from_secs(60),
+            expires: Some(now() + Duration::from_secs(60)),
             resource: Some(Arc::from("https://www.example.com/*")),
         }),
         request_id: http::HeaderValue::from_static("req-1"),

@@ -1,40 +1,98 @@
-//! CloudFront signed URLs with a canned policy.
+//! CloudFront signed URLs and signed cookies, with canned and custom policies.
 //!
-//! Source: Amazon CloudFront Developer Guide, "Create a signed URL using a canned policy". Four parameters are added
-//! to the URL's query: `Expires` (seconds since 1970), `Signature`, `Key-Pair-Id` and, where the hash is not SHA-1,
-//! `Hash-Algorithm=SHA256`. The signature covers a policy text that both sides write from the URL and the expiry.
+//! Source: Amazon CloudFront Developer Guide, "Use signed URLs" and "Use signed cookies". A canned policy is a text that both
+//! sides write from the URL and `Expires`; a custom one travels along as `Policy`. `Signature` is over that text, `Key-Pair-Id`
+//! names the key, and `Hash-Algorithm=SHA256` stands there where the hash is not SHA-1. Cookies have the same names behind
+//! `CloudFront-`.
 
-use crate::key::Hash;
-use crate::url::{Parameter, Parameters, is_url_text, strip};
-use crate::{Grant, KeyGroup, Presented, Reason, SchemeName};
+use crate::key::{Hash, Key};
+use crate::memory;
+use crate::policy::{check_time, moment};
+use crate::url::is_url_text;
+use crate::verify::Place;
+use crate::{Grant, KeyGroup, Policy, Presented, PublicKey, Reason, SchemeName, cookie, url};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::SystemTime;
 
-/// Up to the year 33658; within what every clock can hold.
-pub(crate) const MOST_EXPIRES_DIGITS: usize = 12;
+/// In the order of [`Token`]'s fields.
+pub(crate) const PARAMETERS: [&str; 5] = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
+pub(crate) const COOKIES: [&str; 5] = [
+    "CloudFront-Expires",
+    "CloudFront-Policy",
+    "CloudFront-Signature",
+    "CloudFront-Key-Pair-Id",
+    "CloudFront-Hash-Algorithm",
+];
+
+const MOST_EXPIRES_DIGITS: usize = 12;
 const MOST_KEY_ID_BYTES: usize = 128;
 /// Of an RSA key of 8192 bits, in base64.
 const MOST_SIGNATURE_BYTES: usize = 1368;
+/// As long as a browser lets a cookie be (RFC 6265 section 6.1).
+const MOST_POLICY_BYTES: usize = 4096;
 
 /// The checks, cheapest first.
-pub(crate) fn judge(group: &KeyGroup, presented: &Presented<'_>, now: SystemTime) -> Result<Grant, Reason> {
-    let token = Token::find(presented.path_and_query)?;
+pub(crate) fn judge(
+    group: &KeyGroup,
+    presented: &Presented<'_>,
+    place: Place,
+    now: SystemTime,
+) -> Result<Grant, Reason> {
+    let Some(token) = Token::find(presented, place)? else { return Err(Reason::SignatureMissing) };
     let (key_id, key) = group.key(token.key_id).ok_or(Reason::KeyUnknown)?;
-    let expires = SystemTime::UNIX_EPOCH
-        .checked_add(Duration::from_secs(token.expires))
-        .ok_or(Reason::ParameterMalformed(Parameter::Expires.name()))?;
-    // `DateLessThan`: the moment itself is too late.
-    if now >= expires {
-        return Err(Reason::SignatureExpired);
-    }
-    let signature = decode(token.signature)
-        .filter(|signature| signature.len() == key.signature_length())
-        .ok_or(Reason::ParameterMalformed(Parameter::Signature.name()))?;
-    let policy = canned_policy(&resource(presented)?, token.expires);
-    if !key.verifies(token.hash, policy.as_bytes(), &signature) {
-        return Err(Reason::SignatureMismatch);
-    }
-    Ok(Grant { scheme: SchemeName::Cloudfront, key_id: key_id.clone(), expires })
+    let Key::Public(key) = key else { return Err(Reason::KeyUnsuitable) };
+    let resource = group.strip(presented.path_and_query);
+    let (expires, opens) = match token.terms {
+        Terms::Canned(expires) => {
+            // `DateLessThan`: the moment itself is too late.
+            check_time(expires, None, now)?;
+            let policy = canned_policy(&whole_url(presented, &resource)?, expires);
+            let name = memory::name(&[
+                token.key_id.as_bytes(),
+                token.hash_byte(),
+                token.signature.as_bytes(),
+                policy.as_bytes(),
+            ]);
+            if group.policies.get(&name).is_none() {
+                token.check_signature(key, policy.as_bytes())?;
+                group.policies.insert(name, None);
+            }
+            (moment(expires), None)
+        }
+        Terms::Custom(encoded) => {
+            let name = memory::name(&[
+                token.key_id.as_bytes(),
+                token.hash_byte(),
+                token.signature.as_bytes(),
+                encoded.as_bytes(),
+            ]);
+            let policy = match group.policies.get(&name).flatten() {
+                Some(policy) => {
+                    policy.check_cheaply(presented, &resource, now)?;
+                    policy
+                }
+                None => {
+                    let text = decode(encoded).ok_or(Reason::ParameterMalformed(token.names[1]))?;
+                    let policy = Arc::new(Policy::parse(&text)?);
+                    policy.check_cheaply(presented, &resource, now)?;
+                    token.check_signature(key, &text)?;
+                    group.policies.insert(name, Some(Arc::clone(&policy)));
+                    policy
+                }
+            };
+            policy.check_resource(presented, &resource)?;
+            (policy.expires(), policy.resource().cloned())
+        }
+    };
+    Ok(Grant {
+        scheme: SchemeName::Cloudfront,
+        key_id: Arc::clone(key_id),
+        expires: Some(expires),
+        resource: opens,
+        token_id: None,
+        renewal: None,
+    })
 }
 
 /// The text that a signature covers. `resource` is the URL without signing parameters.
@@ -50,7 +108,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 }
 
 /// Undoes [`encode`], and takes nothing that it does not write: each signature has one spelling.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let standard: Option<Vec<u8>> = text
         .bytes()
         .map(|byte| match byte {
@@ -65,67 +123,97 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(standard?).ok()
 }
 
-/// A token whose parts have the right shape.
+/// A token whose parts have the right shape, as far as that can be told without a key.
 struct Token<'a> {
-    expires: u64,
+    /// What its parts are called, in URL or cookie.
+    names: [&'static str; 5],
+    terms: Terms<'a>,
     signature: &'a str,
     key_id: &'a str,
     hash: Hash,
 }
 
-impl<'a> Token<'a> {
-    fn find(path_and_query: &'a str) -> Result<Self, Reason> {
-        let found = Parameters::find(path_and_query)?;
-        if found.are_absent() {
-            return Err(Reason::SignatureMissing);
-        }
-        if found.policy.is_some() {
-            return Err(Reason::PolicyUnsupported);
-        }
-        let expires = present(found.expires, Parameter::Expires)?;
-        let signature = present(found.signature, Parameter::Signature)?;
-        let key_id = present(found.key_pair_id, Parameter::KeyPairId)?;
-        if signature.is_empty() || signature.len() > MOST_SIGNATURE_BYTES {
-            return Err(Reason::ParameterMalformed(Parameter::Signature.name()));
-        }
-        if key_id.is_empty() || key_id.len() > MOST_KEY_ID_BYTES {
-            return Err(Reason::ParameterMalformed(Parameter::KeyPairId.name()));
-        }
-        Ok(Token {
-            expires: parse_expires(expires)?,
-            signature,
-            key_id,
-            hash: parse_hash(found.hash_algorithm)?,
-        })
-    }
+/// What a signature is over.
+enum Terms<'a> {
+    /// Seconds since 1970; the rest is the URL.
+    Canned(u64),
+    /// The policy, encoded.
+    Custom(&'a str),
 }
 
-fn present(value: Option<&str>, parameter: Parameter) -> Result<&str, Reason> {
-    value.ok_or(Reason::ParameterMissing(parameter.name()))
+impl<'a> Token<'a> {
+    fn find(presented: &Presented<'a>, place: Place) -> Result<Option<Self>, Reason> {
+        let (names, found) = match place {
+            Place::Url => (PARAMETERS, url::find(presented.path_and_query, PARAMETERS)?),
+            Place::Cookies => (COOKIES, cookie::find(presented.cookies, COOKIES)?),
+        };
+        if found == [None; 5] {
+            return Ok(None);
+        }
+        let [expires, policy, signature, key_id, hash] = found;
+        let within = |value: Option<&'a str>, place: usize, most: usize| match value {
+            None => Err(Reason::ParameterMissing(names[place])),
+            Some(value) if value.is_empty() || value.len() > most => {
+                Err(Reason::ParameterMalformed(names[place]))
+            }
+            Some(value) => Ok(value),
+        };
+        let terms = match (expires, policy) {
+            (Some(_), Some(_)) => return Err(Reason::PolicyAmbiguous),
+            (None, Some(_)) => Terms::Custom(within(policy, 1, MOST_POLICY_BYTES)?),
+            (expires, None) => {
+                let expires = parse_expires(within(expires, 0, MOST_EXPIRES_DIGITS)?);
+                Terms::Canned(expires.ok_or(Reason::ParameterMalformed(names[0]))?)
+            }
+        };
+        Ok(Some(Token {
+            names,
+            terms,
+            signature: within(signature, 2, MOST_SIGNATURE_BYTES)?,
+            key_id: within(key_id, 3, MOST_KEY_ID_BYTES)?,
+            hash: parse_hash(hash).ok_or(Reason::ParameterMalformed(names[4]))?,
+        }))
+    }
+
+    fn hash_byte(&self) -> &'static [u8] {
+        match self.hash {
+            Hash::Sha1 => b"1",
+            Hash::Sha256 => b"2",
+        }
+    }
+
+    fn check_signature(&self, key: &PublicKey, policy: &[u8]) -> Result<(), Reason> {
+        let lengths = key.signature_lengths().ok_or(Reason::KeyUnsuitable)?;
+        let signature = decode(self.signature)
+            .filter(|signature| lengths.contains(&signature.len()))
+            .ok_or(Reason::ParameterMalformed(self.names[2]))?;
+        if !key.verifies(self.hash, policy, &signature) {
+            return Err(Reason::SignatureMismatch);
+        }
+        Ok(())
+    }
 }
 
 /// Digits without a sign or a leading zero, so that each moment has one spelling.
-fn parse_expires(text: &str) -> Result<u64, Reason> {
-    let malformed = Reason::ParameterMalformed(Parameter::Expires.name());
+fn parse_expires(text: &str) -> Option<u64> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits || text.len() > MOST_EXPIRES_DIGITS || text.starts_with('0') {
-        return Err(malformed);
+        return None;
     }
-    text.parse().map_err(|_| malformed)
+    text.parse().ok()
 }
 
-fn parse_hash(value: Option<&str>) -> Result<Hash, Reason> {
+fn parse_hash(value: Option<&str>) -> Option<Hash> {
     match value {
-        None | Some("SHA1") => Ok(Hash::Sha1),
-        Some("SHA256") => Ok(Hash::Sha256),
-        Some(_) => Err(Reason::ParameterMalformed(Parameter::HashAlgorithm.name())),
+        None | Some("SHA1") => Some(Hash::Sha1),
+        Some("SHA256") => Some(Hash::Sha256),
+        Some(_) => None,
     }
 }
 
 /// The URL that was signed, if this viewer did not change it.
-fn resource(presented: &Presented<'_>) -> Result<String, Reason> {
-    let Presented { scheme, authority, path_and_query } = presented;
-    let url = format!("{scheme}://{authority}{}", strip(path_and_query));
+fn whole_url(presented: &Presented<'_>, path_and_query: &str) -> Result<String, Reason> {
+    let url = [presented.scheme, "://", presented.authority, path_and_query].concat();
     if !is_url_text(&url) {
         return Err(Reason::UrlMalformed);
     }
@@ -161,8 +249,8 @@ mod tests {
 
     #[test]
     fn expiry_has_one_spelling() {
-        assert_eq!(parse_expires("1800000000"), Ok(1_800_000_000));
-        assert_eq!(parse_expires("999999999999"), Ok(999_999_999_999));
+        assert_eq!(parse_expires("1800000000"), Some(1_800_000_000));
+        assert_eq!(parse_expires("999999999999"), Some(999_999_999_999));
         for text in [
             "",
             "0",
@@ -176,17 +264,17 @@ mod tests {
             "١",
             "18446744073709551617",
         ] {
-            assert!(parse_expires(text).is_err(), "{text:?} was taken");
+            assert!(parse_expires(text).is_none(), "{text:?} was taken");
         }
     }
 
     #[test]
-    fn the_hash_is_sha1_unless_the_url_says_sha256() {
-        assert_eq!(parse_hash(None), Ok(Hash::Sha1));
-        assert_eq!(parse_hash(Some("SHA1")), Ok(Hash::Sha1));
-        assert_eq!(parse_hash(Some("SHA256")), Ok(Hash::Sha256));
+    fn the_hash_is_sha1_unless_the_token_says_sha256() {
+        assert_eq!(parse_hash(None), Some(Hash::Sha1));
+        assert_eq!(parse_hash(Some("SHA1")), Some(Hash::Sha1));
+        assert_eq!(parse_hash(Some("SHA256")), Some(Hash::Sha256));
         for text in ["", "sha256", "SHA-256", "none", "SHA512"] {
-            assert!(parse_hash(Some(text)).is_err(), "{text:?} was taken");
+            assert!(parse_hash(Some(text)).is_none(), "{text:?} was taken");
         }
     }
 }

@@ -1,0 +1,131 @@
+//! JSON Web Tokens as of RFC 9246, "URI Signing for Content Delivery Network Interconnection".
+//!
+//! The token stands in the query parameter, path parameter or cookie `URISigningPackage`. Which algorithm it may name is decided by
+//! its key, never by the token: RSA means PS256, P-256 ES256, Ed25519 EdDSA, a secret HS256.
+
+mod claims;
+mod container;
+mod renewal;
+
+pub use claims::Claims;
+pub(crate) use claims::mint;
+
+use crate::key::Key;
+use crate::memory;
+use crate::verify::Place;
+use crate::{Grant, KeyGroup, Presented, Reason, SchemeName, cookie, url};
+use container::Container;
+use jsonwebtoken::{crypto, dangerous, decode_header};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+const MOST_BYTES: usize = 8192;
+
+/// A token whose signature was found good.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    key_id: Arc<str>,
+    claims: Claims,
+    opens: Arc<str>,
+    container: Container,
+}
+
+/// The checks, cheapest first.
+pub(crate) fn judge(
+    group: &KeyGroup,
+    presented: &Presented<'_>,
+    place: Place,
+    now: SystemTime,
+) -> Result<Grant, Reason> {
+    let token = find(presented, place)?.ok_or(Reason::SignatureMissing)?;
+    if token.len() > MOST_BYTES {
+        return Err(Reason::TokenMalformed("it is too long"));
+    }
+    let name = memory::name(&[token.as_bytes()]);
+    let proved = match group.tokens.get(&name) {
+        Some(proved) => {
+            proved.claims.check(group, presented, now)?;
+            proved
+        }
+        None => {
+            let proved = Arc::new(prove(group, presented, token, now)?);
+            group.tokens.insert(name, Arc::clone(&proved));
+            proved
+        }
+    };
+    let resource = group.strip(presented.path_and_query);
+    if !proved.container.covers(presented, &resource) {
+        return Err(Reason::ResourceMismatch);
+    }
+    proved.spend(group, presented, &resource)?;
+    Ok(Grant {
+        scheme: SchemeName::UriSigning,
+        key_id: Arc::clone(&proved.key_id),
+        expires: proved.claims.expires(),
+        resource: Some(Arc::clone(&proved.opens)),
+        token_id: proved.claims.token_id().map(Arc::from),
+        renewal: renewal::renew(group, &proved, presented, &resource, now)?,
+    })
+}
+
+fn find<'a>(presented: &Presented<'a>, place: Place) -> Result<Option<&'a str>, Reason> {
+    match place {
+        Place::Cookies => Ok(cookie::find(presented.cookies, [SchemeName::PACKAGE])?[0]),
+        Place::Url => {
+            let [query] = url::find(presented.path_and_query, [SchemeName::PACKAGE])?;
+            let path = url::path_parameter(presented.path_and_query, SchemeName::PACKAGE)?;
+            match (query, path) {
+                (Some(_), Some(_)) => Err(Reason::ParameterDuplicate(SchemeName::PACKAGE)),
+                (query, path) => Ok(query.or(path)),
+            }
+        }
+    }
+}
+
+/// Key, time, publisher and address first; then the signature; and only then is a pattern compiled, which is the signer's to make.
+fn prove(
+    group: &KeyGroup,
+    presented: &Presented<'_>,
+    token: &str,
+    now: SystemTime,
+) -> Result<Proved, Reason> {
+    const NO_JWT: Reason = Reason::TokenMalformed("it is no JWT");
+    let (message, signature) = token.rsplit_once('.').ok_or(NO_JWT)?;
+    let header = decode_header(token).map_err(|_| NO_JWT)?;
+    // RFC 7515 section 4.1.11: what must be understood and is not. This node understands nothing beyond the RFC.
+    if header.crit.is_some() || header.zip.is_some() || header.enc.is_some() {
+        return Err(Reason::TokenMalformed("its header asks for more than a signature"));
+    }
+    let (key_id, key) = match &header.kid {
+        Some(id) => group.key(id).ok_or(Reason::KeyUnknown)?,
+        None => group.only_key(|key| key.algorithm() == header.alg).ok_or(Reason::KeyUnknown)?,
+    };
+    if key.algorithm() != header.alg {
+        return Err(Reason::KeyUnsuitable);
+    }
+    let claims: Claims = dangerous::insecure_decode_claims(token)
+        .map_err(|_| Reason::TokenMalformed("its claims are not of RFC 9246's form"))?;
+    claims.check(group, presented, now)?;
+    if !is_signed(key, message, signature) {
+        return Err(Reason::SignatureMismatch);
+    }
+    let container = Container::parse(claims.container())?;
+    let opens = claims.container().into();
+    Ok(Proved { key_id: Arc::clone(key_id), claims, opens, container })
+}
+
+fn is_signed(key: &Key, message: &str, signature: &str) -> bool {
+    matches!(crypto::verify(signature, message.as_bytes(), key.jwt(), key.algorithm()), Ok(true))
+}
+
+impl Proved {
+    /// RFC 9246 section 2.1.7: a token with an id opens each URL once. This node remembers what it has seen itself.
+    fn spend(&self, group: &KeyGroup, presented: &Presented<'_>, resource: &str) -> Result<(), Reason> {
+        let Some(id) = self.claims.token_id() else { return Ok(()) };
+        let parts = [&*self.key_id, id, presented.scheme, presented.authority, resource];
+        match group.spent.insert_new(memory::name(&parts.map(str::as_bytes))) {
+            true => Ok(()),
+            false => Err(Reason::TokenSpent),
+        }
+    }
+}
