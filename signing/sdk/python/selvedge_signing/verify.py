@@ -1,0 +1,301 @@
+"""Checks what a viewer sent, as the node does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import keys as _keys
+from .keys import ALGORITHMS, Key
+from .policy import Policy, _members, canned, contains, covers, decode, parse
+
+PARAMETERS = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"]
+PACKAGE = "URISigningPackage"
+TOKEN = "Selvedge-Token"
+NAMES = {"cloudfront": PARAMETERS, "uri-signing": [PACKAGE], "hmac": [TOKEN]}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the viewer may; ``reason`` says why not, as in the node's log."""
+
+    granted: bool
+    reason: str | None = None
+    scheme: str | None = None
+    key_id: str | None = None
+    expires: float | None = None
+
+
+class _Refusal(Exception):
+    pass
+
+
+@dataclass(frozen=True)
+class _Request:
+    scheme: str
+    authority: str
+    target: str
+    resource: str
+    cookies: Sequence[str]
+    address: str | None
+    keys: Mapping[str, Key]
+    issuers: Sequence[str]
+    audience: Sequence[str]
+    now: float
+
+    def find(self, place: str, names: list[str]) -> dict[str, str]:
+        """The values of these names; each may occur once."""
+        if place == "url":
+            return _find(self.target.partition("?")[2].split("&"), names)
+        parts = (part.strip(" \t") for field in self.cookies for part in field.split(";"))
+        return _find(parts, names)
+
+    def key(self, key_id: str, kinds: Iterable[str]) -> Key:
+        key = self.keys.get(key_id)
+        if key is None:
+            raise _Refusal("key-unknown")
+        if key.kind not in kinds:
+            raise _Refusal("key-unsuitable")
+        return key
+
+    def check_time(self, expires: float | None, starts: float | None = None) -> None:
+        if expires is not None and self.now >= expires:
+            raise _Refusal("signature-expired")
+        if starts is not None and self.now <= starts:
+            raise _Refusal("signature-early")
+
+
+def _find(parts: Iterable[str], names: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for part in parts:
+        name, _, value = part.partition("=")
+        if name not in names:
+            continue
+        if name in found:
+            raise _Refusal("parameter-duplicate")
+        found[name] = value
+    return found
+
+
+def _strip(target: str, accept: Sequence[str]) -> str:
+    names = [name for scheme in accept for name in NAMES[scheme]]
+    path, delimiter, query = target.partition("?")
+    if "uri-signing" in accept:
+        segments = (segment.split(";") for segment in path.split("/"))
+        path = "/".join(
+            ";".join(part for at, part in enumerate(parts) if at == 0 or not part.startswith(PACKAGE + "="))
+            for parts in segments
+        )
+    kept = [part for part in query.split("&") if part.partition("=")[0] not in names]
+    return f"{path}?{'&'.join(kept)}" if delimiter and kept else path
+
+
+def covered(
+    key_id: str, expires: int, extent: int, ip: str | None, scheme: str, authority: str, part: str
+) -> bytes:
+    """What a MAC is over."""
+    return f"selvedge-hmac-1\n{key_id}\n{expires}\n{extent}\n{ip or '-'}\n{scheme}://{authority}{part}".encode()
+
+
+def reach(path_and_query: str, extent: int) -> str | None:
+    if extent == 0:
+        return path_and_query
+    part = path_and_query.partition("?")[0][:extent]
+    return part if len(part) == extent and part.endswith("/") else None
+
+
+def _cloudfront(request: _Request, place: str) -> Verdict | None:
+    prefix = "" if place == "url" else "CloudFront-"
+    found = request.find(place, [prefix + name for name in PARAMETERS])
+    if not found:
+        return None
+
+    def value(name: str, most: int, form: str = r".+") -> str:
+        text = found.get(prefix + name)
+        if text is None:
+            raise _Refusal("parameter-missing")
+        if len(text) > most or not re.fullmatch(form, text, re.ASCII | re.DOTALL):
+            raise _Refusal("parameter-malformed")
+        return text
+
+    is_custom = prefix + "Policy" in found
+    if is_custom and prefix + "Expires" in found:
+        raise _Refusal("policy-ambiguous")
+    terms = value("Policy", 4096) if is_custom else value("Expires", 12, r"[1-9][0-9]*")
+    signature, key_id = value("Signature", 1368), value("Key-Pair-Id", 128)
+    algorithm = found.get(prefix + "Hash-Algorithm", "SHA1")
+    if algorithm not in ("SHA1", "SHA256"):
+        raise _Refusal("parameter-malformed")
+    key = request.key(key_id, ("rsa", "p256", "ed25519"))
+    if is_custom:
+        message = decode(terms)
+        if message is None:
+            raise _Refusal("parameter-malformed")
+        policy = parse(message)
+        if policy is None:
+            raise _Refusal("policy-malformed")
+    else:
+        policy = Policy(int(terms))
+    request.check_time(policy.expires, policy.starts)
+    if not is_custom:
+        url = f"{request.scheme}://{request.authority}{request.resource}"
+        if re.search(r'[^\x21-\x7e]|["\\]', url):
+            raise _Refusal("url-malformed")
+        message = canned(url, policy.expires).encode()
+    if policy.ip is not None and not contains(policy.ip, request.address):
+        raise _Refusal("address-mismatch")
+    if key.kind == "ed25519":
+        raise _Refusal("key-unsuitable")
+    data = decode(signature)
+    if data is None or not _keys.fits(key, data):
+        raise _Refusal("parameter-malformed")
+    if not _keys.verify_policy(key, algorithm, message, data):
+        raise _Refusal("signature-mismatch")
+    if is_custom and not covers(policy.resource, request.scheme, request.authority, request.resource):
+        raise _Refusal("resource-mismatch")
+    return Verdict(True, None, "cloudfront", key_id, policy.expires)
+
+
+def _hmac(request: _Request, place: str) -> Verdict | None:
+    token = request.find(place, [TOKEN]).get(TOKEN)
+    if token is None:
+        return None
+    form = r"1\.([1-9]\d{0,11})\.(0|[1-9]\d{0,9})\.([a-])\.([A-Za-z0-9_-]{43})\.(.+)"
+    parts = re.fullmatch(form, token, re.ASCII) if len(token) <= 512 else None
+    mac = parts and _keys.from_base64url(parts[4])
+    if not parts or not mac:
+        raise _Refusal("parameter-malformed")
+    expires, extent, is_bound, key_id = int(parts[1]), int(parts[2]), parts[3] == "a", parts[5]
+    request.check_time(expires)
+    key = request.key(key_id, ("hmac",))
+    if is_bound and request.address is None:
+        raise _Refusal("address-mismatch")
+    part = reach(request.resource, extent)
+    if part is None:
+        raise _Refusal("resource-mismatch")
+    address = re.sub(r"^::ffff:(?=\d+\.)", "", request.address, flags=re.I) if is_bound and request.address else None
+    message = covered(key_id, expires, extent, address, request.scheme, request.authority, part)
+    if not _keys.verify_bytes(key, message, mac):
+        raise _Refusal("signature-mismatch")
+    return Verdict(True, None, "hmac", key_id, expires)
+
+
+def _is_whole(value: Any) -> bool:
+    return value is None or (type(value) is int and value >= 0)
+
+
+def _jwt(request: _Request, place: str) -> Verdict | None:
+    found = [*request.find(place, [PACKAGE]).values()]
+    if place == "url":
+        segments = request.target.partition("?")[0].split("/")
+        found += _find((part for segment in segments for part in segment.split(";")[1:]), [PACKAGE]).values()
+    if not found:
+        return None
+    if len(found) > 1:
+        raise _Refusal("parameter-duplicate")
+    try:
+        head, body, tail = found[0].split(".")
+        header, claims = (
+            json.loads((_keys.from_base64url(part) or b"").decode(), object_pairs_hook=_members) for part in (head, body)
+        )
+        if not isinstance(header, dict) or not isinstance(claims, dict) or len(found[0]) > 8192:
+            raise ValueError("no objects")
+    except (ValueError, RecursionError):
+        raise _Refusal("token-malformed") from None
+    if header.keys() & {"crit", "zip", "enc"}:
+        raise _Refusal("token-malformed")
+    fitting = [key_id for key_id, key in request.keys.items() if ALGORITHMS[key.kind] == header.get("alg")]
+    key_id = header.get("kid") or (fitting[0] if len(fitting) == 1 else "")
+    key = request.key(key_id, ALGORITHMS)
+    # The key says the algorithm: a header that could choose it would choose its check.
+    if ALGORITHMS[key.kind] != header.get("alg"):
+        raise _Refusal("key-unsuitable")
+    _check_claims(request, claims)
+    signature = _keys.from_base64url(tail)
+    if signature is None or not _keys.verify_bytes(key, f"{head}.{body}".encode(), signature):
+        raise _Refusal("signature-mismatch")
+    url = f"{request.scheme}://{request.authority}{request.resource}"
+    if not _opens(claims["cdniuc"], url):
+        raise _Refusal("resource-mismatch")
+    return Verdict(True, None, "uri-signing", key_id, claims.get("exp"))
+
+
+def _check_claims(request: _Request, claims: dict[str, Any]) -> None:
+    times = [claims.get(name) for name in ("exp", "nbf")]
+    is_time = all(time is None or type(time) in (int, float) for time in times)
+    whole = all(_is_whole(claims.get(name)) for name in ("cdniets", "cdnistt", "cdnistd"))
+    if not isinstance(claims.get("cdniuc"), str) or not is_time or not whole:
+        raise _Refusal("token-malformed")
+    if claims.get("cdniv", 1) != 1 or "cdnicrit" in claims:
+        raise _Refusal("token-malformed")
+    if times[0] is not None and request.now >= times[0]:
+        raise _Refusal("signature-expired")
+    if times[1] is not None and request.now < times[1]:
+        raise _Refusal("signature-early")
+    if "iss" in claims and claims["iss"] not in request.issuers:
+        raise _Refusal("claim-refused")
+    audience = claims.get("aud", [])
+    audience = [audience] if isinstance(audience, str) else audience
+    if "aud" in claims and not set(audience) & set(request.audience):
+        raise _Refusal("claim-refused")
+    if "cdniip" in claims:
+        try:
+            is_there = contains(claims["cdniip"], request.address)
+        except ValueError:
+            raise _Refusal("token-malformed") from None
+        if not is_there:
+            raise _Refusal("address-mismatch")
+
+
+def _opens(container: str, url: str) -> bool:
+    if container.startswith("hash:sha-256;"):
+        return container[13:] == _keys.to_base64url(hashlib.sha256(url.encode()).digest())
+    if not container.startswith("regex:"):
+        raise _Refusal("token-malformed")
+    try:
+        return re.fullmatch(container[6:], url) is not None
+    except re.error:
+        raise _Refusal("token-malformed") from None
+
+
+_JUDGES = {"cloudfront": _cloudfront, "uri-signing": _jwt, "hmac": _hmac}
+
+
+def verify(
+    url: str, *, keys: Mapping[str, Key], cookies: str | Sequence[str] = (), address: str | None = None,
+    accept: Sequence[str] = ("cloudfront",), issuers: Sequence[str] = (), audience: Sequence[str] = (),
+    now: float | None = None,
+) -> Verdict:
+    """Checks what a viewer sent, nothing decoded or encoded again.
+
+    A JWT's id (``jti``) is not remembered, and its pattern is Python's: check tokens of signers whom you trust.
+    """
+    parts = re.fullmatch(r"(https?)://([^/]*)(/.*)", url, re.DOTALL)
+    if not parts:
+        raise ValueError(f"a whole URL is needed: {url}")
+    fields = [cookies] if isinstance(cookies, str) else list(cookies)
+    request = _Request(
+        parts[1], parts[2].lower(), parts[3], _strip(parts[3], accept), fields, address, keys, issuers, audience,
+        time.time() if now is None else now,
+    )
+    outlived = False
+    for place in ("url", "cookies"):
+        for scheme in accept:
+            if outlived and scheme != "uri-signing":
+                continue
+            try:
+                verdict = _JUDGES[scheme](request, place)
+            except _Refusal as refusal:
+                if (str(refusal), scheme, place) != ("signature-expired", "uri-signing", "url"):
+                    return Verdict(False, str(refusal))
+                # A player goes on asking with the token that it began with, while its cookie is renewed.
+                outlived = True
+                continue
+            if verdict is not None:
+                return verdict
+    return Verdict(False, "signature-expired" if outlived else "signature-missing")
