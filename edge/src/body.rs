@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use cache::Reader;
-use compress::Flow;
+use compress::{Flow, Plain};
 use hooks::HookBody;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -31,6 +31,8 @@ pub enum Body {
     Hook(Box<HookBody<Body>>),
     /// Encoded or decoded as it flows.
     Coded(Box<Flow>),
+    /// Decoded as it flows, for hooks.
+    Plain(Box<Plain>),
     /// Slices of a large object.
     Slices(Box<Walk>),
     /// Several, one after the other.
@@ -134,6 +136,7 @@ impl HttpBody for Body {
             Self::Origin(origin) => Pin::new(origin).poll_frame(context).map_err(Into::into),
             Self::Hook(hook) => Pin::new(&mut **hook).poll_frame(context),
             Self::Coded(flow) => flow.poll(context).map_ok(Frame::data),
+            Self::Plain(plain) => plain.poll(context).map_ok(Frame::data),
             Self::Slices(walk) => walk.poll(context).map_ok(Frame::data),
             Self::Chain(chain) => chain.poll(context),
         }
@@ -145,7 +148,7 @@ impl HttpBody for Body {
             Self::Entry(entry) => entry.take == Some(0),
             Self::Origin(origin) => origin.is_end_stream(),
             Self::Hook(hook) => hook.is_end_stream(),
-            Self::Coded(_) => false,
+            Self::Coded(_) | Self::Plain(_) => false,
             Self::Slices(walk) => walk.length() == 0,
             Self::Chain(chain) => chain.bodies.is_empty(),
         }
@@ -157,7 +160,7 @@ impl HttpBody for Body {
             Self::Entry(entry) => entry.take.map(SizeHint::with_exact).unwrap_or_default(),
             Self::Origin(origin) => origin.size_hint(),
             Self::Hook(hook) => hook.size_hint(),
-            Self::Coded(_) => SizeHint::default(),
+            Self::Coded(_) | Self::Plain(_) => SizeHint::default(),
             Self::Slices(walk) => SizeHint::with_exact(walk.length()),
             Self::Chain(chain) => chain.length().map(SizeHint::with_exact).unwrap_or_default(),
         }

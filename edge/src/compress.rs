@@ -11,12 +11,14 @@ mod encoder;
 mod flow;
 mod kinds;
 mod negotiate;
+mod plain;
 
 pub use coders::{Coders, Uncoded};
 pub use decoder::{Bounds, Decoder, Step, Unreadable};
 pub use encoder::{Encoder, Window};
 pub use flow::Flow;
 pub use negotiate::{accepts, negotiate};
+pub use plain::Plain;
 
 use cache::control::Directives;
 use cache::{Coding, CompressSettings, Entry};
@@ -85,7 +87,8 @@ fn choose_encoded(
 
 /// The one coding of a body that the edge can take off and may: no list of several (RFC 9110 §8.4), no older name that archives
 /// are sent under (`x-gzip`), no unknown one.
-fn readable_coding(headers: &HeaderMap) -> Option<Coding> {
+#[must_use]
+pub fn readable_coding(headers: &HeaderMap) -> Option<Coding> {
     let mut lines = headers.get_all(CONTENT_ENCODING).iter();
     let only = lines.next()?.to_str().ok()?;
     let coding = Coding::parse(only.trim()).filter(|_| lines.next().is_none())?;

@@ -1,6 +1,7 @@
 //! The four hook events: runs a route's hooks in order and applies each one's `on-error`.
 
 use crate::body::Body;
+use crate::compress;
 use crate::derive::{self, Kept};
 use crate::error::Fault;
 use crate::headers;
@@ -15,7 +16,8 @@ use hooks::{
     Storing,
 };
 use http::request::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::Body as _;
 use origin_shield::{Group, OutgoingBody};
 use std::mem;
 use std::sync::Arc;
@@ -114,9 +116,12 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
         return Ok(response);
     }
     for hook in listeners(visit, Event::OriginResponse) {
+        if hook.transforms() {
+            response = plain(visit, response).await?;
+        }
         response = match Box::pin(hook.origin_response(&visit.request, response, &visit.facts(&hook))).await {
             Ok(outcome) => {
-                let mut edited = outcome.response.map(flatten);
+                let mut edited = outcome.response.map(|body| flatten(watched(visit, body)));
                 keep_as(visit, edited.headers_mut(), &outcome.keeping);
                 edited
             }
@@ -199,11 +204,33 @@ pub fn allows_stale(visit: &Visit, fault: &Fault) -> bool {
     }
 }
 
+/// A body that a hook rewrites as it passes: a failure in its middle reaches the log.
+fn watched(visit: &Visit, mut body: HookBody<Body>) -> HookBody<Body> {
+    if let HookBody::Transformed(transform) = &mut body {
+        let visit = visit.clone();
+        transform.on_failure(move |error| visit.node.observer.hook_broke(&visit, error));
+    }
+    body
+}
+
+/// The answer without the coding that its origin has put on though it was not asked to, for a hook that rewrites bodies.
+async fn plain(visit: &Visit, response: Response<Body>) -> Result<Response<Body>, Fault> {
+    let Some(coding) = compress::readable_coding(response.headers()) else { return Ok(response) };
+    let (mut head, body) = response.into_parts();
+    if body.is_end_stream() || head.status == StatusCode::PARTIAL_CONTENT {
+        return Ok(Response::from_parts(head, body));
+    }
+    headers::uncode(&mut head.headers);
+    let bounds = compress::Bounds::of(&visit.route.compress);
+    let body = visit.node.coders.plain(body, coding, bounds).await?;
+    Ok(Response::from_parts(head, Body::Plain(Box::new(body))))
+}
+
 fn flatten(body: HookBody<Body>) -> Body {
     match body {
         HookBody::Untouched(body) => body,
         HookBody::Replaced(bytes) => Body::Whole(bytes),
-        read @ HookBody::Read { .. } => Body::Hook(Box::new(read)),
+        changed @ (HookBody::Read { .. } | HookBody::Transformed(_)) => Body::Hook(Box::new(changed)),
     }
 }
 

@@ -4,8 +4,9 @@ use crate::visit::Visit;
 use cache::control::Directives;
 use cache::{Coding, Entry};
 use http::header::{
-    ACCEPT_ENCODING, CONNECTION, COOKIE, ETAG, FORWARDED, HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TE, VARY, VIA,
+    ACCEPT_ENCODING, ACCEPT_RANGES, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, ETAG, FORWARDED,
+    HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED, RANGE, TE, VARY, VIA,
 };
 use http::{HeaderMap, HeaderValue, Uri};
 use std::net::IpAddr;
@@ -228,6 +229,13 @@ pub fn ask_for_everybody(headers: &mut HeaderMap, codings: &[Coding]) {
     }
 }
 
+/// Asks for the whole and plain body, which a hook is to rewrite.
+pub fn ask_for_all_of_it(headers: &mut HeaderMap) {
+    for name in [RANGE, IF_RANGE, ACCEPT_ENCODING] {
+        headers.remove(name);
+    }
+}
+
 /// RFC 9111 §4.3.1: asks whether the stale copy is still right.
 pub fn ask_whether_changed(headers: &mut HeaderMap, stale: &Entry) {
     if let Some(etag) = stale.header(&ETAG) {
@@ -358,6 +366,17 @@ pub fn vary_by_coding(headers: &mut HeaderMap) {
     if !names.any(|name| name.trim().eq_ignore_ascii_case(ACCEPT_ENCODING.as_str())) {
         headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
     }
+}
+
+/// What speaks of a body's coding, where the edge has taken it off.
+pub fn uncode(headers: &mut HeaderMap) {
+    for name in [CONTENT_ENCODING, CONTENT_LENGTH, ACCEPT_RANGES] {
+        headers.remove(name);
+    }
+    for digest in ["content-digest", "content-md5"] {
+        headers.remove(digest);
+    }
+    weaken_etag(headers);
 }
 
 /// The entity tag of a body that the edge has encoded or decoded: no longer byte for byte the origin's, so weak (RFC 9110 §8.8.1).

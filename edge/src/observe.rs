@@ -336,6 +336,17 @@ impl Observer {
         self.log.write(format!("fetch id={id} site={site} story={:?}", exhausted.to_string()));
     }
 
+    /// A hook failed in the middle of a body that it rewrites: the viewer has its beginning.
+    pub fn hook_broke(&self, visit: &Visit, error: &hooks::HookError) {
+        self.figures.reason(error.token());
+        let (id, site, token) =
+            (visit.request_id.to_str().unwrap_or_default(), &visit.site.name, error.token());
+        self.log.write(format!(
+            "hook id={id} site={site} reason={token} story={:?} outcome=broken",
+            error.to_string()
+        ));
+    }
+
     /// An origin's body broke off after the viewer had its beginning.
     pub fn body_broke(&self, visit: &Visit, story: &str) {
         self.figures.reason("body-truncated");

@@ -317,6 +317,9 @@ impl Visit {
                 request.uri = keyed.parse().map_err(|_| Fault::BadTarget)?;
             }
         }
+        if self.route.hooks.iter().any(|hook| hook.transforms()) {
+            headers::ask_for_all_of_it(&mut request.headers);
+        }
         if let Some(upgrade) = &self.upgrade {
             upgrade.ask(&mut request.headers);
         }

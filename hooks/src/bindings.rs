@@ -43,4 +43,5 @@ macro_rules! export {
 export!(viewer_request, "viewer-request-hook");
 export!(origin_request, "origin-request-hook");
 export!(origin_response, "origin-response-hook");
+export!(body_transform, "body-transform-hook");
 export!(viewer_response, "viewer-response-hook");

@@ -9,6 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::transform::Transform;
+
 /// What a body fails with.
 pub type BodyError = Box<dyn Error + Send + Sync>;
 
@@ -26,6 +28,8 @@ pub enum HookBody<B> {
     },
     /// The hook's own.
     Replaced(Bytes),
+    /// The hook rewrites it as it passes.
+    Transformed(Box<Transform<B>>),
 }
 
 impl<B> Body for HookBody<B>
@@ -50,6 +54,7 @@ where
                 None => rest,
             },
             HookBody::Untouched(body) => body,
+            HookBody::Transformed(transform) => return transform.poll(context),
         };
         Pin::new(rest).poll_frame(context).map_err(Into::into)
     }
@@ -59,6 +64,7 @@ where
             HookBody::Untouched(body) => body.is_end_stream(),
             HookBody::Read { chunks, rest } => chunks.is_empty() && rest.is_end_stream(),
             HookBody::Replaced(bytes) => bytes.is_empty(),
+            HookBody::Transformed(transform) => transform.is_end_stream(),
         }
     }
 
@@ -66,6 +72,7 @@ where
         match self {
             HookBody::Untouched(body) => body.size_hint(),
             HookBody::Replaced(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            HookBody::Transformed(transform) => transform.size_hint(),
             HookBody::Read { chunks, rest } => {
                 let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
                 let mut hint = rest.size_hint();

@@ -3,6 +3,7 @@
 use wasmtime::component::{InstancePre, Resource};
 use wasmtime::{Store, UpdateDeadline};
 
+use crate::bindings::body_transform::BodyTransformHookPre;
 use crate::bindings::origin_request::OriginRequestHookPre;
 use crate::bindings::origin_request::exports::selvedge::edge::origin_request;
 use crate::bindings::origin_response::OriginResponseHookPre;
@@ -13,6 +14,7 @@ use crate::bindings::viewer_response::ViewerResponseHookPre;
 use crate::event::Event;
 use crate::meter::Meter;
 use crate::state::{CallState, PASSING};
+use crate::transform::Transformer;
 
 /// Epoch ticks before the first look at a call, so that even the unluckiest begin has a whole tick.
 const FIRST_LOOK: u64 = 2;
@@ -22,6 +24,8 @@ pub(crate) struct Exports {
     viewer_request: Option<ViewerRequestHookPre<CallState>>,
     origin_request: Option<OriginRequestHookPre<CallState>>,
     origin_response: Option<OriginResponseHookPre<CallState>>,
+    /// Instead of the last, where the component rewrites bodies as they pass.
+    body_transform: Option<BodyTransformHookPre<CallState>>,
     viewer_response: Option<ViewerResponseHookPre<CallState>>,
 }
 
@@ -47,8 +51,13 @@ impl Exports {
         component: &InstancePre<CallState>,
         events: &[Event],
     ) -> Result<Self, (Event, wasmtime::Error)> {
-        let mut exports =
-            Self { viewer_request: None, origin_request: None, origin_response: None, viewer_response: None };
+        let mut exports = Self {
+            viewer_request: None,
+            origin_request: None,
+            origin_response: None,
+            body_transform: None,
+            viewer_response: None,
+        };
         for &event in events {
             let component = component.clone();
             match event {
@@ -59,6 +68,7 @@ impl Exports {
                     OriginRequestHookPre::new(component).map(|found| exports.origin_request = Some(found))
                 }
                 Event::OriginResponse => {
+                    exports.body_transform = BodyTransformHookPre::new(component.clone()).ok();
                     OriginResponseHookPre::new(component).map(|found| exports.origin_response = Some(found))
                 }
                 Event::ViewerResponse => {
@@ -70,8 +80,18 @@ impl Exports {
         Ok(exports)
     }
 
+    /// Whether the component rewrites bodies as they pass.
+    pub(crate) fn transforms(&self) -> bool {
+        self.body_transform.is_some()
+    }
+
     /// Runs one call in a store of its own.
     pub(crate) async fn perform(&self, mut store: Store<CallState>) -> Ended {
+        if store.data().event == Event::OriginResponse
+            && let Some(export) = &self.body_transform
+        {
+            return body_transform(export, store).await;
+        }
         let answer = match store.data().event {
             Event::ViewerRequest => self.viewer_request(&mut store).await,
             Event::OriginRequest => self.origin_request(&mut store).await,
@@ -136,6 +156,35 @@ impl Exports {
     }
 }
 
+/// The origin-response event of a guest that may go on with the body: then its store lives on in the state that it leaves.
+async fn body_transform(export: &BodyTransformHookPre<CallState>, mut store: Store<CallState>) -> Ended {
+    use crate::bindings::body_transform::exports::selvedge::edge::origin_response::Outcome;
+    let called = async {
+        let guest = export.instantiate_async(&mut store).await?;
+        let (request, response) = (Resource::new_borrow(0), Resource::new_borrow(PASSING));
+        let event = guest.selvedge_edge_origin_response();
+        let answer = event.call_on_origin_response(&mut store, request, response).await?;
+        wasmtime::Result::Ok((answer, guest))
+    };
+    let answer = match called.await {
+        Ok((Ok(Outcome::Next), guest)) if store.data_mut().goes_on() => {
+            let mut state = store.data_mut().depart();
+            state.transformer = Some(Box::new(Transformer::new(store, guest)));
+            return Ended { answer: Ok(Answer::Next), state };
+        }
+        Ok((Ok(Outcome::Next), _)) => Ok(Answer::Next),
+        Ok((Ok(Outcome::Replace(response)), _)) => Ok(Answer::Respond(response.rep())),
+        Ok((Err(message), _)) => Ok(Answer::Failed(message)),
+        Err(error) => Err(error),
+    };
+    Ended { answer, state: store.into_data() }
+}
+
+/// Gives the guest its first ticks, at the begin of a call or of its next piece.
+pub(crate) fn begin(store: &mut Store<CallState>) {
+    store.set_epoch_deadline(FIRST_LOOK);
+}
+
 /// A store that holds the call to its limits.
 pub(crate) fn store(
     engine: &wasmtime::Engine,
@@ -152,7 +201,7 @@ pub(crate) fn store(
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(carried);
     store.set_max_component_handles(MAX_HANDLES);
-    store.set_epoch_deadline(FIRST_LOOK);
+    begin(&mut store);
     store.epoch_deadline_callback(move |_| {
         meter.tick()?;
         // At every tick others get their turn, and a call that nobody waits for any more ends here.

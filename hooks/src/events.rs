@@ -1,7 +1,7 @@
 //! The four events as the pipeline calls them.
 
 use bytes::Bytes;
-use http::{request, response};
+use http::{HeaderValue, request, response};
 use http_body::Body;
 use http_body_util::Empty;
 
@@ -17,6 +17,7 @@ use crate::outcome::{
 };
 use crate::settings::OnError;
 use crate::state::{CallState, Messages, PASSING, Response};
+use crate::transform::{self, Transform, Transformer};
 
 impl Hook {
     /// Calls the viewer-request event for a request without a body; a hook that does not listen goes on.
@@ -203,23 +204,56 @@ impl Hook {
         response.and_then(Response::finish).map_err(|cause| self.unusable(state, cause))
     }
 
-    fn answered<B: 'static>(
+    fn answered<B>(
         &self,
         answer: &Answer,
         mut state: CallState,
         parts: response::Parts,
-    ) -> Result<OriginResponseOutcome<B>, Box<FailedCall>> {
+    ) -> Result<OriginResponseOutcome<B>, Box<FailedCall>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
         let handle = if let Answer::Respond(handle) = answer { *handle } else { PASSING };
         let chosen = state.take_response(handle).ok_or_else(|| "the response is gone".to_owned());
-        let body = state.body.take();
+        let (body, transformer) = (state.body.take(), state.transformer.take());
         let done = chosen.and_then(|chosen| {
             if handle == PASSING && chosen.body.is_none() {
-                pass(chosen, parts, body)
+                let outcome = pass(chosen, parts, body)?;
+                let request_id = || state.facts.request_id.clone();
+                Ok(match transformer {
+                    Some(transformer) => self.transformed(outcome, transformer, request_id()),
+                    None => outcome,
+                })
             } else {
                 replace(chosen, parts)
             }
         });
         done.map_err(|cause| Box::new(FailedCall { error: self.unusable(&state, cause), body: None }))
+    }
+}
+
+impl Hook {
+    /// The same body on its way through the guest. An empty one, as that of an answer to HEAD, needs none.
+    fn transformed<B>(
+        &self,
+        outcome: OriginResponseOutcome<B>,
+        transformer: Box<Transformer>,
+        request_id: HeaderValue,
+    ) -> OriginResponseOutcome<B>
+    where
+        B: Body<Data = Bytes> + Unpin,
+        B::Error: Into<BodyError>,
+    {
+        let (mut head, body) = outcome.response.into_parts();
+        transform::edit_head(&mut head.headers);
+        let body = match body.is_end_stream() {
+            true => body,
+            false => {
+                HookBody::Transformed(Box::new(Transform::new(self.clone(), transformer, body, request_id)))
+            }
+        };
+        OriginResponseOutcome { response: http::Response::from_parts(head, body), keeping: outcome.keeping }
     }
 }
 

@@ -130,6 +130,12 @@ impl Hook {
         self.inner.reads_body
     }
 
+    /// Whether it rewrites bodies as they pass, and so needs them whole and plain.
+    #[must_use]
+    pub fn transforms(&self) -> bool {
+        self.inner.exports.transforms()
+    }
+
     /// Whether its calls are to be given a way to the node's origins.
     #[must_use]
     pub fn reaches_out(&self) -> bool {
@@ -161,10 +167,13 @@ impl Hook {
         let meter = Arc::new(Meter::new(limits.cpu));
         let store = call::store(inner.engine.wasmtime(), state, Arc::clone(&meter));
         let ticking = inner.engine.ticking();
-        let callee = Arc::clone(inner);
+        let (callee, metered) = (Arc::clone(inner), Arc::clone(&meter));
         let call = Box::pin(async move {
-            let ended = callee.exports.perform(store).await;
-            drop((place, ticking));
+            let mut ended = callee.exports.perform(store).await;
+            drop(ticking);
+            if let Some(transformer) = &mut ended.state.transformer {
+                transformer.hold(metered, place);
+            }
             ended
         });
         let running = inner.engine.workers().run(limits.wall, &meter, call);
@@ -196,6 +205,25 @@ impl Hook {
         Reporter { own, event: state.event, limits, log: &state.log }.unusable(cause)
     }
 
+    pub(crate) fn reporter<'a>(&'a self, event: Event, log: &'a CallLog) -> Reporter<'a> {
+        Reporter { own: &self.inner.own, event, limits: &self.inner.limits, log }
+    }
+
+    /// Tells whoever watches of a call that failed after it had answered.
+    pub(crate) fn tell_of_failure(&self, log: &CallLog, request_id: &str, error: &HookError) {
+        let Some(watch) = &self.watch else { return };
+        let (event, cpu, error) = (Event::OriginResponse, Duration::ZERO, Some(error));
+        watch.tell(log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory: 0, error });
+    }
+
+    pub(crate) fn limits(&self) -> &LimitSettings {
+        &self.inner.limits
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.inner.engine
+    }
+
     pub(crate) fn body_limit(&self) -> u64 {
         self.inner.limits.body.as_u64()
     }
@@ -214,6 +242,7 @@ impl Hook {
                 fetches: limits.fetches,
                 bytes: limits.body.as_u64(),
             },
+            can_transform: self.inner.exports.transforms(),
         }
     }
 }

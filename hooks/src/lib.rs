@@ -29,6 +29,7 @@ mod report;
 mod secrets;
 mod settings;
 mod state;
+mod transform;
 mod watch;
 mod workers;
 
@@ -48,4 +49,5 @@ pub use outcome::{
 pub use outside::{Fetch, FetchError, Fetching, Outside};
 pub use secrets::Material;
 pub use settings::{HookSettings, LimitSettings, OnError, WasmSource};
+pub use transform::Transform;
 pub use watch::{CallRecord, Watch};

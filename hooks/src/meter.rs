@@ -40,10 +40,17 @@ impl Meter {
         } else {
             self.used.fetch_add(nanoseconds(TICK), Ordering::Relaxed);
         }
-        if self.used.load(Ordering::Relaxed) >= self.limit {
-            return Err(DeadlineReached);
-        }
-        Ok(())
+        self.check()
+    }
+
+    /// Whether anything is left.
+    pub(crate) fn check(&self) -> Result<(), DeadlineReached> {
+        if self.used.load(Ordering::Relaxed) >= self.limit { Err(DeadlineReached) } else { Ok(()) }
+    }
+
+    /// From here on, time counts though the call may come in pieces that are shorter than a tick.
+    pub(crate) fn count_everything(&self) {
+        self.heavy.store(true, Ordering::Relaxed);
     }
 
     /// A heavy call goes on, on this thread.
@@ -82,7 +89,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 }
 
 /// Holds an instance to its memory limit and remembers that it wanted more.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct MemoryLimit {
     limit: usize,
     used: usize,

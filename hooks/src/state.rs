@@ -17,6 +17,7 @@ use crate::meter::MemoryLimit;
 use crate::outcome::{Caching, Keeping};
 use crate::outside::Allowance;
 use crate::own::Own;
+use crate::transform::Transformer;
 
 /// Handle of the response that passes by.
 pub(crate) const PASSING: u32 = 0;
@@ -53,6 +54,10 @@ pub(crate) struct CallState {
     /// Most bytes of a body that the guest makes.
     pub(crate) output: usize,
     pub(crate) allowance: Allowance,
+    /// Whether the guest can rewrite the body as it passes, whether it wants to, and the guest that does.
+    pub(crate) can_transform: bool,
+    pub(crate) transforms: bool,
+    pub(crate) transformer: Option<Box<Transformer>>,
     /// Made when the guest first asks for something of WASI: most header hooks never do.
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
 }
@@ -116,6 +121,7 @@ pub(crate) struct Surroundings {
     pub(crate) memory: MemoryLimit,
     pub(crate) output: usize,
     pub(crate) allowance: Allowance,
+    pub(crate) can_transform: bool,
 }
 
 impl CallState {
@@ -139,6 +145,9 @@ impl CallState {
             memory: around.memory,
             output: around.output,
             allowance: around.allowance,
+            can_transform: around.can_transform,
+            transforms: false,
+            transformer: None,
             wasi: None,
         }
     }
@@ -165,6 +174,28 @@ impl CallState {
 
     pub(crate) fn fetched(&mut self, handle: u32) -> Option<&mut Bytes> {
         self.fetched.get_mut((handle as usize).checked_sub(1)?)
+    }
+
+    /// Whether the instance is to live on for the body.
+    pub(crate) fn goes_on(&mut self) -> bool {
+        self.transforms && self.response(PASSING).is_ok_and(|passing| passing.body.is_none())
+    }
+
+    /// What the call leaves to the node while its instance lives on: the messages. What bounds the guest stays with it.
+    pub(crate) fn depart(&mut self) -> Self {
+        let request = std::mem::replace(&mut self.request, http::Request::new(()).into_parts().0);
+        let (response, body) = (self.take_response(PASSING), self.body.take());
+        let around = Surroundings {
+            facts: self.facts.clone(),
+            own: Arc::clone(&self.own),
+            log: self.log.clone(),
+            deadline: self.deadline,
+            memory: self.memory.clone(),
+            output: self.output,
+            allowance: Allowance { reach: Arc::clone(&self.allowance.reach), fetches: 0, bytes: 0 },
+            can_transform: false,
+        };
+        Self::new(self.event, Messages { request, response, body }, around)
     }
 
     pub(crate) fn take_response(&mut self, handle: u32) -> Option<Response> {

@@ -74,6 +74,29 @@ impl Workers {
     }
 }
 
+impl Workers {
+    /// The same for a piece of a call that [counts everything](Meter::count_everything): it has one turn here, and goes on
+    /// among the heavy ones if it needs more.
+    pub(crate) async fn run_counted<T: Send + 'static>(
+        &self,
+        wall: Duration,
+        meter: &Arc<Meter>,
+        call: Call<T>,
+    ) -> Result<T, Lost> {
+        let mut call: Call<T> = Box::pin(metered(call, Arc::clone(meter)));
+        let all = async {
+            if let Poll::Ready(answer) = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+                return Ok(answer);
+            }
+            match &self.runtime {
+                Some(runtime) => Heavy(runtime.spawn(call)).answer().await,
+                None => Ok(call.await),
+            }
+        };
+        tokio::time::timeout(wall, all).await.unwrap_or(Err(Lost::Timeout))
+    }
+}
+
 impl Drop for Workers {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {

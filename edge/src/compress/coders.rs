@@ -2,9 +2,10 @@
 
 use super::decoder::{Bounds, Decoder, Step, Unreadable};
 use super::encoder::{Encoder, Window};
-use super::{Flow, Form};
+use super::{Flow, Form, Plain};
+use crate::body::Body;
 use bytes::Bytes;
-use cache::Reader;
+use cache::{Coding, Reader};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -71,6 +72,16 @@ impl Coders {
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.streams).acquire_owned()).await;
         let Ok(Ok(place)) = place else { return Err(Uncoded::Busy) };
         Ok(Flow::new(reader, form, bounds, Place(place))?)
+    }
+
+    /// Decodes a body before hooks get it.
+    ///
+    /// # Errors
+    /// [`Uncoded::Busy`] when there was no place for too long.
+    pub async fn plain(&self, body: Body, coding: Coding, bounds: Bounds) -> Result<Plain, Uncoded> {
+        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.streams).acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(Uncoded::Busy) };
+        Ok(Plain::new(body, coding, bounds, Place(place))?)
     }
 
     /// A whole body in another form.

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::header::CONTENT_ENCODING;
+use http::{HeaderMap, StatusCode};
 use wasmtime::component::Resource;
 
 use crate::bindings::selvedge::edge::types::{
-    BodyError, BodyReader, EditError, HostBodyReader, HostResponse, Response,
+    BodyError, BodyReader, EditError, HostBodyReader, HostResponse, Response, TransformRefusal,
 };
 use crate::body::{OriginBody, PullError};
 use crate::event::Event;
@@ -112,6 +113,24 @@ impl HostResponse for CallState {
         let response = self.response(response.rep())?;
         response.body = Some(Bytes::from(body));
         response.is_unread = false;
+        Ok(Ok(()))
+    }
+
+    fn transform_body(
+        &mut self,
+        response: Resource<Response>,
+    ) -> wasmtime::Result<Result<(), TransformRefusal>> {
+        if self.event != Event::OriginResponse || response.rep() != PASSING || !self.can_transform {
+            return Ok(Err(TransformRefusal::Forbidden));
+        }
+        let passing = self.response(PASSING)?;
+        if passing.headers.contains_key(CONTENT_ENCODING) {
+            return Ok(Err(TransformRefusal::Coded));
+        }
+        if passing.status == StatusCode::PARTIAL_CONTENT.as_u16() {
+            return Ok(Err(TransformRefusal::Partial));
+        }
+        self.transforms = true;
         Ok(Ok(()))
     }
 
