@@ -27,6 +27,7 @@ mod distance;
 mod dns;
 mod drain;
 mod encoded;
+mod examples;
 mod failover;
 mod faults;
 mod fetch;

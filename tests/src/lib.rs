@@ -15,6 +15,7 @@
 pub mod bucket;
 pub mod coding;
 mod folder;
+pub mod guests;
 pub mod handshake;
 mod name_server;
 mod node;
