@@ -322,7 +322,7 @@ fn sentence(words: &str) -> String {
 
 fn hook_status(error: &HookError) -> StatusCode {
     match error {
-        HookError::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+        HookError::Busy { .. } | HookError::Crowded { .. } => StatusCode::TOO_MANY_REQUESTS,
         HookError::Engine { .. } | HookError::Load { .. } | HookError::Lost { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }

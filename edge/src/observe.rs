@@ -307,11 +307,6 @@ impl Observer {
         self.log.write(format!("hook reason={} story={:?} outcome=passed", error.token(), error.to_string()));
     }
 
-    /// Compiled hooks cannot be kept on disk: the next start will take longer.
-    pub fn hooks_not_kept(&self, complaint: &str) {
-        self.log.write(format!("hook compiled code is not kept from one start to the next: {complaint}"));
-    }
-
     /// What became of an object that a hook makes and a store keeps: found, missing, stored, busy or resting.
     pub fn derived(&self, outcome: &'static str) {
         self.figures.derived(outcome);

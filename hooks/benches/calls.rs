@@ -26,7 +26,11 @@ fn main() {
         adjust(&mut settings);
         Hook::load(engine(), "editing", &settings).unwrap()
     };
-    let subjects: [(&str, Option<Hook>); 2] = [("no hook", None), ("fresh", Some(load(|_| {})))];
+    let subjects: [(&str, Option<Hook>); 3] = [
+        ("no hook", None),
+        ("fresh", Some(load(|_| {}))),
+        ("reused", Some(load(|settings| settings.reuse = Some(hooks::ReuseSettings::default())))),
+    ];
     let calls = std::env::var("CALLS").map_or(CALLS, |calls| calls.parse().unwrap());
     let rounds = std::env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let mut figures = vec![Vec::new(); subjects.len()];

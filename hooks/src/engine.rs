@@ -14,6 +14,7 @@ use crate::error::HookError;
 use crate::figures::Figures;
 use crate::host;
 use crate::kv::Stores;
+use crate::meter::Budget;
 use crate::state::CallState;
 use crate::workers::Workers;
 
@@ -45,6 +46,10 @@ struct Inner {
     ticker: Ticker,
     figures: Figures,
     stores: Stores,
+    /// What instances hold.
+    memory: Arc<Budget>,
+    /// Instances that wait for their next call, of all hooks.
+    kept: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -80,16 +85,17 @@ impl Engine {
         let linker = host::linker(&wasmtime).map_err(engine_error)?;
         let workers = Workers::start().map_err(engine_error)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(engine_error)?;
-        let components = Components::default();
         Ok(Self {
             inner: Arc::new(Inner {
                 wasmtime,
                 linker,
-                components,
+                components: Components::default(),
                 workers,
                 ticker,
                 figures: Figures::default(),
                 stores: Stores::default(),
+                memory: Arc::new(Budget::new(u64::MAX)),
+                kept: Arc::default(),
             }),
         })
     }
@@ -117,6 +123,19 @@ impl Engine {
     #[must_use]
     pub fn stores(&self) -> &Stores {
         &self.inner.stores
+    }
+
+    /// Bytes that the memories of all instances may hold together; without it as many as there are places in the pool.
+    pub fn limit_memory(&self, bytes: u64) {
+        self.inner.memory.set_limit(bytes);
+    }
+
+    pub(crate) fn memory(&self) -> &Arc<Budget> {
+        &self.inner.memory
+    }
+
+    pub(crate) fn kept(&self) -> &Arc<AtomicUsize> {
+        &self.inner.kept
     }
 
     pub(crate) fn workers(&self) -> &Workers {

@@ -30,13 +30,22 @@ pub enum HookError {
     },
     /// Load: every place is taken.
     #[error(
-        "hook {hook:?} is busy: {concurrency} calls are running already; raise limits.concurrency or try again later"
+        "hook {hook:?} is busy: {concurrency} calls are running already and others wait; \
+         raise limits.concurrency or limits.queue, or try again later"
     )]
     Busy {
         /// Name in the config.
         hook: Arc<str>,
         /// The limit that was reached.
         concurrency: u32,
+    },
+    /// Load: the hooks of the node hold all the memory that they may.
+    #[error("{call} found no memory: the hooks of this node hold {limit} together; raise limits.hook-memory of [node]{}", call.details())]
+    Crowded {
+        /// Which call.
+        call: Box<CallReport>,
+        /// `limits.hook-memory` of the node.
+        limit: ByteSize,
     },
     /// The author: the guest trapped.
     #[error("{call} trapped: {cause}{}", call.details())]
@@ -104,6 +113,7 @@ impl HookError {
             HookError::Engine { .. } => "hook-engine",
             HookError::Load { .. } => "hook-load",
             HookError::Busy { .. } => "hook-busy",
+            HookError::Crowded { .. } => "hook-crowded",
             HookError::Trap { .. } => "hook-trap",
             HookError::Deadline { .. } => "hook-deadline",
             HookError::Timeout { .. } => "hook-timeout",

@@ -124,3 +124,14 @@ pub struct Locality {
     /// Of the IANA database.
     pub time_zone: Option<String>,
 }
+
+impl Facts {
+    /// For an instance between two calls: nothing that holds on to the request or to the node that it came to.
+    pub(crate) fn forget(mut self) -> Self {
+        self.tls = None;
+        self.grant = None;
+        self.caching = None;
+        self.outside = None;
+        self
+    }
+}

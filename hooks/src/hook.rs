@@ -4,25 +4,28 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::body::OriginBody;
 use crate::builtin;
-use crate::call::{self, Answer, Ended, Exports};
+use crate::call::{Answer, Ended, Exports};
 use crate::components::{Ready, Unusable};
 use crate::engine::{Engine, MAX_MEMORY};
 use crate::error::HookError;
 use crate::event::Event;
 use crate::facts::Facts;
+use crate::instance::{Instance, Kept};
 use crate::log::CallLog;
 use crate::meter::{MemoryLimit, Meter};
 use crate::outside::{Allowance, Reach};
 use crate::own::Own;
+use crate::places::Places;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
 use crate::state::{CallState, Messages, Surroundings};
+use crate::transform::Transformer;
 use crate::watch::{self, CallRecord, Watch};
 
 /// A component that is compiled, checked and ready to be called. Clones share it.
@@ -36,14 +39,14 @@ struct Inner {
     own: Arc<Own>,
     engine: Engine,
     exports: Exports,
-    /// Keeps the component loaded, for the next config to share.
-    _component: Ready,
     events: Vec<Event>,
     limits: LimitSettings,
     on_error: OnError,
     reads_body: bool,
     reach: Arc<Reach>,
-    places: Arc<Semaphore>,
+    places: Places,
+    /// Instances that are used again, where the settings say so.
+    kept: Option<Kept>,
 }
 
 impl std::fmt::Debug for Hook {
@@ -79,7 +82,7 @@ impl Hook {
         let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
         check_limits(&settings.limits).map_err(refuse)?;
         let ready = prepare(engine, source, bytes).map_err(refuse)?;
-        let exports = Exports::find(&ready, &settings.on).map_err(|(event, error)| {
+        let exports = Exports::find(ready, &settings.on).map_err(|(event, error)| {
             refuse(format!(
                 "{source} does not export selvedge:edge/{event}@0.1.0 as hooks/wit has it; take {event} out of `on` or add the export: {error:#}"
             ))
@@ -90,9 +93,9 @@ impl Hook {
                 own: Arc::new(own(engine, name, settings, bytes).map_err(refuse)?),
                 engine: engine.clone(),
                 exports,
-                _component: ready,
                 events: settings.on.clone(),
-                places: Arc::new(Semaphore::new(settings.limits.concurrency as usize)),
+                places: Places::new(&settings.limits),
+                kept: settings.reuse.clone().map(|reuse| Kept::new(reuse, Arc::clone(engine.kept()))),
                 limits: settings.limits.clone(),
                 on_error: settings.on_error,
                 reads_body: settings.reads_body,
@@ -157,36 +160,35 @@ impl Hook {
     ) -> Result<(Answer, CallState), Box<FailedCall>> {
         let inner = &self.inner;
         let limits = &inner.limits;
-        let Ok(place) = Arc::clone(&inner.places).try_acquire_owned() else {
+        let now = Instant::now();
+        let deadline = now + limits.wall;
+        let Some(place) = inner.places.take(deadline).await else {
             let error =
                 HookError::Busy { hook: Arc::clone(&inner.own.name), concurrency: limits.concurrency };
             return Err(Box::new(FailedCall { error, body: messages.body }));
         };
-        let log = CallLog::default();
-        let state = CallState::new(event, messages, self.surroundings(facts, &log));
-        let meter = Arc::new(Meter::new(limits.cpu));
-        let store = call::store(inner.engine.wasmtime(), state, Arc::clone(&meter));
+        let mut instance = inner.instance(event, messages, facts, (now, deadline));
+        let (meter, log) = (Arc::clone(&instance.meter), instance.log.clone());
         let ticking = inner.engine.ticking();
-        let (callee, metered) = (Arc::clone(inner), Arc::clone(&meter));
+        let callee = Arc::clone(inner);
         let call = Box::pin(async move {
-            let mut ended = callee.exports.perform(store).await;
+            let answer = callee.exports.perform(&mut instance).await;
+            let ended = callee.end(instance, answer, place);
             drop(ticking);
-            if let Some(transformer) = &mut ended.state.transformer {
-                transformer.hold(metered, place);
-            }
             ended
         });
-        let running = inner.engine.workers().run(limits.wall, &meter, call);
+        let running = inner.engine.workers().run(deadline, &meter, call);
         let (ran, cpu) = watch::running(self.watch.as_ref(), running, &meter).await;
-        let memory = ran.as_ref().map_or(0, |ended| ended.state.memory.used());
+        let memory = ran.as_ref().map_or(0, |ended| ended.memory);
+        let log = ran.as_ref().map_or(log, |ended| ended.state.log.clone());
         inner.own.secrets.redact_log(&log);
         let reporter = Reporter { own: &inner.own, event, limits, log: &log };
         let outcome = match ran {
-            Ok(Ended { answer: Ok(Answer::Failed(message)), state }) => {
+            Ok(Ended { answer: Ok(Answer::Failed(message)), state, .. }) => {
                 Err(Box::new(FailedCall { error: reporter.failed(message), body: state.body }))
             }
-            Ok(Ended { answer: Ok(answer), state }) => Ok((answer, state)),
-            Ok(Ended { answer: Err(error), state }) => {
+            Ok(Ended { answer: Ok(answer), state, .. }) => Ok((answer, state)),
+            Ok(Ended { answer: Err(error), state, .. }) => {
                 Err(Box::new(FailedCall { error: reporter.stopped(&error, &state.memory), body: state.body }))
             }
             Err(lost) => Err(Box::new(FailedCall { error: reporter.lost(lost), body: None })),
@@ -227,22 +229,66 @@ impl Hook {
     pub(crate) fn body_limit(&self) -> u64 {
         self.inner.limits.body.as_u64()
     }
+}
 
-    fn surroundings(&self, facts: &Facts, log: &CallLog) -> Surroundings {
-        let limits = &self.inner.limits;
+impl Inner {
+    /// An instance for a call: a kept one, or what a new one will be made in.
+    fn instance(
+        &self,
+        event: Event,
+        messages: Messages,
+        facts: &Facts,
+        (now, deadline): (Instant, Instant),
+    ) -> Instance {
+        if let Some(mut kept) = self.kept.as_ref().and_then(|kept| kept.take(now)) {
+            let around = self.surroundings(facts.clone(), &kept.log, deadline);
+            kept.begin(CallState::new(event, messages, around));
+            return kept;
+        }
+        let around = self.surroundings(facts.clone(), &CallLog::default(), deadline);
+        let state = CallState::new(event, messages, around);
+        Instance::new(self.engine.wasmtime(), state, Meter::new(self.limits.cpu), now)
+    }
+
+    /// Takes the state of a call out of its instance. The instance goes on with the body, is kept, or is dropped.
+    fn end(
+        &self,
+        mut instance: Instance,
+        answer: wasmtime::Result<Answer>,
+        place: OwnedSemaphorePermit,
+    ) -> Ended {
+        let memory = instance.store.data().memory.used();
+        if let Ok(Answer::Transform(guest)) = answer {
+            let mut state = instance.store.data_mut().depart();
+            state.transformer = Some(Box::new(Transformer::new(instance, guest, place)));
+            return Ended { answer: Ok(Answer::Next), state, memory };
+        }
+        let Some(kept) = self.kept.as_ref().filter(|kept| answer.is_ok() && kept.wants(&instance)) else {
+            return Ended { answer, state: instance.store.into_data(), memory };
+        };
+        let state = instance.store.data_mut();
+        let nobody = self.surroundings(state.facts.clone().forget(), &instance.log, state.deadline);
+        let mut state = state.exchange(CallState::new(state.event, Messages::none(), nobody));
+        state.log = instance.log.take();
+        kept.put(instance);
+        Ended { answer, state, memory }
+    }
+
+    fn surroundings(&self, facts: Facts, log: &CallLog, deadline: Instant) -> Surroundings {
+        let limits = &self.limits;
         Surroundings {
-            facts: facts.clone(),
-            own: Arc::clone(&self.inner.own),
+            facts,
+            own: Arc::clone(&self.own),
             log: log.clone(),
-            deadline: Instant::now() + limits.wall,
-            memory: MemoryLimit::new(limits.memory.as_u64()),
+            deadline,
+            memory: MemoryLimit::new(limits.memory.as_u64(), Arc::clone(self.engine.memory())),
             output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
             allowance: Allowance {
-                reach: Arc::clone(&self.inner.reach),
+                reach: Arc::clone(&self.reach),
                 fetches: limits.fetches,
                 bytes: limits.body.as_u64(),
             },
-            can_transform: self.inner.exports.transforms(),
+            can_transform: self.exports.transforms(),
         }
     }
 }

@@ -93,6 +93,11 @@ impl CallLog {
         lines.kept.iter_mut().for_each(|line| line.text = revise(std::mem::take(&mut line.text)));
     }
 
+    /// Takes the lines out, for whoever reports the call, and begins anew for another one.
+    pub(crate) fn take(&self) -> Self {
+        Self(Arc::new(Mutex::new(std::mem::take(&mut *self.lines()))))
+    }
+
     /// The last lines, oldest first.
     pub(crate) fn last_lines(&self) -> Vec<String> {
         let (kept, dropped) = self.kept();

@@ -1,5 +1,6 @@
 //! Processor time and memory of one call.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ impl Meter {
             mark: AtomicU64::new(0),
             heavy: AtomicBool::new(false),
         }
+    }
+
+    /// Counts another call of the same instance from nothing.
+    pub(crate) fn begin(&self) {
+        self.used.store(0, Ordering::Relaxed);
+        self.heavy.store(false, Ordering::Relaxed);
     }
 
     /// The guest ran into an epoch deadline. The first time it has used a tick at least; from then on it is heavy.
@@ -88,17 +95,69 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Holds an instance to its memory limit and remembers that it wanted more.
-#[derive(Debug, Clone)]
+/// Memory of all instances of the node together.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    limit: AtomicU64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    pub(crate) fn new(limit: u64) -> Self {
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        let bytes = bytes as u64;
+        let before = self.used.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) > self.limit() {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// Holds an instance to its memory limit, and all instances to theirs, and remembers that it wanted more.
+#[derive(Debug)]
 pub(crate) struct MemoryLimit {
     limit: usize,
     used: usize,
-    refused: bool,
+    table_elements: usize,
+    refused: Option<Refused>,
+    budget: Arc<Budget>,
+}
+
+/// Whose limit a guest ran into when it wanted more memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its own.
+    Own,
+    /// That of all hooks together.
+    Everybody,
 }
 
 impl MemoryLimit {
-    pub(crate) fn new(limit: u64) -> Self {
-        Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, refused: false }
+    pub(crate) fn new(limit: u64, budget: Arc<Budget>) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Self { limit, used: 0, table_elements: 0, refused: None, budget }
+    }
+
+    /// For a state whose instance is elsewhere.
+    pub(crate) fn of_nothing(&self) -> Self {
+        Self::new(0, Arc::clone(&self.budget))
     }
 
     /// Bytes of all memories of the instance.
@@ -106,12 +165,23 @@ impl MemoryLimit {
         self.used as u64
     }
 
-    pub(crate) fn was_refused(&self) -> bool {
+    /// What all instances may hold.
+    pub(crate) fn budget_limit(&self) -> u64 {
+        self.budget.limit()
+    }
+
+    pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
     }
 }
 
-/// Table elements of all tables of a call.
+impl Drop for MemoryLimit {
+    fn drop(&mut self) {
+        self.budget.give_back(self.used);
+    }
+}
+
+/// Table elements of all tables of an instance.
 const TABLE_ELEMENTS: usize = 100_000;
 
 impl ResourceLimiter for MemoryLimit {
@@ -122,9 +192,14 @@ impl ResourceLimiter for MemoryLimit {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         // All memories of the component count together.
-        let used = self.used.saturating_add(desired.saturating_sub(current));
+        let more = desired.saturating_sub(current);
+        let used = self.used.saturating_add(more);
         if used > self.limit {
-            self.refused = true;
+            self.refused = Some(Refused::Own);
+            return Ok(false);
+        }
+        if !self.budget.take(more) {
+            self.refused = Some(Refused::Everybody);
             return Ok(false);
         }
         self.used = used;
@@ -133,11 +208,16 @@ impl ResourceLimiter for MemoryLimit {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
+        let fits = elements <= TABLE_ELEMENTS;
+        if fits {
+            self.table_elements = elements;
+        }
+        Ok(fits)
     }
 }
 
@@ -163,11 +243,31 @@ mod tests {
 
     #[test]
     fn all_memories_together_stay_within_the_limit() {
-        let mut memory = MemoryLimit::new(3 << 16);
+        let mut memory = MemoryLimit::new(3 << 16, Arc::new(Budget::new(u64::MAX)));
         assert!(memory.memory_growing(0, 1 << 16, None).unwrap());
         assert!(memory.memory_growing(0, 2 << 16, None).unwrap());
-        assert!(!memory.was_refused());
+        assert_eq!(memory.refused(), None);
         assert!(!memory.memory_growing(1 << 16, 2 << 16, None).unwrap());
-        assert!(memory.was_refused());
+        assert_eq!(memory.refused(), Some(Refused::Own));
+    }
+
+    #[test]
+    fn all_instances_together_stay_within_theirs_and_give_it_back() {
+        let budget = Arc::new(Budget::new(3 << 16));
+        let mut first = MemoryLimit::new(u64::MAX, Arc::clone(&budget));
+        assert!(first.memory_growing(0, 2 << 16, None).unwrap());
+        let mut second = MemoryLimit::new(u64::MAX, Arc::clone(&budget));
+        assert!(!second.memory_growing(0, 2 << 16, None).unwrap());
+        assert_eq!(second.refused(), Some(Refused::Everybody));
+        drop(first);
+        assert!(second.memory_growing(0, 3 << 16, None).unwrap());
+    }
+
+    #[test]
+    fn all_tables_together_stay_within_the_limit() {
+        let mut memory = MemoryLimit::new(0, Arc::new(Budget::new(0)));
+        assert!(memory.table_growing(0, TABLE_ELEMENTS / 2, None).unwrap());
+        assert!(memory.table_growing(0, TABLE_ELEMENTS / 2, None).unwrap());
+        assert!(!memory.table_growing(0, 1, None).unwrap());
     }
 }

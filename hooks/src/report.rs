@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bytesize::ByteSize;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::error::{CallReport, HookError};
 use crate::event::Event;
 use crate::log::CallLog;
-use crate::meter::{DeadlineReached, MemoryLimit};
+use crate::meter::{DeadlineReached, MemoryLimit, Refused};
 use crate::own::Own;
 use crate::settings::LimitSettings;
 use crate::workers::Lost;
@@ -54,8 +55,12 @@ impl Reporter<'_> {
             return HookError::Deadline { call, limit: self.limits.cpu };
         }
         // A guest whose allocation fails traps on its own account; what it wanted is the better answer.
-        if memory.was_refused() {
-            return HookError::Memory { call, limit: self.limits.memory };
+        match memory.refused() {
+            Some(Refused::Own) => return HookError::Memory { call, limit: self.limits.memory },
+            Some(Refused::Everybody) => {
+                return HookError::Crowded { call, limit: ByteSize::b(memory.budget_limit()) };
+            }
+            None => {}
         }
         if let Some(exit) = error.downcast_ref::<I32Exit>() {
             return HookError::Trap { call, cause: format!("it called exit({})", exit.0) };

@@ -29,6 +29,10 @@ pub struct HookSettings {
     /// What the node does when a call fails.
     #[serde(default)]
     pub on_error: OnError,
+    /// Answers many calls with one instance, which then remembers: only for hooks that keep nothing of one request for the next.
+    /// Without it each call has an instance of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reuse: Option<ReuseSettings>,
     /// The origin, a bucket best, that keeps what the hook makes under names that it gives: `derive-as` of the contract.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
@@ -63,6 +67,7 @@ impl HookSettings {
             on,
             limits: LimitSettings::default(),
             on_error: OnError::default(),
+            reuse: None,
             store: None,
             store_for: None,
             reads_body: false,
@@ -97,8 +102,10 @@ pub struct LimitSettings {
     /// Memory of one instance, at most 4GiB.
     #[schemars(with = "String")]
     pub memory: ByteSize,
-    /// Calls at the same time; one more is refused as busy.
+    /// Calls at the same time; more wait.
     pub concurrency: u32,
+    /// Calls that wait for their turn, within their `wall`; one more is refused as busy.
+    pub queue: u32,
     /// Body bytes that one call may read; as many again of what it fetches, over all fetches.
     #[schemars(with = "String")]
     pub body: ByteSize,
@@ -118,11 +125,33 @@ impl Default for LimitSettings {
             wall: Duration::from_secs(5),
             memory: ByteSize::mib(128),
             concurrency: 64,
+            queue: 64,
             body: ByteSize::mib(64),
             output: ByteSize::mib(16),
             fetches: 8,
             metrics: 64,
         }
+    }
+}
+
+/// How long an instance of a hook is used. One whose call traps or goes over a limit is dropped at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct ReuseSettings {
+    /// Calls that one instance answers.
+    pub calls: u32,
+    /// How old it becomes.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub age: Duration,
+    /// With more memory than this it is not kept after a call.
+    #[schemars(with = "String")]
+    pub memory: ByteSize,
+}
+
+impl Default for ReuseSettings {
+    fn default() -> Self {
+        Self { calls: 10_000, age: Duration::from_secs(3600), memory: ByteSize::mib(64) }
     }
 }
 
@@ -233,7 +262,8 @@ mod tests {
         assert_eq!(hook.on, [Event::OriginResponse]);
         assert_eq!(hook.on_error, OnError::Fail);
         assert_eq!(hook.limits.cpu, Duration::from_millis(200));
-        assert_eq!(hook.limits.concurrency, 64);
+        assert_eq!((hook.limits.concurrency, hook.limits.queue), (64, 64));
+        assert_eq!(hook.reuse, None, "an instance a call");
     }
 
     #[test]

@@ -30,7 +30,8 @@ const MAX_WASI_RESOURCES: usize = 1024;
 pub(crate) struct CallState {
     pub(crate) event: Event,
     pub(crate) request: request::Parts,
-    /// A handle is an index; a place is empty once its response was dropped.
+    /// A handle is an index, for those that the guest made after `earlier_handles`; a place is empty once its response was
+    /// dropped.
     responses: Vec<Option<Response>>,
     pub(crate) body: Option<OriginBody>,
     pub(crate) body_taken: bool,
@@ -58,6 +59,8 @@ pub(crate) struct CallState {
     pub(crate) can_transform: bool,
     pub(crate) transforms: bool,
     pub(crate) transformer: Option<Box<Transformer>>,
+    /// Handles of earlier calls of the same instance: one that the guest has kept leads nowhere.
+    earlier_handles: u32,
     /// Made when the guest first asks for something of WASI: most header hooks never do.
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
 }
@@ -112,6 +115,13 @@ pub(crate) struct Messages {
     pub(crate) body: Option<OriginBody>,
 }
 
+impl Messages {
+    /// Of no call.
+    pub(crate) fn none() -> Self {
+        Self { request: http::Request::new(()).into_parts().0, response: None, body: None }
+    }
+}
+
 /// What a call may use and know.
 pub(crate) struct Surroundings {
     pub(crate) facts: Facts,
@@ -148,32 +158,53 @@ impl CallState {
             can_transform: around.can_transform,
             transforms: false,
             transformer: None,
+            earlier_handles: 0,
             wasi: None,
         }
+    }
+
+    /// Puts the state of another call into an instance, and takes out that of the one before. What belongs to the instance
+    /// stays: its memory, its view of WASI, and that handles of earlier calls lead nowhere.
+    pub(crate) fn exchange(&mut self, mut next: CallState) -> CallState {
+        std::mem::swap(&mut self.memory, &mut next.memory);
+        next.wasi = self.wasi.take();
+        let given = self.responses.len().max(self.fetched.len() + 1);
+        next.earlier_handles = self.earlier_handles.saturating_add(u32::try_from(given).unwrap_or(u32::MAX));
+        std::mem::replace(self, next)
     }
 
     pub(crate) fn add_response(&mut self, response: Response) -> wasmtime::Result<u32> {
         if self.responses.len() > MAX_RESPONSES {
             return Err(wasmtime::Error::msg(format!("more than {MAX_RESPONSES} responses in one call")));
         }
-        let handle = u32::try_from(self.responses.len())?;
+        let handle = self.handle(self.responses.len())?;
         self.responses.push(Some(response));
         Ok(handle)
     }
 
     pub(crate) fn response(&mut self, handle: u32) -> wasmtime::Result<&mut Response> {
-        let place = self.responses.get_mut(handle as usize);
+        let place = self.index(handle).and_then(|index| self.responses.get_mut(index));
         place.and_then(Option::as_mut).ok_or_else(|| wasmtime::Error::msg("that response is gone"))
     }
 
-    /// A handle of a reader of these bytes; [`PASSING`] is that of the body that passes by.
+    pub(crate) fn take_response(&mut self, handle: u32) -> Option<Response> {
+        self.index(handle).and_then(|index| self.responses.get_mut(index)).and_then(Option::take)
+    }
+
+    /// The handle of the reader of the body that passes by.
+    pub(crate) fn passing_reader(&self) -> u32 {
+        self.earlier_handles
+    }
+
+    /// A handle of a reader of these bytes.
     pub(crate) fn add_fetched(&mut self, body: Bytes) -> wasmtime::Result<u32> {
         self.fetched.push(body);
-        Ok(u32::try_from(self.fetched.len())?)
+        self.handle(self.fetched.len())
     }
 
     pub(crate) fn fetched(&mut self, handle: u32) -> Option<&mut Bytes> {
-        self.fetched.get_mut((handle as usize).checked_sub(1)?)
+        let index = self.index(handle)?.checked_sub(1)?;
+        self.fetched.get_mut(index)
     }
 
     /// Whether the instance is to live on for the body.
@@ -190,7 +221,7 @@ impl CallState {
             own: Arc::clone(&self.own),
             log: self.log.clone(),
             deadline: self.deadline,
-            memory: self.memory.clone(),
+            memory: self.memory.of_nothing(),
             output: self.output,
             allowance: Allowance { reach: Arc::clone(&self.allowance.reach), fetches: 0, bytes: 0 },
             can_transform: false,
@@ -198,8 +229,19 @@ impl CallState {
         Self::new(self.event, Messages { request, response, body }, around)
     }
 
-    pub(crate) fn take_response(&mut self, handle: u32) -> Option<Response> {
-        self.responses.get_mut(handle as usize).and_then(Option::take)
+    /// The handle of what the guest makes at this index, which is not 0.
+    fn handle(&self, index: usize) -> wasmtime::Result<u32> {
+        let handle = self.earlier_handles.checked_add(u32::try_from(index)?);
+        handle.ok_or_else(|| wasmtime::Error::msg("the instance has used all handles up"))
+    }
+
+    fn index(&self, handle: u32) -> Option<usize> {
+        match handle {
+            PASSING => Some(0),
+            made => {
+                made.checked_sub(self.earlier_handles).filter(|index| *index > 0).map(|index| index as usize)
+            }
+        }
     }
 }
 

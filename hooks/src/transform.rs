@@ -12,15 +12,13 @@ use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, ETAG, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use wasmtime::Store;
 
 use crate::bindings::body_transform::BodyTransformHook;
 use crate::body::{BodyError, HookBody};
-use crate::call;
 use crate::error::HookError;
 use crate::event::Event;
 use crate::hook::Hook;
-use crate::meter::Meter;
+use crate::instance::Instance;
 use crate::state::CallState;
 
 /// Bytes that a guest gets at once.
@@ -28,26 +26,20 @@ const PIECE: usize = 64 << 10;
 
 /// An instance that has answered its event and goes on with the body.
 pub(crate) struct Transformer {
-    store: Store<CallState>,
+    instance: Instance,
     guest: BodyTransformHook,
-    /// What the call is held to, from its begin to the end of the body.
-    hold: Option<Hold>,
-}
-
-struct Hold {
-    meter: Arc<Meter>,
+    /// The call's place among those that run at once, held to the end of the body.
     _place: OwnedSemaphorePermit,
 }
 
 impl Transformer {
-    pub(crate) fn new(store: Store<CallState>, guest: BodyTransformHook) -> Self {
-        Self { store, guest, hold: None }
+    pub(crate) fn new(instance: Instance, guest: BodyTransformHook, place: OwnedSemaphorePermit) -> Self {
+        instance.meter.count_everything();
+        Self { instance, guest, _place: place }
     }
 
-    /// Keeps the call's place among those that run at once, and its meter.
-    pub(crate) fn hold(&mut self, meter: Arc<Meter>, place: OwnedSemaphorePermit) {
-        meter.count_everything();
-        self.hold = Some(Hold { meter, _place: place });
+    fn state(&self) -> &CallState {
+        self.instance.store.data()
     }
 
     async fn transform(
@@ -56,9 +48,10 @@ impl Transformer {
         is_last: bool,
         deadline: Instant,
     ) -> wasmtime::Result<Result<Vec<u8>, String>> {
-        self.store.data_mut().deadline = deadline;
-        call::begin(&mut self.store);
-        self.guest.selvedge_edge_body_transform().call_transform(&mut self.store, chunk, is_last).await
+        self.instance.store.data_mut().deadline = deadline;
+        self.instance.go_on();
+        let store = &mut self.instance.store;
+        self.guest.selvedge_edge_body_transform().call_transform(store, chunk, is_last).await
     }
 }
 
@@ -189,19 +182,16 @@ async fn turn(
     request_id: HeaderValue,
 ) -> Result<Turned, HookError> {
     let is_last = piece.is_none();
-    let log = transformer.store.data().log.clone();
-    let Some(meter) = transformer.hold.as_ref().map(|hold| Arc::clone(&hold.meter)) else {
-        return Err(hook.reporter(Event::OriginResponse, &log).unusable("its call has ended".to_owned()));
-    };
-    let (wall, output) = (hook.limits().wall, hook.limits().output.as_u64());
+    let (log, meter) = (transformer.instance.log.clone(), Arc::clone(&transformer.instance.meter));
+    let (deadline, output) = (Instant::now() + hook.limits().wall, hook.limits().output.as_u64());
     let ticking = hook.engine().ticking();
     let call = Box::pin(async move {
         let chunk = piece.unwrap_or_default();
-        let answer = transformer.transform(&chunk, is_last, Instant::now() + wall).await;
+        let answer = transformer.transform(&chunk, is_last, deadline).await;
         drop(ticking);
         (answer, transformer)
     });
-    let ran = hook.engine().workers().run_counted(wall, &meter, call).await;
+    let ran = hook.engine().workers().run_counted(deadline, &meter, call).await;
     let reporter = hook.reporter(Event::OriginResponse, &log);
     let turned =
         match ran {
@@ -209,10 +199,10 @@ async fn turn(
                 .unusable(format!("{} bytes for one piece of a body are over limits.output", made.len()))),
             Ok((Ok(Ok(made)), transformer)) => match meter.check() {
                 Ok(()) => Ok(Turned { made: made.into(), next: (!is_last).then_some(transformer) }),
-                Err(spent) => Err(reporter.stopped(&spent.into(), &transformer.store.data().memory)),
+                Err(spent) => Err(reporter.stopped(&spent.into(), &transformer.state().memory)),
             },
             Ok((Ok(Err(message)), _)) => Err(reporter.failed(message)),
-            Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.store.data().memory)),
+            Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.state().memory)),
             Err(lost) => Err(reporter.lost(lost)),
         };
     if let Err(error) = &turned {

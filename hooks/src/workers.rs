@@ -12,10 +12,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::thread::available_parallelism;
-use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, timeout_at};
 
 use crate::meter::Meter;
 
@@ -54,14 +54,18 @@ impl Workers {
         Ok(Self { runtime: Some(runtime) })
     }
 
-    /// Runs a call to its end or until `wall` is over; dropping the future ends the call at its next tick.
+    /// Runs a call to its end or until the deadline; dropping the future ends the call at its next tick.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        wall: Duration,
+        deadline: Instant,
         meter: &Arc<Meter>,
         mut call: Call<T>,
     ) -> Result<T, Lost> {
-        let all = async {
+        // Most calls end where they begin, and need no timer.
+        if let Poll::Ready(answer) = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await {
+            return Ok(answer);
+        }
+        let rest = async {
             if let Some(answer) = begin(&mut call, meter).await {
                 return Ok(answer);
             }
@@ -70,7 +74,7 @@ impl Workers {
                 None => Ok(call.await),
             }
         };
-        tokio::time::timeout(wall, all).await.unwrap_or(Err(Lost::Timeout))
+        timeout_at(deadline, rest).await.unwrap_or(Err(Lost::Timeout))
     }
 }
 
@@ -79,7 +83,7 @@ impl Workers {
     /// among the heavy ones if it needs more.
     pub(crate) async fn run_counted<T: Send + 'static>(
         &self,
-        wall: Duration,
+        deadline: Instant,
         meter: &Arc<Meter>,
         call: Call<T>,
     ) -> Result<T, Lost> {
@@ -93,7 +97,7 @@ impl Workers {
                 None => Ok(call.await),
             }
         };
-        tokio::time::timeout(wall, all).await.unwrap_or(Err(Lost::Timeout))
+        timeout_at(deadline, all).await.unwrap_or(Err(Lost::Timeout))
     }
 }
 
@@ -107,10 +111,15 @@ impl Drop for Workers {
 
 /// Runs the call here until it ends, or until it is heavy (`None`).
 async fn begin<T>(call: &mut Call<T>, meter: &Meter) -> Option<T> {
-    poll_fn(|context| match call.as_mut().poll(context) {
-        Poll::Ready(answer) => Poll::Ready(Some(answer)),
-        Poll::Pending if meter.is_heavy() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+    poll_fn(|context| {
+        if meter.is_heavy() {
+            return Poll::Ready(None);
+        }
+        match call.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending if meter.is_heavy() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
     })
     .await
 }

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use hooks::{Event, Hook, HookError, HookSettings, RequestOutcome, WasmSource};
+use hooks::{Engine, Event, Hook, HookError, HookSettings, RequestOutcome, WasmSource};
 use http_body::{Body, Frame};
-use support::{engine, facts, on_one_core, request, response, settings, told, whole};
+use support::{engine, facts, misbehaving, on_one_core, request, response, settings, told, whole};
 
 /// The failure of a viewer-request call.
 async fn failure(hook: &Hook) -> HookError {
@@ -184,6 +184,7 @@ fn an_origin_that_stalls_ends_the_call_at_its_wall_limit() {
 fn one_call_more_than_allowed_is_busy_and_the_place_is_free_again_after() {
     let hook = told("sleep", |settings| {
         settings.limits.concurrency = 1;
+        settings.limits.queue = 0;
         settings.limits.wall = Duration::from_millis(200);
     });
     on_one_core(async {
@@ -197,6 +198,39 @@ fn one_call_more_than_allowed_is_busy_and_the_place_is_free_again_after() {
             tokio::task::yield_now().await;
         }
     });
+}
+
+#[test]
+fn calls_beyond_the_concurrency_wait_for_their_turn() {
+    let hook = told("spin-5ms", |settings| settings.limits.concurrency = 1);
+    let facts = facts();
+    let call = || hook.viewer_request(request("/", &[]), &facts);
+    let (first, second, third) = on_one_core(async { tokio::join!(call(), call(), call()) });
+    assert!(first.is_ok() && second.is_ok() && third.is_ok());
+}
+
+#[test]
+fn all_hooks_together_hold_no_more_memory_than_the_node_gives_them() {
+    let engine = Engine::new().unwrap();
+    let load = |name| {
+        let settings = settings(
+            WasmSource::File(misbehaving().to_owned()),
+            &[Event::ViewerRequest],
+            &[("do", "rewrite")],
+        );
+        Hook::load(&engine, name, &settings).unwrap()
+    };
+    let (one, other) = (load("one"), load("other"));
+    engine.limit_memory(1 << 10);
+    for hook in [&one, &other] {
+        let error = on_one_core(failure(hook));
+        assert_eq!(error.token(), "hook-crowded");
+        assert!(error.to_string().contains("limits.hook-memory"), "{error}");
+    }
+    engine.limit_memory(1 << 30);
+    for _ in 0..50 {
+        assert!(on_one_core(one.viewer_request(request("/", &[]), &facts())).is_ok());
+    }
 }
 
 #[test]
@@ -244,6 +278,7 @@ fn after_hundreds_of_failures_the_next_call_is_as_good_as_the_first() {
 fn a_call_that_nobody_waits_for_gives_its_place_back() {
     let hook = told("loop", |settings| {
         settings.limits.concurrency = 1;
+        settings.limits.queue = 0;
         settings.limits.cpu = Duration::from_secs(600);
         settings.limits.wall = Duration::from_secs(600);
     });

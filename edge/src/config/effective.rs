@@ -47,6 +47,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         (vec!["node", "limits", "url"], limits.url),
         (vec!["node", "limits", "max-object"], limits.max_object),
         (vec!["node", "limits", "h2-window"], limits.h2_window),
+        (vec!["node", "limits", "hook-memory"], limits.hook_memory),
         (vec!["cache", "slice", "size"], config.cache.slice.size),
         (vec!["cache", "slice", "over"], config.cache.slice.over),
     ];
@@ -69,6 +70,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         sizes.push((vec!["hook", name, "limits", "memory"], hook.limits.memory));
         sizes.push((vec!["hook", name, "limits", "body"], hook.limits.body));
         sizes.push((vec!["hook", name, "limits", "output"], hook.limits.output));
+        sizes.extend(hook.reuse.iter().map(|reuse| (vec!["hook", name, "reuse", "memory"], reuse.memory)));
     }
     let owned = |path: Vec<&str>| path.into_iter().map(String::from).collect();
     sizes.into_iter().map(|(path, size)| (owned(path), size)).collect()

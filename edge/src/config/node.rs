@@ -161,6 +161,9 @@ pub struct LimitSettings {
     pub codings: usize,
     /// Objects that hooks have made and that are being put into their stores at once; more are not kept, and made again.
     pub derived_writes: usize,
+    /// Memory of all instances of hooks together; a hook that wants more is answered 429.
+    #[schemars(with = "String")]
+    pub hook_memory: ByteSize,
     /// Tunnels (WebSocket and the like) that are open at the same time; one more is answered 503.
     pub tunnels: u64,
     /// How long a tunnel may be silent in both directions.
@@ -196,6 +199,7 @@ impl Default for LimitSettings {
             h2_window: ByteSize::mib(1),
             codings: 128,
             derived_writes: 16,
+            hook_memory: ByteSize::gib(1),
             tunnels: 4096,
             tunnel_idle: Duration::from_secs(600),
             max_object: ByteSize::mib(64),

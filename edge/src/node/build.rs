@@ -85,6 +85,9 @@ impl Node {
             None if !config.hook.is_empty() => Some(Arc::new(new_engine(config, &observer)?)),
             engine => engine,
         };
+        if let Some(engine) = &engine {
+            engine.limit_memory(config.node.limits.hook_memory.as_u64());
+        }
         let (keys, hooks) = (keys::build(config)?, build_hooks(config, engine.as_deref())?);
         let parts = Parts { config, previous, names: &names, keys, hooks };
         let mut sites = Sites::default();
@@ -210,7 +213,7 @@ fn build_groups(
 fn new_engine(config: &Config, observer: &Observer) -> Result<Engine, NodeError> {
     let (engine, complaint) = Engine::keeping(&config.compiled_hooks()).map_err(NodeError::Engine)?;
     if let Some(complaint) = complaint {
-        observer.hooks_not_kept(&complaint);
+        observer.say(format!("hook compiled code is not kept from one start to the next: {complaint}"));
     }
     Ok(engine)
 }

@@ -96,7 +96,7 @@ impl HostResponse for CallState {
             return Ok(None);
         }
         self.body_taken = true;
-        Ok(Some(Resource::new_own(0)))
+        Ok(Some(Resource::new_own(self.passing_reader())))
     }
 
     fn set_body(
@@ -201,7 +201,7 @@ impl HostBodyReader for CallState {
             let chunk = fetched.split_to(length);
             return Ok(Ok((!chunk.is_empty()).then(|| chunk.to_vec())));
         }
-        let chunk = self.origin_body()?.read(max as usize).await;
+        let chunk = self.origin_body(reader.rep())?.read(max as usize).await;
         Ok(chunk.map(|chunk| chunk.map(Vec::from)).map_err(body_error))
     }
 
@@ -214,14 +214,14 @@ impl HostBodyReader for CallState {
             let fits = fetched.len() <= limit as usize;
             return Ok(if fits { Ok(std::mem::take(fetched).into()) } else { Err(BodyError::TooLarge) });
         }
-        Ok(self.origin_body()?.read_all(limit as usize).await.map_err(body_error))
+        Ok(self.origin_body(reader.rep())?.read_all(limit as usize).await.map_err(body_error))
     }
 
     fn length(&mut self, reader: Resource<BodyReader>) -> wasmtime::Result<Option<u64>> {
         if let Some(fetched) = self.fetched(reader.rep()) {
             return Ok(Some(fetched.len() as u64));
         }
-        Ok(self.origin_body()?.length())
+        Ok(self.origin_body(reader.rep())?.length())
     }
 
     fn drop(&mut self, _: Resource<BodyReader>) -> wasmtime::Result<()> {
@@ -262,7 +262,10 @@ impl CallState {
         Ok(Some(Resource::new_own(self.add_fetched(body)?)))
     }
 
-    fn origin_body(&mut self) -> wasmtime::Result<&mut OriginBody> {
+    fn origin_body(&mut self, reader: u32) -> wasmtime::Result<&mut OriginBody> {
+        if reader != self.passing_reader() {
+            return Err(wasmtime::Error::msg("that body is gone"));
+        }
         self.body.as_mut().ok_or_else(|| wasmtime::Error::msg("this event has no body"))
     }
 }

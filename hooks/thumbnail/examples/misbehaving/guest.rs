@@ -52,6 +52,7 @@ impl viewer_request::Guest for Misbehaving {
             "facts" => return tell(request),
             "place" => return Ok(Outcome::Respond(answer(200, place().as_bytes()))),
             "connection" => return Ok(Outcome::Respond(answer(200, connection().as_bytes()))),
+            "as-asked" => return do_as_asked(request),
             "memory-of-others" => return remember(request),
             "respond" => return Ok(Outcome::Respond(answer(418, b"short and stout"))),
             "bad-status" => return Ok(Outcome::Respond(answer(99, b""))),
@@ -278,6 +279,29 @@ fn connection() -> String {
         facts::grant_resource().unwrap_or_default(),
     ]
     .join("|")
+}
+
+static mut HOARD: Option<Response> = None;
+
+/// For instances that are used again: counts calls, and then does what the path says.
+#[allow(static_mut_refs, reason = "a guest has one thread")]
+fn do_as_asked(request: &Request) -> Result<viewer_request::Outcome, String> {
+    match request.path().as_str() {
+        "/trap" => panic!("on demand"),
+        "/loop" => spin(),
+        "/fail" => return Err("as asked".to_owned()),
+        "/say" => println!("something private"),
+        "/grow" => drop(black_box(vec![1_u8; 24 << 20])),
+        // SAFETY: as above.
+        "/hoard" => unsafe { HOARD = Some(answer(418, b"of another request")) },
+        // SAFETY: as above.
+        "/take" => match unsafe { HOARD.take() } {
+            Some(response) => return Ok(viewer_request::Outcome::Respond(response)),
+            None => return Err("nothing is hoarded".to_owned()),
+        },
+        _ => {}
+    }
+    remember(request)
 }
 
 /// Counts calls in the instance's own memory: another request's count must never be seen.
