@@ -158,6 +158,7 @@ fn metrics(node: &Node) -> Response<Body> {
     let mut text = node.observer.metrics(node.store.statistics());
     text.push_str(&crate::observe::origins(&node.groups, Instant::now()));
     text.push_str(&crate::observe::faults(node));
+    text.push_str(&node.figures_of_hooks());
     let mut response = Response::new(Body::Whole(text.into()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

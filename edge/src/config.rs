@@ -34,7 +34,7 @@ use cache::disk::DiskSettings;
 use cache::{CachePolicySettings, CacheSettings};
 use certs::SiteTls;
 use geo::{DnsSettings, GeoSettings};
-use hooks::HookSettings;
+use hooks::{HookSettings, KvSettings};
 use origin_shield::{GroupSettings, OriginSettings, OriginUrl};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -42,7 +42,7 @@ use signing::{KeyGroupSettings, KeySettings};
 
 pub use congestion::refused_congestion;
 pub use document::Sources;
-pub use doubts::idle_settings;
+pub use doubts::{doubtful_hooks, idle_settings};
 pub use edges::EdgesSettings;
 pub use effective::{effective_json, effective_toml};
 pub(crate) use error::did_you_mean;
@@ -90,6 +90,9 @@ pub struct Config {
     /// Hooks, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub hook: BTreeMap<String, HookSettings>,
+    /// Key-value stores that hooks share, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kv: BTreeMap<String, KvSettings>,
     /// Sites, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub site: BTreeMap<String, SiteSettings>,
@@ -116,6 +119,7 @@ impl Default for Config {
             key: BTreeMap::new(),
             key_group: BTreeMap::new(),
             hook: BTreeMap::new(),
+            kv: BTreeMap::new(),
             site: BTreeMap::new(),
             geo: None,
             dns: None,

@@ -15,7 +15,7 @@ use crate::observe::Observer;
 use crate::route::Sites;
 use arc_swap::ArcSwap;
 use cache::Store;
-use hooks::Engine;
+use hooks::{Doubt, Engine};
 use http::HeaderValue;
 use ipnet::IpNet;
 use origin_shield::{Fault, Group, Names, Origin};
@@ -66,6 +66,7 @@ pub struct Node {
     origins: HashMap<String, Arc<Origin>>,
     names: Arc<Names>,
     engine: Option<Arc<Engine>>,
+    doubts: Vec<(String, Doubt)>,
 }
 
 /// `node.limits` in the units that the code counts in: bytes and durations.
@@ -105,6 +106,26 @@ impl Node {
     /// The rehearsals of origins' failures that the config asks for.
     pub fn faults(&self) -> impl Iterator<Item = &Arc<Fault>> {
         self.origins.values().filter_map(|origin| origin.fault())
+    }
+
+    /// Settings of hooks, by hook, that do not fit what their components can do.
+    #[must_use]
+    pub fn doubts(&self) -> &[(String, Doubt)] {
+        &self.doubts
+    }
+
+    /// The figures that hooks keep of themselves, in Prometheus' text format.
+    #[must_use]
+    pub fn figures_of_hooks(&self) -> String {
+        self.engine.as_ref().map(|engine| engine.figures_text()).unwrap_or_default()
+    }
+
+    /// Saves what is stored, for a process that ends: it is there after a restart.
+    pub fn close(&self) {
+        self.store.close();
+        if let Some(engine) = &self.engine {
+            engine.stores().close();
+        }
     }
 
     /// Whether a peer may speak for the viewer.

@@ -97,6 +97,7 @@ pub fn run(config: Config, source: Source, announce: impl FnOnce(&Ready)) -> Res
     }
     let observer = Arc::clone(&node.observer);
     config.refused_congestion().into_iter().for_each(|words| observer.say(words));
+    node.doubts().iter().for_each(|(hook, doubt)| observer.say(format!("hook {hook:?}: {doubt}")));
     let current = Arc::new(Current::new(node));
     let (tell, told) = watch::channel(false);
     let (alive, ended) = mpsc::channel::<Infallible>(1);
@@ -125,7 +126,7 @@ pub fn run(config: Config, source: Source, announce: impl FnOnce(&Ready)) -> Res
         Ok(())
     });
     // What was stored until now is there after a restart.
-    current.load().store.close();
+    current.load().close();
     observer.flush();
     // Tasks that wait on blocking work would keep the process from ending.
     shell.shutdown_background();

@@ -80,6 +80,11 @@ impl Exports {
         Ok(exports)
     }
 
+    /// The component.
+    pub(crate) fn component(&self) -> &Ready {
+        &self.component
+    }
+
     /// Whether the component rewrites bodies as they pass.
     pub(crate) fn transforms(&self) -> bool {
         self.body_transform.is_some()

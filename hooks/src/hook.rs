@@ -122,6 +122,12 @@ impl Hook {
         &self.inner.own.version
     }
 
+    /// The interfaces that the component imports, as `package:name/interface@version`.
+    pub(crate) fn imports(&self) -> Vec<String> {
+        let component = self.inner.exports.component().component().component_type();
+        component.imports(self.inner.engine.wasmtime()).map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// Whether the hook is to be called at this event.
     #[must_use]
     pub fn listens(&self, event: Event) -> bool {

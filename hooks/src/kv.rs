@@ -129,6 +129,8 @@ pub struct Store {
     file: PathBuf,
     /// Whether anything changed since it was saved.
     changed: AtomicBool,
+    /// Whether the file could not be read: it is kept aside before another takes its place.
+    is_damaged: AtomicBool,
     /// One save at a time: two would write the same file.
     saving: Mutex<()>,
 }
@@ -142,11 +144,21 @@ impl fmt::Debug for Store {
 impl Store {
     fn open(settings: &KvSettings, file: PathBuf, now: SystemTime, tell: &dyn Fn(String)) -> Self {
         let mut shelf = Shelf::new(settings);
-        if let Err(error) = saved::read(&file, &mut shelf, now) {
+        let read = saved::read(&file, &mut shelf, now);
+        if let Err(error) = &read {
             shelf = Shelf::new(settings);
-            tell(format!("kv: {} is left aside, the store begins empty: {error}", file.display()));
+            let file = file.display();
+            tell(format!(
+                "kv: {file} cannot be read, so the store begins empty; it is kept as {file}.damaged: {error}"
+            ));
         }
-        Self { shelf: Mutex::new(shelf), file, changed: AtomicBool::new(false), saving: Mutex::new(()) }
+        Self {
+            shelf: Mutex::new(shelf),
+            file,
+            changed: AtomicBool::new(false),
+            is_damaged: AtomicBool::new(read.is_err()),
+            saving: Mutex::new(()),
+        }
     }
 
     /// The value of a key, unless its time is over.
@@ -194,6 +206,9 @@ impl Store {
         let _alone = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.changed.swap(false, SeqCst) {
             return Ok(());
+        }
+        if self.is_damaged.swap(false, SeqCst) {
+            saved::keep_aside(&self.file)?;
         }
         let written = saved::write(&self.file, |after| self.shelf().copy_after(after));
         if written.is_err() {

@@ -9,6 +9,7 @@ mod body;
 mod builtin;
 mod call;
 mod components;
+mod doubts;
 mod engine;
 mod error;
 mod event;
@@ -36,6 +37,7 @@ mod watch;
 mod workers;
 
 pub use body::{BodyError, HookBody};
+pub use doubts::Doubt;
 pub use engine::Engine;
 pub use error::{CallReport, HookError};
 pub use event::Event;

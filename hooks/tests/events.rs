@@ -56,23 +56,6 @@ fn viewer_request_sees_every_fact() {
 }
 
 #[test]
-fn viewer_request_sees_place_connection_and_grant() {
-    on_one_core(async {
-        for (task, said) in [
-            ("place", "AS|11|Seoul|Some((37.5, 127.0))|Asia/Seoul|Some(64496)"),
-            (
-                "connection",
-                "Some(4711)|TLS_AES_128_GCM_SHA256|h2|www.example.com|cloudfront|K1|Some(1800000060)|https://www.example.com/*",
-            ),
-        ] {
-            let answer =
-                respond(told(task, |_| {}).viewer_request(request("/", &[]), &facts()).await.unwrap());
-            assert_eq!(answer.body(), said);
-        }
-    });
-}
-
-#[test]
 fn viewer_request_answers_for_everybody() {
     on_one_core(async {
         let answer =

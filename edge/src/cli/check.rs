@@ -10,10 +10,12 @@ use std::sync::Arc;
 use super::run::located;
 use super::{Exit, Form, Reading, data, invalid, talk};
 use crate::config::{
-    Config, ConfigErrors, Warning, doubtful_shields, refused_congestion, rehearsals, shadowed_routes,
+    Config, ConfigErrors, Warning, doubtful_hooks, doubtful_shields, refused_congestion, rehearsals,
+    shadowed_routes,
 };
 use crate::node::{Node, NodeError};
 use crate::process;
+use hooks::Doubt;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -28,17 +30,18 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let file = reading.file.display().to_string();
-    match build(&loaded.config) {
-        Ok(Ok(())) => {}
+    let doubts = match build(&loaded.config) {
+        Ok(Ok(doubts)) => doubts,
         Ok(Err(error)) => return invalid(&ConfigErrors::from(located(&loaded, &error)), reading.form()),
         Err(error) => {
             talk(&format!("error: no temporary folder to check in: {error}"));
             return Exit::Failed;
         }
-    }
+    };
     let mut warnings = shadowed_routes(&loaded);
     warnings.extend(refused_congestion(&loaded));
     warnings.extend(doubtful_shields(&loaded));
+    warnings.extend(doubtful_hooks(&loaded, &doubts));
     warnings.extend(rehearsals(&loaded, process::now()));
     match reading.form() {
         Form::Text => {
@@ -50,9 +53,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     Exit::Ok
 }
 
-/// Builds the node and drops it. A local authority that is not there yet is made in a folder that goes away again: a check
+/// Builds the node, asks what is odd about its hooks and drops it. A local authority that is not there yet is made in a folder that goes away again: a check
 /// leaves no traces. The outer error is that of the folder.
-fn build(config: &Config) -> io::Result<Result<(), NodeError>> {
+fn build(config: &Config) -> io::Result<Result<Vec<(String, Doubt)>, NodeError>> {
     if let Some(Err(error)) = config.disk().map(|disk| cache::disk::check(&disk.path)) {
         return Ok(Err(error.into()));
     }
@@ -73,7 +76,7 @@ fn build(config: &Config) -> io::Result<Result<(), NodeError>> {
     if let Some(scratch) = scratch {
         std::fs::remove_dir_all(scratch)?;
     }
-    Ok(built.map(drop))
+    Ok(built.map(|node| node.doubts().to_vec()))
 }
 
 /// A new folder that nobody else can have prepared or can look into.

@@ -1,6 +1,7 @@
-//! Settings of origin groups that are allowed but have no effect.
+//! Settings of origin groups and hooks that are allowed but have no effect.
 
-use super::{Loaded, Warning};
+use super::{Loaded, Warning, wording};
+use hooks::Doubt;
 use origin_shield::{Condition, GroupSettings};
 
 /// What a group says about choosing between members.
@@ -24,6 +25,16 @@ pub fn idle_settings(loaded: &Loaded) -> Vec<Warning> {
         }
     }
     warnings
+}
+
+/// What is odd about hooks, once their components are known, at the settings.
+pub fn doubtful_hooks(loaded: &Loaded, doubts: &[(String, Doubt)]) -> Vec<Warning> {
+    let warning = |(hook, doubt): &(String, Doubt)| {
+        let (file, at) = loaded.sources.place_of(&["hook", hook, doubt.setting])?;
+        let message = format!("[hook.{}] {doubt}", wording::key(hook));
+        Some(Warning { file: file.into(), line: at.line, column: at.column, message })
+    };
+    doubts.iter().filter_map(warning).collect()
 }
 
 fn doubt(setting: &str, group: &GroupSettings) -> Option<&'static str> {

@@ -72,6 +72,10 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         sizes.push((vec!["hook", name, "limits", "output"], hook.limits.output));
         sizes.extend(hook.reuse.iter().map(|reuse| (vec!["hook", name, "reuse", "memory"], reuse.memory)));
     }
+    for (name, store) in &config.kv {
+        sizes.push((vec!["kv", name, "size"], store.size));
+        sizes.push((vec!["kv", name, "value"], store.value));
+    }
     let owned = |path: Vec<&str>| path.into_iter().map(String::from).collect();
     sizes.into_iter().map(|(path, size)| (owned(path), size)).collect()
 }

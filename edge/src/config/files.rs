@@ -76,6 +76,11 @@ fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
         if let WasmSource::File(file) = &hook.wasm {
             files.add(&["hook", name, "wasm"], file);
         }
+        for (secret, place) in &hook.secrets {
+            if let hooks::Material::File(file) = place {
+                files.add(&["hook", name, "secrets", secret, "file"], file);
+            }
+        }
     }
     for (name, site) in &config.site {
         if let Some(SiteTls::Files { cert, key }) = &site.tls {

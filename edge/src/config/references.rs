@@ -19,6 +19,7 @@ pub(crate) fn check(config: &Config, sources: &Sources) -> ConfigErrors {
     checks.groups();
     checks.policies();
     checks.hooks();
+    checks.stores();
     for (name, site) in &config.site {
         checks.site(name, site);
     }
@@ -155,6 +156,14 @@ impl Checks<'_> {
                 let hint = "what comes back needs no such word: response.body()";
                 self.refuse(&["hook", name, "reads-body"], message.into(), Some(hint.into()));
             }
+            for (index, store) in hook.kv.iter().enumerate() {
+                self.named(
+                    &["hook", name, "kv", &index.to_string()],
+                    "key-value store",
+                    store,
+                    &self.config.kv,
+                );
+            }
             let Some(store) = &hook.store else { continue };
             let path = ["hook", name, "store"];
             self.named(&path, "origin", store, &self.config.origin);
@@ -162,6 +171,21 @@ impl Checks<'_> {
                 let message = "store: it is at origin-request that a hook names what it will make";
                 let hint = "on = [\"origin-request\", \"origin-response\"]";
                 self.refuse(&path, message.into(), Some(hint.into()));
+            }
+        }
+    }
+
+    fn stores(&mut self) {
+        for (name, store) in &self.config.kv {
+            if !hooks::is_store_name(name) {
+                let message =
+                    format!("`{name}` is to be the name of a file: letters, digits, `-` and `_`, at most 64");
+                self.refuse(&["kv", name], message, Some("give the store another name".into()));
+            }
+            if store.value > store.size {
+                let message =
+                    format!("kv.{name}: a value of {} does not fit into {}", store.value, store.size);
+                self.refuse(&["kv", name, "value"], message, Some("value is at most size".into()));
             }
         }
     }

@@ -13,7 +13,7 @@ use cache::disk::{Disk, DiskError};
 use cache::{CachePolicySettings, Policy, Store, TagLimits};
 use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
-use hooks::{Engine, Hook, HookError};
+use hooks::{Doubt, Engine, Hook, HookError};
 use http::{HeaderName, HeaderValue};
 use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Witness};
 use signing::{KeyGroup, SigningError};
@@ -87,8 +87,10 @@ impl Node {
         };
         if let Some(engine) = &engine {
             engine.limit_memory(config.node.limits.hook_memory.as_u64());
+            engine.stores().open(&config.kv, &config.node.state, now);
         }
         let (keys, hooks) = (keys::build(config)?, build_hooks(config, engine.as_deref())?);
+        let doubts = doubts(config, &hooks);
         let parts = Parts { config, previous, names: &names, keys, hooks };
         let mut sites = Sites::default();
         for (site_name, settings) in &config.site {
@@ -101,23 +103,26 @@ impl Node {
             Some(previous) => previous.store.clone(),
             None => new_store(config, &observer)?,
         };
+        let atlas = Arc::new(Atlas::new(match &config.geo {
+            Some(settings) => Locator::open(settings)?,
+            None => Locator::empty(),
+        }));
+        let edges = config.node.edges.as_ref().map(Edges::build).transpose()?;
+        let (via, mark) = (header(format!("1.1 {name}"))?, build_mark(name, previous)?);
+        if let Some(engine) = &engine {
+            engine.stores().settle(&config.kv);
+        }
         Ok(Self {
-            via: header(format!("1.1 {name}"))?,
-            mark: match previous {
-                Some(previous) => previous.mark.clone(),
-                None => Mark::new(name).map_err(|_| NodeError::Name(name.clone()))?,
-            },
+            via,
+            mark,
             name: name.as_str().into(),
             sites,
             derived: Stores::of(config, &groups),
             groups,
-            atlas: Arc::new(Atlas::new(match &config.geo {
-                Some(settings) => Locator::open(settings)?,
-                None => Locator::empty(),
-            })),
+            atlas,
             store,
             coders: Coders::new(config.node.limits.codings),
-            edges: config.node.edges.as_ref().map(Edges::build).transpose()?,
+            edges,
             observer,
             limits: Limits::from(&config.node.limits),
             tls,
@@ -127,8 +132,24 @@ impl Node {
             origins,
             names,
             engine,
+            doubts,
         })
     }
+}
+
+fn build_mark(name: &str, previous: Option<&Node>) -> Result<Mark, NodeError> {
+    match previous {
+        Some(previous) => Ok(previous.mark.clone()),
+        None => Mark::new(name).map_err(|_| NodeError::Name(name.to_owned())),
+    }
+}
+
+fn doubts(config: &Config, hooks: &HashMap<String, Arc<Hook>>) -> Vec<(String, Doubt)> {
+    let of_one = |(name, settings): (&String, _)| {
+        let doubts = hooks.get(name).map(|hook| hook.doubts(settings)).unwrap_or_default();
+        doubts.into_iter().map(|doubt| (name.clone(), doubt)).collect::<Vec<_>>()
+    };
+    config.hook.iter().flat_map(of_one).collect()
 }
 
 fn new_store(config: &Config, observer: &Arc<Observer>) -> Result<Store, DiskError> {
@@ -210,11 +231,13 @@ fn build_groups(
     Ok(groups)
 }
 
-fn new_engine(config: &Config, observer: &Observer) -> Result<Engine, NodeError> {
+fn new_engine(config: &Config, observer: &Arc<Observer>) -> Result<Engine, NodeError> {
     let (engine, complaint) = Engine::keeping(&config.compiled_hooks()).map_err(NodeError::Engine)?;
     if let Some(complaint) = complaint {
         observer.say(format!("hook compiled code is not kept from one start to the next: {complaint}"));
     }
+    let observer = Arc::clone(observer);
+    engine.stores().told_to(Box::new(move |words| observer.say(words)));
     Ok(engine)
 }
 

@@ -67,6 +67,7 @@ impl Reloader for Reload {
             answers.replace(Answerer::new(settings, Arc::clone(node.atlas.locator()))?);
         }
         config.refused_congestion().into_iter().for_each(|words| node.observer.say(words));
+        node.doubts().iter().for_each(|(hook, doubt)| node.observer.say(format!("hook {hook:?}: {doubt}")));
         self.current.replace(node);
         // First the old ones end, so that no origin is checked twice at a time.
         *checks = Checks::default();

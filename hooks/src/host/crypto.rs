@@ -129,3 +129,98 @@ fn from_pem(text: &str) -> Result<Vec<u8>, CryptoError> {
 fn octets(text: &str) -> Result<Vec<u8>, CryptoError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| CryptoError::UnusableKey)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+
+    const DATA: &[u8] = b"header.payload";
+
+    fn pem(der: &[u8]) -> String {
+        format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der))
+    }
+
+    /// What is told of a good signature, of other data, and of no signature.
+    fn told(algorithm: Algorithm, key: &str, signature: &[u8]) -> [Result<bool, CryptoError>; 3] {
+        [
+            algorithm.verify(key, DATA, signature),
+            algorithm.verify(key, b"header.other", signature),
+            algorithm.verify(key, DATA, b""),
+        ]
+    }
+
+    fn is_good(told: [Result<bool, CryptoError>; 3]) -> bool {
+        matches!(told, [Ok(true), Ok(false), Ok(false)])
+    }
+
+    /// RFC 7515 appendix A.2: not of our own making.
+    #[test]
+    fn rs256_agrees_with_the_rfc() {
+        let key = r#"{"kty":"RSA","e":"AQAB","n":"ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ"}"#;
+        let signed = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+        let signature = octets("cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw").unwrap();
+        assert!(matches!(Algorithm::Rs256.verify(key, signed.as_bytes(), &signature), Ok(true)));
+        assert!(matches!(Algorithm::Rs256.verify(key, &signed.as_bytes()[1..], &signature), Ok(false)));
+        assert!(matches!(
+            Algorithm::Es256.verify(key, signed.as_bytes(), &signature),
+            Err(CryptoError::UnusableKey)
+        ));
+    }
+
+    #[test]
+    fn es256_takes_the_key_in_both_forms() {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref()).unwrap();
+        let signature = pair.sign(&random, DATA).unwrap();
+        let point = pair.public_key().as_ref();
+        let (x, y) = point[1..].split_at(32);
+        let jwk = |x: &[u8]| {
+            let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+            format!(r#" {{"kty":"EC","crv":"P-256","x":"{x}","y":"{y}","use":"sig","kid":"1"}}"#)
+        };
+        // RFC 5480 section 2: the head of a SubjectPublicKeyInfo for P-256.
+        let head = STANDARD.decode("MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE").unwrap();
+        let pem = pem(&[&head[..], x, y].concat());
+        for key in [&jwk(x), &pem] {
+            assert!(is_good(told(Algorithm::Es256, key, signature.as_ref())), "{key}");
+            assert!(
+                matches!(Algorithm::EdDsa.verify(key, DATA, &[]), Err(CryptoError::UnusableKey)),
+                "{key}"
+            );
+        }
+        assert!(matches!(Algorithm::Es256.verify(&jwk(&[7; 32]), DATA, &[]), Err(CryptoError::UnusableKey)));
+    }
+
+    #[test]
+    fn eddsa_takes_the_key_in_both_forms() {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let signature = pair.sign(DATA);
+        let x = pair.public_key().as_ref();
+        let jwk = format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, URL_SAFE_NO_PAD.encode(x));
+        // RFC 8410 section 10.1.
+        let head = STANDARD.decode("MCowBQYDK2VwAyEA").unwrap();
+        for key in [jwk, pem(&[&head[..], x].concat())] {
+            assert!(is_good(told(Algorithm::EdDsa, &key, signature.as_ref())), "{key}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_or_no_algorithm_is_told_apart() {
+        let large = format!("{{{}", " ".repeat(MAX_KEY_BYTES));
+        for key in
+            ["", "{}", "{", "[]", "-----BEGIN PUBLIC KEY-----\n*\n-----END PUBLIC KEY-----", "secret", &large]
+        {
+            assert!(
+                matches!(Algorithm::Rs256.verify(key, DATA, b"x"), Err(CryptoError::UnusableKey)),
+                "{key}"
+            );
+        }
+        for name in ["none", "HS256", "rs256", ""] {
+            assert!(matches!(Algorithm::of(name), Err(CryptoError::UnknownAlgorithm)), "{name}");
+        }
+    }
+}

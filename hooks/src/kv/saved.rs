@@ -17,19 +17,20 @@ const HEAD_BYTES: usize = 16;
 /// Lengths over this are damage: nothing so long is ever taken.
 const MAX_BYTES: u32 = 1 << 30;
 
-/// Puts what the file holds onto the shelf; a file that is not there holds nothing. A damaged one is moved aside, and what was
-/// read until then is of no use.
+/// Puts what the file holds onto the shelf; a file that is not there holds nothing. After an error what was read until then is of
+/// no use.
 pub(super) fn read(file: &Path, shelf: &mut Shelf, now: SystemTime) -> io::Result<()> {
     let opened = match File::open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     };
     let length = opened.metadata()?.len();
-    let read = read_all(BufReader::new(opened), length, shelf, now);
-    if read.is_err() {
-        fs::rename(file, beside(file, "damaged"))?;
-    }
-    read
+    read_all(BufReader::new(opened), length, shelf, now)
+}
+
+/// Keeps a damaged file under another name, for whoever wants to look into it.
+pub(super) fn keep_aside(file: &Path) -> io::Result<()> {
+    fs::rename(file, beside(file, "damaged"))
 }
 
 fn read_all(mut from: impl Read, length: u64, shelf: &mut Shelf, now: SystemTime) -> io::Result<()> {
@@ -79,7 +80,7 @@ fn lengths(head: &[u8]) -> Option<(u32, u32, u64)> {
 }
 
 fn damaged(cause: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{cause}; it is renamed to end in .damaged"))
+    io::Error::new(io::ErrorKind::InvalidData, cause)
 }
 
 /// Writes the pairs that `next` gives, piece by piece after the last key, into a new file that then takes the old one's place.

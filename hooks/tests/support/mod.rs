@@ -33,6 +33,12 @@ pub(crate) fn outward() -> &'static Path {
     GUEST.get_or_init(|| guest("outward"))
 }
 
+/// The guest of `hooks/thumbnail/examples/offered`.
+pub(crate) fn offered() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| guest("offered"))
+}
+
 /// A guest of `hooks/thumbnail/examples`, built beside the builtin hooks.
 pub(crate) fn guest(name: &str) -> PathBuf {
     let arguments = ["--package", "thumbnail", "--example", name];

@@ -50,8 +50,6 @@ impl viewer_request::Guest for Misbehaving {
             "headers" => return header_edits(request),
             "rewrite" => return rewrite(request),
             "facts" => return tell(request),
-            "place" => return Ok(Outcome::Respond(answer(200, place().as_bytes()))),
-            "connection" => return Ok(Outcome::Respond(answer(200, connection().as_bytes()))),
             "as-asked" => return do_as_asked(request),
             "memory-of-others" => return remember(request),
             "respond" => return Ok(Outcome::Respond(answer(418, b"short and stout"))),
@@ -253,32 +251,6 @@ fn tell(request: &Request) -> Result<viewer_request::Outcome, String> {
         config::keys().join("+"),
     ];
     Ok(viewer_request::Outcome::Respond(answer(200, text.join("|").as_bytes())))
-}
-
-fn place() -> String {
-    [
-        facts::viewer_continent().unwrap_or_default(),
-        facts::viewer_region().unwrap_or_default(),
-        facts::viewer_city().unwrap_or_default(),
-        format!("{:?}", facts::viewer_location()),
-        facts::viewer_time_zone().unwrap_or_default(),
-        format!("{:?}", facts::viewer_asn()),
-    ]
-    .join("|")
-}
-
-fn connection() -> String {
-    [
-        format!("{:?}", facts::viewer_port()),
-        facts::tls_cipher().unwrap_or_default(),
-        facts::tls_protocol().unwrap_or_default(),
-        facts::tls_server_name().unwrap_or_default(),
-        facts::grant_scheme().unwrap_or_default(),
-        facts::grant_key().unwrap_or_default(),
-        format!("{:?}", facts::grant_expires()),
-        facts::grant_resource().unwrap_or_default(),
-    ]
-    .join("|")
 }
 
 static mut HOARD: Option<Response> = None;
