@@ -42,6 +42,8 @@ pub struct Context {
     pub token: Option<String>,
     /// Held by the purge that looks at every object.
     pub scanning: Mutex<()>,
+    /// Held by whoever deploys a hook.
+    pub deploying: Mutex<()>,
 }
 
 /// Answers admin requests until the process ends.
@@ -80,7 +82,6 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
         (&Method::GET, "/readyz") => said(StatusCode::OK, &json!({ "ready": true })),
         (&Method::GET, "/metrics") => metrics(&node),
         (&Method::GET, "/status") => said(StatusCode::OK, &status(&node, Instant::now())),
-        (&Method::GET, "/hooks") => said(StatusCode::OK, &hooks::hooks(&node).into()),
         (&Method::POST, "/purge") => purge::answer(context, request.into_body()).await,
         (&Method::POST, "/reload") => reload(context).await,
         (&Method::POST, "/drain") => {
@@ -88,8 +89,12 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
             let _ = context.stop.try_send(());
             said(StatusCode::ACCEPTED, &json!({ "draining": true }))
         }
-        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/hooks" | "/purge" | "/reload" | "/drain") => {
+        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/purge" | "/reload" | "/drain") => {
             said(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method-not-allowed" }))
+        }
+        (_, path) if path == "/hooks" || path.starts_with("/hooks/") => {
+            let (head, body) = request.into_parts();
+            hooks::answer(context, &head, body).await
         }
         (method, path) if path.starts_with("/faults") => {
             faults::answer(&node, method, &path["/faults".len()..])
@@ -97,8 +102,8 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
         _ => said(
             StatusCode::NOT_FOUND,
             &json!({ "error": "not-found", "paths": {
-                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/hooks", "/faults"],
-                "POST": ["/purge", "/reload", "/drain", "/faults/NAME/stop"],
+                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/hooks", "/hooks/NAME", "/faults"],
+                "POST": ["/purge", "/reload", "/drain", "/hooks/NAME/deploy", "/hooks/NAME/promote", "/hooks/NAME/rollback", "/faults/NAME/stop"],
             }}),
         ),
     }
@@ -159,6 +164,7 @@ fn metrics(node: &Node) -> Response<Body> {
     text.push_str(&crate::observe::origins(&node.groups, Instant::now()));
     text.push_str(&crate::observe::faults(node));
     text.push_str(&node.figures_of_hooks());
+    text.push_str(&crate::observe::versions(node));
     let mut response = Response::new(Body::Whole(text.into()));
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
@@ -184,6 +190,7 @@ fn status(node: &Node, now: Instant) -> Value {
             "errors": disk.errors,
         })),
         "groups": origins::groups(node, now),
+        "hooks": hooks::standing(node),
         "faults": faults::faults(node),
     })
 }

@@ -12,8 +12,8 @@ use crate::visit::Visit;
 use cache::Permit;
 use cache::control::Directives;
 use hooks::{
-    Event, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome, RequestFailure, RequestOutcome,
-    Storing,
+    Chosen, Ended, Event, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome, RequestFailure,
+    RequestOutcome, Storing,
 };
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -21,6 +21,7 @@ use http_body::Body as _;
 use origin_shield::{Group, OutgoingBody};
 use std::mem;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What the origin-request hooks leave to do.
 pub enum OriginRequest {
@@ -38,9 +39,21 @@ pub async fn viewer_request(
     visit: &mut Visit,
     upload: &mut OutgoingBody,
 ) -> Result<Option<Response<Body>>, Fault> {
-    for hook in listeners(visit, Event::ViewerRequest) {
-        let (request, facts) = (visit.request.clone(), visit.facts(&hook));
+    if visit.route.hooks.is_empty() {
+        return Ok(None);
+    }
+    // Before any hook edits what they are chosen by.
+    let versions = Arc::clone(visit.versions());
+    for chosen in listeners(&versions, Event::ViewerRequest) {
+        let (hook, request, facts) = (chosen.hook(), visit.request.clone(), visit.facts(chosen));
+        let begun = Instant::now();
         let called = Box::pin(hook.viewer_request_with(request, mem::take(upload), &facts)).await;
+        let ended = match &called {
+            Ok((RequestOutcome::Respond(response), _)) => of_answer(response),
+            Ok((RequestOutcome::Next(..), _)) => Ended::Well,
+            Err(failure) => Ended::of(&failure.error),
+        };
+        chosen.note(Event::ViewerRequest, begun.elapsed(), ended);
         match called {
             Ok((RequestOutcome::Next(mut request, caching), body)) => {
                 *upload = upload::carried(body);
@@ -51,7 +64,7 @@ pub async fn viewer_request(
                 visit.cache_as(caching);
             }
             Ok((RequestOutcome::Respond(response), _)) => return Ok(Some(response.map(Body::Whole))),
-            Err(failure) => *upload = pass_with(visit, &hook, failure)?,
+            Err(failure) => *upload = pass_with(visit, hook, failure)?,
         }
     }
     Ok(None)
@@ -70,11 +83,17 @@ pub async fn origin_request(
     let storing = if permit.is_some() { Storing::Perhaps } else { Storing::Never };
     let mut group = Arc::clone(&visit.route.group);
     let mut named = None;
-    for hook in listeners(visit, Event::OriginRequest) {
-        let mut name =
-            |path: Option<String>| named = path.map(|path| (Arc::clone(&hook), path)).or(named.take());
-        let facts = visit.facts_of_fetch(&hook, storing);
+    for chosen in listeners(visit.versions(), Event::OriginRequest) {
+        let mut name = |path: Option<String>| named = path.map(|path| (chosen, path)).or(named.take());
+        let (hook, facts) = (chosen.hook(), visit.facts_of_fetch(chosen, storing));
+        let begun = Instant::now();
         let called = Box::pin(hook.origin_request_with(request.clone(), mem::take(upload), &facts)).await;
+        let ended = match &called {
+            Ok((OriginRequestOutcome::Respond(response), _)) => of_answer(response),
+            Ok(_) => Ended::Well,
+            Err(failure) => Ended::of(&failure.error),
+        };
+        chosen.note(Event::OriginRequest, begun.elapsed(), ended);
         match called {
             Ok((OriginRequestOutcome::Next { parts, derived }, body)) => {
                 request = parts;
@@ -90,10 +109,14 @@ pub async fn origin_request(
             Ok((OriginRequestOutcome::Respond(response), _)) => {
                 return Ok(OriginRequest::Answered(Box::new(response.map(Body::Whole))));
             }
-            Err(failure) => *upload = pass_with(visit, &hook, failure)?,
+            Err(failure) => *upload = pass_with(visit, hook, failure)?,
         }
     }
-    let derived = named.and_then(|(hook, path)| visit.node.derived.derived(hook.name(), path, &request));
+    // What a canary makes is not put where everybody is answered from, nor is it spared the making.
+    let named = named.filter(|(chosen, _)| !chosen.is_canary);
+    let derived =
+        |(chosen, path): (&Chosen, _)| visit.node.derived.derived(chosen.hook().name(), path, &request);
+    let derived = named.and_then(derived);
     if let Some(derived) = derived {
         match Box::pin(derived.find(visit)).await {
             Kept::There(response) => return Ok(OriginRequest::Answered(response)),
@@ -115,11 +138,20 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
     if derive::is_found(&response) {
         return Ok(response);
     }
-    for hook in listeners(visit, Event::OriginResponse) {
+    for chosen in listeners(visit.versions(), Event::OriginResponse) {
+        let hook = chosen.hook();
         if hook.transforms() {
             response = plain(visit, response).await?;
         }
-        response = match Box::pin(hook.origin_response(&visit.request, response, &visit.facts(&hook))).await {
+        let (begun, before) = (Instant::now(), response.status());
+        let outcome = Box::pin(hook.origin_response(&visit.request, response, &visit.facts(chosen))).await;
+        let ended = match &outcome {
+            Ok(outcome) if !before.is_server_error() => of_answer(&outcome.response),
+            Ok(_) => Ended::Well,
+            Err(failure) => Ended::of(&failure.error),
+        };
+        chosen.note(Event::OriginResponse, begun.elapsed(), ended);
+        response = match outcome {
             Ok(outcome) => {
                 let mut edited = outcome.response.map(|body| flatten(watched(visit, body)));
                 keep_as(visit, edited.headers_mut(), &outcome.keeping);
@@ -170,23 +202,23 @@ fn keep_as(visit: &Visit, headers: &mut HeaderMap, keeping: &Keeping) {
 /// # Errors
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn viewer_response(visit: &Visit, response: Response<Body>) -> Result<Response<Body>, Fault> {
-    match listeners(visit, Event::ViewerResponse) {
-        none if none.is_empty() || upgrade::is_agreed(&response) => Ok(response),
-        hooks => Box::pin(edit_response(visit, response, hooks)).await,
+    match visit.route.hooks.iter().any(|hook| hook.listens(Event::ViewerResponse)) {
+        true if !upgrade::is_agreed(&response) => Box::pin(edit_response(visit, response)).await,
+        _ => Ok(response),
     }
 }
 
-async fn edit_response(
-    visit: &Visit,
-    mut response: Response<Body>,
-    hooks: Vec<Arc<Hook>>,
-) -> Result<Response<Body>, Fault> {
-    for hook in hooks {
+async fn edit_response(visit: &Visit, mut response: Response<Body>) -> Result<Response<Body>, Fault> {
+    for chosen in listeners(visit.versions(), Event::ViewerResponse) {
         let (parts, body) = response.into_parts();
-        response = match hook.viewer_response(&visit.request, parts.clone(), &visit.facts(&hook)).await {
+        let (hook, begun) = (chosen.hook(), Instant::now());
+        let outcome = hook.viewer_response(&visit.request, parts.clone(), &visit.facts(chosen)).await;
+        let ended = outcome.as_ref().map_or_else(Ended::of, |_| Ended::Well);
+        chosen.note(Event::ViewerResponse, begun.elapsed(), ended);
+        response = match outcome {
             Ok(edited) => Response::from_parts(edited, body),
             Err(error) => {
-                pass_or_fail(visit, &hook, error)?;
+                pass_or_fail(visit, hook, error)?;
                 Response::from_parts(parts, body)
             }
         };
@@ -234,8 +266,13 @@ fn flatten(body: HookBody<Body>) -> Body {
     }
 }
 
-fn listeners(visit: &Visit, event: Event) -> Vec<Arc<Hook>> {
-    visit.route.hooks.iter().filter(|hook| hook.listens(event)).cloned().collect()
+fn listeners(versions: &[Chosen], event: Event) -> impl Iterator<Item = &Chosen> {
+    versions.iter().filter(move |chosen| chosen.hook().listens(event))
+}
+
+/// An error that a hook itself answers is its failure; one that it only passes on is not.
+fn of_answer<B>(response: &Response<B>) -> Ended {
+    if response.status().is_server_error() { Ended::Failed } else { Ended::Well }
 }
 
 fn pass_or_fail(visit: &Visit, hook: &Hook, error: HookError) -> Result<(), Fault> {

@@ -3,7 +3,7 @@
 use crate::outside::Outside;
 use crate::visit::Visit;
 use geo::{Continent, Locator};
-use hooks::{Facts, Grant, Hook, Locality, Place, Places, Storing, Tls};
+use hooks::{Chosen, Facts, Grant, Locality, Place, Places, Storing, Tls};
 use rustls::ServerConnection;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use std::sync::Arc;
 impl Visit {
     /// What a hook may know.
     #[must_use]
-    pub fn facts(&self, hook: &Hook) -> Facts {
-        self.facts_of_fetch(hook, Storing::Never)
+    pub fn facts(&self, chosen: &Chosen) -> Facts {
+        self.facts_of_fetch(chosen, Storing::Never)
     }
 
     /// What a hook may know of what origins are asked.
     #[must_use]
-    pub fn facts_of_fetch(&self, hook: &Hook, storing: Storing) -> Facts {
+    pub fn facts_of_fetch(&self, chosen: &Chosen, storing: Storing) -> Facts {
         let peer = self.viewer.peer;
         Facts {
             viewer_address: self.address,
@@ -32,10 +32,10 @@ impl Visit {
             route: Arc::clone(&self.route.label),
             caching: self.caching.clone(),
             storing,
-            is_canary: false,
+            is_canary: chosen.is_canary,
             now: self.now,
             since: self.started,
-            outside: hook.reaches_out().then(|| Arc::new(Outside::of(self)) as _),
+            outside: chosen.hook().reaches_out().then(|| Arc::new(Outside::of(self)) as _),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod body;
+pub mod chosen;
 pub mod cli;
 pub mod compress;
 pub mod config;

@@ -15,7 +15,7 @@ use crate::observe::Observer;
 use crate::route::Sites;
 use arc_swap::ArcSwap;
 use cache::Store;
-use hooks::{Doubt, Engine};
+use hooks::{Doubt, Engine, Registry};
 use http::HeaderValue;
 use ipnet::IpNet;
 use origin_shield::{Fault, Group, Names, Origin};
@@ -42,6 +42,8 @@ pub struct Node {
     pub sites: Sites,
     /// Origins and origin groups by name: what a hook may choose from.
     pub groups: HashMap<String, Arc<Group>>,
+    /// Hooks by name, in all their versions; what is known of them survives a reload.
+    pub hooks: Registry,
     /// Where what hooks make is kept.
     pub derived: Stores,
     /// Address → place.
@@ -126,6 +128,12 @@ impl Node {
         if let Some(engine) = &self.engine {
             engine.stores().close();
         }
+    }
+
+    /// It serves from now on, in place of `previous`: what that changes outside of the process is written down.
+    pub fn take_over(&self, previous: Option<&Node>) {
+        let words = self.hooks.commit(previous.map(|previous| &previous.hooks));
+        words.into_iter().for_each(|words| self.observer.say(words));
     }
 
     /// Whether a peer may speak for the viewer.

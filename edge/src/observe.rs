@@ -5,6 +5,7 @@ mod figures;
 mod log;
 mod origins;
 mod tunnels;
+mod versions;
 
 use crate::admin::PurgeKind;
 use crate::body::Body;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant, SystemTime};
 pub use figures::CacheFigure;
 pub use origins::{faults, origins};
 pub use tunnels::{TunnelEnd, TunnelRecord, TunnelSlot};
+pub use versions::versions;
 
 /// How often the log says that the disk fails.
 const QUIET: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@
 
 mod reload;
 mod sockets;
+mod trials;
 
 use crate::admin;
 use crate::config::{AdminListen, Config};
@@ -98,6 +99,7 @@ pub fn run(config: Config, source: Source, announce: impl FnOnce(&Ready)) -> Res
     let observer = Arc::clone(&node.observer);
     config.refused_congestion().into_iter().for_each(|words| observer.say(words));
     node.doubts().iter().for_each(|(hook, doubt)| observer.say(format!("hook {hook:?}: {doubt}")));
+    node.take_over(None);
     let current = Arc::new(Current::new(node));
     let (tell, told) = watch::channel(false);
     let (alive, ended) = mpsc::channel::<Infallible>(1);
@@ -223,9 +225,11 @@ impl Shell {
                 draining: drain.told.clone(),
                 token,
                 scanning: tokio::sync::Mutex::default(),
+                deploying: tokio::sync::Mutex::default(),
             };
             tokio::spawn(admin::serve(listener, Arc::new(context)));
         }
+        tokio::spawn(trials::watch(Arc::clone(current)));
         let shell = Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

@@ -4,7 +4,7 @@ use crate::config::{HeaderEdits, Methods, PathPattern};
 use crate::edges::Asker;
 use cache::{Coding, CompressSettings, Policy};
 use geo::RouteGeo;
-use hooks::{Event, Hook};
+use hooks::{Event, Slot};
 use http::{HeaderMap, HeaderName};
 use origin_shield::Group;
 use signing::KeyGroup;
@@ -40,8 +40,8 @@ pub struct Route {
     pub policy: Option<Policy>,
     /// What is compressed.
     pub compress: CompressSettings,
-    /// The hooks, in order.
-    pub hooks: Vec<Arc<Hook>>,
+    /// The hooks, in order, each in all its versions.
+    pub hooks: Vec<Arc<Slot>>,
     /// The methods let through.
     pub methods: Methods,
     /// The protocols that viewers may change to, as `Upgrade` names them.

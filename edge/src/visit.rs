@@ -1,5 +1,6 @@
 //! A request that has found its site and route, with all that is known about its viewer.
 
+use crate::chosen::Versions;
 use crate::edges::Asker;
 use crate::error::Fault;
 use crate::headers::{self, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID};
@@ -56,6 +57,8 @@ pub struct Visit {
     pub started: Instant,
     /// The other protocol that the viewer asks for, where the route lets it through.
     pub upgrade: Option<Upgrade>,
+    /// Which versions of the route's hooks it gets.
+    pub versions: Versions,
     /// Who hears what the origin says before its answer.
     pub listener: OnceLock<origin_shield::Listener>,
     /// What the token says that let this request in, on signed routes.
@@ -173,6 +176,7 @@ impl Visit {
             now: arrival.now,
             started: arrival.started,
             upgrade,
+            versions: Versions::default(),
             listener: OnceLock::new(),
             grant: None,
             caching: None,
@@ -268,6 +272,10 @@ impl Visit {
             path_and_query: &self.keyed_path_and_query(policy.key()),
         };
         let key = Key::of(&parts, &self.request.headers, policy.key());
+        let key = match self.trial_mark() {
+            None => key,
+            Some(mark) => key.beside(&mark),
+        };
         match &self.caching {
             None => Some(key),
             Some(caching) if caching.bypass => None,
@@ -317,7 +325,7 @@ impl Visit {
                 request.uri = keyed.parse().map_err(|_| Fault::BadTarget)?;
             }
         }
-        if self.route.hooks.iter().any(|hook| hook.transforms()) {
+        if !self.route.hooks.is_empty() && self.versions().iter().any(|chosen| chosen.hook().transforms()) {
             headers::ask_for_all_of_it(&mut request.headers);
         }
         if let Some(upgrade) = &self.upgrade {

@@ -28,6 +28,7 @@ mod outcome;
 mod outside;
 mod own;
 mod places;
+mod registry;
 mod report;
 mod secrets;
 mod settings;
@@ -51,6 +52,11 @@ pub use outcome::{
     RequestOutcome,
 };
 pub use outside::{Fetch, FetchError, Fetching, Outside};
+pub use registry::{
+    Asking, CallsReport, CanaryReport, CanarySettings, Change, Chosen, Comparison, Dress, Ended, HeaderMatch,
+    RampSettings, Rate, Refusal, Registry, RegistryParts, RollbackSettings, Slot, SlotReport, Slowness,
+    Sticky, Terms, VersionError, VersionId, VersionReport, VersionSettings, What,
+};
 pub use secrets::Material;
 pub use settings::{HookSettings, LimitSettings, OnError, ReuseSettings, WasmSource};
 pub use transform::Transform;

@@ -11,6 +11,7 @@ use serde::de::{SeqAccess, Visitor, value::SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::Event;
+use crate::registry::{CanarySettings, VersionSettings};
 use crate::secrets::Material;
 
 /// A hook: a WebAssembly component and how it is run.
@@ -56,6 +57,12 @@ pub struct HookSettings {
     /// The key-value stores that it may open, each a `[kv.NAME]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kv: Vec<String>,
+    /// A second version, on trial with some of the viewers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanarySettings>,
+    /// How versions that are deployed while the node runs are kept.
+    #[serde(default)]
+    pub versions: VersionSettings,
 }
 
 impl HookSettings {
@@ -75,6 +82,8 @@ impl HookSettings {
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             kv: Vec::new(),
+            canary: None,
+            versions: VersionSettings::default(),
         }
     }
 
@@ -84,6 +93,9 @@ impl HookSettings {
             *path = base.join(&*path);
         }
         self.secrets.values_mut().for_each(|secret| secret.resolve_path(base));
+        if let Some(canary) = &mut self.canary {
+            canary.resolve_paths(base);
+        }
     }
 }
 

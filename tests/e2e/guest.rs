@@ -10,6 +10,19 @@ pub(crate) fn outward() -> &'static Path {
     GUEST.get_or_init(|| build("outward"))
 }
 
+/// A component that says `words`: a version of its own.
+pub(crate) fn spoken(words: &str) -> Vec<u8> {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    const PLACE: &[u8] = b"words of a story: ";
+    const ROOM: usize = 30;
+    let mut component = std::fs::read(GUEST.get_or_init(|| build("spoken"))).expect("it was built");
+    let at = component.windows(PLACE.len()).position(|there| there == PLACE).expect("the words are in it");
+    let room = &mut component[at + PLACE.len()..][..ROOM];
+    room.fill(b' ');
+    room[..words.len()].copy_from_slice(words.as_bytes());
+    component
+}
+
 fn build(guest: &str) -> PathBuf {
     // Beside the guests that the build itself makes, whose crates it shares.
     let target =

@@ -64,6 +64,7 @@ mod upgrade;
 mod uploads;
 mod vary;
 mod verbs;
+mod versions;
 
 use tests::{LOOPBACK, Node, Origin};
 

@@ -1,6 +1,9 @@
 //! `selvedge hook …`: the loop of whoever writes and runs hooks, one verb per file.
 
+mod deploy;
 mod list;
+mod promote;
+mod rollback;
 
 use super::Exit;
 use clap::Subcommand;
@@ -13,12 +16,51 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Give a running node another version of a hook: to all viewers at once, or on trial with some
+    Deploy(Box<deploy::Arguments>),
+    /// Make the canary of a hook live
+    Promote(promote::Arguments),
+    /// Take the canary of a hook back, or go back to an earlier version
+    Rollback(rollback::Arguments),
     /// Show the hooks of a running node, their versions and how canaries do
     List(list::Arguments),
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     match &arguments.verb {
+        Verb::Deploy(arguments) => deploy::run(arguments),
+        Verb::Promote(arguments) => promote::run(arguments),
+        Verb::Rollback(arguments) => rollback::run(arguments),
         Verb::List(arguments) => list::run(arguments),
+    }
+}
+
+/// Where a hook is in the admin API. Its name may hold anything.
+fn path(name: &str, verb: &str) -> String {
+    format!("/hooks/{}{verb}", encoded(name))
+}
+
+/// RFC 3986 §2.1: all but unreserved characters.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_stay_what_they_are() {
+        assert_eq!(path("a/b c", "/deploy"), "/hooks/a%2Fb%20c/deploy");
+        assert_eq!(encoded("x-canary: 1&+ü"), "x-canary%3A%201%26%2B%C3%BC");
     }
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// A node that says nothing for so long is not there.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A node that compiles a component of many megabytes says nothing for a while.
+const DEPLOY_PATIENCE: Duration = Duration::from_secs(300);
 
 /// More than any admin answer.
 const LONGEST_ANSWER: u64 = 16 * 1024 * 1024;
@@ -26,10 +28,19 @@ pub(super) struct Arguments {
 
 /// What is asked of a running node.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct Call<'a> {
     pub(super) method: &'static str,
-    pub(super) path: &'static str,
+    pub(super) path: &'a str,
     pub(super) body: Option<Value>,
+}
+
+/// A request as it goes over the wire.
+struct Wire<'a> {
+    method: &'static str,
+    path: &'a str,
+    kind: &'static str,
+    body: &'a [u8],
+    patience: Duration,
 }
 
 pub(super) fn reload(arguments: &Arguments) -> Exit {
@@ -41,7 +52,29 @@ pub(super) fn drain(arguments: &Arguments) -> Exit {
 }
 
 /// Asks a node and says what it answered, to people in the words of `told`.
-pub(super) fn call(call: &Call, arguments: &Arguments, told: impl FnOnce(&Value) -> String) -> Exit {
+pub(super) fn call(call: &Call<'_>, arguments: &Arguments, told: impl FnOnce(&Value) -> String) -> Exit {
+    let Call { method, path, body } = call;
+    let body = body.as_ref().map(Value::to_string).unwrap_or_default().into_bytes();
+    let wire = Wire { method, path, kind: "application/json", body: &body, patience: PATIENCE };
+    converse(&wire, arguments, told)
+}
+
+/// Gives a node a component, and says what it answered.
+pub(super) fn deploy(
+    path: &str,
+    component: &[u8],
+    arguments: &Arguments,
+    told: impl FnOnce(&Value) -> String,
+) -> Exit {
+    let kind = "application/wasm";
+    converse(
+        &Wire { method: "POST", path, kind, body: component, patience: DEPLOY_PATIENCE },
+        arguments,
+        told,
+    )
+}
+
+fn converse(wire: &Wire<'_>, arguments: &Arguments, told: impl FnOnce(&Value) -> String) -> Exit {
     let (address, token) = match node(arguments) {
         Ok(node) => node,
         Err(message) => {
@@ -49,7 +82,7 @@ pub(super) fn call(call: &Call, arguments: &Arguments, told: impl FnOnce(&Value)
             return Exit::InvalidConfig;
         }
     };
-    let (status, answer) = match ask(call, address, token.as_deref()) {
+    let (status, answer) = match ask(wire, address, token.as_deref()) {
         Ok(answered) => answered,
         Err(error) => {
             talk(&format!(
@@ -94,19 +127,24 @@ fn node(arguments: &Arguments) -> Result<(SocketAddr, Option<String>), String> {
 }
 
 /// One request over a connection of its own (RFC 9112); the answer ends with the connection.
-fn ask(call: &Call, address: SocketAddr, token: Option<&str>) -> io::Result<(u16, Value)> {
-    let Call { method, path, body } = call;
-    let body = body.as_ref().map(Value::to_string).unwrap_or_default();
+fn ask(wire: &Wire<'_>, address: SocketAddr, token: Option<&str>) -> io::Result<(u16, Value)> {
+    let Wire { method, path, kind, body, patience } = wire;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(*patience))?;
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}Content-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len(),
     )?;
+    // A node that refuses what it has only begun to read answers, and closes: its words count then.
+    let sent = stream.write_all(body);
     let mut answer = String::new();
-    stream.take(LONGEST_ANSWER).read_to_string(&mut answer)?;
+    let read = stream.take(LONGEST_ANSWER).read_to_string(&mut answer);
+    if answer.is_empty() {
+        sent?;
+        read?;
+    }
     parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "this is no admin API of a node"))
 }
 

@@ -27,6 +27,18 @@ fn text(status: &Value) -> String {
             disk["records"], disk["bytes"], disk["queued_bytes"], disk["dropped"], disk["errors"],
         );
     }
+    for (name, hook) in status["hooks"].as_object().into_iter().flatten() {
+        if let canary @ Value::Object(_) = &hook["canary"] {
+            let percent = canary["percent"].as_f64().unwrap_or_default();
+            let _ = writeln!(
+                lines,
+                "hook {name}: live {}, canary {} for {percent:.1} % of viewers, {} calls",
+                word(&hook["live"]),
+                word(&canary["version"]),
+                canary["calls"].as_u64().unwrap_or_default(),
+            );
+        }
+    }
     for (name, group) in status["groups"].as_object().into_iter().flatten() {
         let members = group["members"].as_array().map(Vec::as_slice).unwrap_or_default();
         for member in members {
@@ -78,6 +90,10 @@ mod tests {
         let text = text(&json!({
             "node": "icn1", "version": "0.1.0",
             "cache": { "keys": 1, "bytes": 2, "in_flight_bytes": 0 },
+            "hooks": {
+                "quiet": { "live": "aaaaaaaaaaaa", "canary": null },
+                "thumb": { "live": "aaaaaaaaaaaa", "canary": { "version": "bbbbbbbbbbbb", "percent": 5.0, "calls": 7 } },
+            },
             "groups": {
                 "main": {
                     "members": [
@@ -93,6 +109,7 @@ mod tests {
         for line in [
             "origin main/app: out, passed over for 900 ms more, last failure connection_refused; checks: down, status (503 is not in 200-399)",
             "origin main/spare: well",
+            "hook thumb: live aaaaaaaaaaaa, canary bbbbbbbbbbbb for 5.0 % of viewers, 7 calls",
             "group main: 3 failovers, 99 more allowed now, 1 not made because the budget was spent",
             "origin spare: well",
         ] {

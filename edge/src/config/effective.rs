@@ -71,6 +71,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         sizes.push((vec!["hook", name, "limits", "body"], hook.limits.body));
         sizes.push((vec!["hook", name, "limits", "output"], hook.limits.output));
         sizes.extend(hook.reuse.iter().map(|reuse| (vec!["hook", name, "reuse", "memory"], reuse.memory)));
+        sizes.push((vec!["hook", name, "versions", "max-size"], hook.versions.max_size));
     }
     for (name, store) in &config.kv {
         sizes.push((vec!["kv", name, "size"], store.size));

@@ -81,6 +81,9 @@ fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
                 files.add(&["hook", name, "secrets", secret, "file"], file);
             }
         }
+        if let Some(WasmSource::File(file)) = hook.canary.as_ref().map(|canary| &canary.wasm) {
+            files.add(&["hook", name, "canary", "wasm"], file);
+        }
     }
     for (name, site) in &config.site {
         if let Some(SiteTls::Files { cert, key }) = &site.tls {

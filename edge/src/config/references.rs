@@ -164,6 +164,9 @@ impl Checks<'_> {
                     &self.config.kv,
                 );
             }
+            if let Some(fault) = hook.canary.as_ref().and_then(|canary| canary.terms().fault()) {
+                self.refuse(&["hook", name, "canary"], format!("canary: {fault}"), None);
+            }
             let Some(store) = &hook.store else { continue };
             let path = ["hook", name, "store"];
             self.named(&path, "origin", store, &self.config.origin);

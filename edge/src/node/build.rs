@@ -13,7 +13,7 @@ use cache::disk::{Disk, DiskError};
 use cache::{CachePolicySettings, Policy, Store, TagLimits};
 use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
-use hooks::{Doubt, Engine, Hook, HookError};
+use hooks::{Doubt, Engine, HookError, Registry, RegistryParts};
 use http::{HeaderName, HeaderValue};
 use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Witness};
 use signing::{KeyGroup, SigningError};
@@ -67,7 +67,7 @@ pub enum NodeError {
 
 impl Node {
     /// Builds a node. What `previous` holds and the config does not change goes on: the store, the figures, pools of
-    /// unchanged origins and what their groups remember. Nothing listens yet, and nothing is changed when it fails.
+    /// unchanged origins and what their groups remember. Nothing listens yet, and nothing is changed before [`Node::take_over`].
     ///
     /// # Errors
     /// [`NodeError`] names the section and the cause.
@@ -89,9 +89,9 @@ impl Node {
             engine.limit_memory(config.node.limits.hook_memory.as_u64());
             engine.stores().open(&config.kv, &config.node.state, now);
         }
-        let (keys, hooks) = (keys::build(config)?, build_hooks(config, engine.as_deref())?);
-        let doubts = doubts(config, &hooks);
-        let parts = Parts { config, previous, names: &names, keys, hooks };
+        let hooks = build_hooks(config, engine.as_deref(), previous, now)?;
+        let doubts = doubts(&hooks);
+        let parts = Parts { config, previous, names: &names, keys: keys::build(config)?, hooks: &hooks };
         let mut sites = Sites::default();
         for (site_name, settings) in &config.site {
             let site = Arc::new(parts.site(site_name, settings, &mut groups)?);
@@ -117,6 +117,7 @@ impl Node {
             mark,
             name: name.as_str().into(),
             sites,
+            hooks,
             derived: Stores::of(config, &groups),
             groups,
             atlas,
@@ -144,12 +145,11 @@ fn build_mark(name: &str, previous: Option<&Node>) -> Result<Mark, NodeError> {
     }
 }
 
-fn doubts(config: &Config, hooks: &HashMap<String, Arc<Hook>>) -> Vec<(String, Doubt)> {
-    let of_one = |(name, settings): (&String, _)| {
-        let doubts = hooks.get(name).map(|hook| hook.doubts(settings)).unwrap_or_default();
-        doubts.into_iter().map(|doubt| (name.clone(), doubt)).collect::<Vec<_>>()
-    };
-    config.hook.iter().flat_map(of_one).collect()
+fn doubts(hooks: &Registry) -> Vec<(String, Doubt)> {
+    hooks
+        .iter()
+        .flat_map(|(name, hook)| hook.doubts().into_iter().map(|doubt| (name.to_owned(), doubt)))
+        .collect()
 }
 
 fn new_store(config: &Config, observer: &Arc<Observer>) -> Result<Store, DiskError> {
@@ -241,14 +241,17 @@ fn new_engine(config: &Config, observer: &Arc<Observer>) -> Result<Engine, NodeE
     Ok(engine)
 }
 
-fn build_hooks(config: &Config, engine: Option<&Engine>) -> Result<HashMap<String, Arc<Hook>>, NodeError> {
-    let Some(engine) = engine else { return Ok(HashMap::new()) };
-    let load = |(name, settings): (&String, &hooks::HookSettings)| {
-        let hook =
-            Hook::load(engine, name, settings).map_err(|error| NodeError::Hook(name.clone(), error))?;
-        Ok((name.clone(), Arc::new(hook)))
-    };
-    config.hook.iter().map(load).collect()
+/// Whoever reloads holds `previous.hooks` meanwhile.
+fn build_hooks(
+    config: &Config,
+    engine: Option<&Engine>,
+    previous: Option<&Node>,
+    now: SystemTime,
+) -> Result<Registry, NodeError> {
+    let Some(engine) = engine else { return Ok(Registry::default()) };
+    let parts = RegistryParts { engine, folder: &config.node.state, dress: Arc::new(|hook| hook), now };
+    let before = previous.map(|previous| &previous.hooks);
+    Registry::prepare(&parts, &config.hook, before).map_err(|(name, error)| NodeError::Hook(name, error))
 }
 
 /// What sites and routes refer to.
@@ -257,7 +260,7 @@ struct Parts<'a> {
     previous: Option<&'a Node>,
     names: &'a Arc<Names>,
     keys: HashMap<String, Arc<KeyGroup>>,
-    hooks: HashMap<String, Arc<Hook>>,
+    hooks: &'a Registry,
 }
 
 impl Parts<'_> {

@@ -100,12 +100,12 @@ pub fn faults(node: &Node) -> String {
 }
 
 /// Names may be URLs, and TOML lets them hold anything.
-fn label(name: &str, value: &str) -> String {
+pub(super) fn label(name: &str, value: &str) -> String {
     let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
     format!("{name}=\"{value}\"")
 }
 
-fn family(
+pub(super) fn family(
     text: &mut String,
     (name, help, kind): (&str, &str, &str),
     values: impl IntoIterator<Item = (String, u64)>,

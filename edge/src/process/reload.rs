@@ -62,12 +62,14 @@ impl Reloader for Reload {
         let config = Arc::new(Config::load(path)?);
         let before = self.current.load();
         refuse_restart(&before.config, &config)?;
+        let _hooks_stay = before.hooks.hold();
         let node = Node::build(&config, Some(&before), now())?;
         if let (Some(answers), Some(settings)) = (&self.answers, &config.dns) {
             answers.replace(Answerer::new(settings, Arc::clone(node.atlas.locator()))?);
         }
         config.refused_congestion().into_iter().for_each(|words| node.observer.say(words));
         node.doubts().iter().for_each(|(hook, doubt)| node.observer.say(format!("hook {hook:?}: {doubt}")));
+        node.take_over(Some(&before));
         self.current.replace(node);
         // First the old ones end, so that no origin is checked twice at a time.
         *checks = Checks::default();

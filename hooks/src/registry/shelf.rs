@@ -1,0 +1,232 @@
+//! Where the components of one hook are kept, and what is known of them: `<state>/hooks/<name>/`. A file is there whole or not at
+//! all, whenever the machine stops.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::state::State;
+use super::version::VersionId;
+
+const MANIFEST: &str = "versions.json";
+const COMPONENT: &str = "wasm";
+/// The folder beside those of hooks where the engine keeps native code.
+const COMPILED: &str = "compiled";
+/// A manifest that is longer was not written by this code: a few versions and a short history fit a hundred times.
+const LONGEST_MANIFEST: u64 = 4 << 20;
+
+/// The folder of one hook.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    folder: PathBuf,
+}
+
+impl Shelf {
+    /// The folder of the hook of this name below `state`. Nothing is made before something is to be kept.
+    pub(crate) fn of(state: &Path, name: &str) -> Self {
+        Self { folder: state.join("hooks").join(file_name(name)) }
+    }
+
+    /// What was known when the node ended; `None` where nothing ever was.
+    ///
+    /// # Errors
+    /// In words: it is there but cannot be read, or is not what was written.
+    pub(crate) fn manifest(&self) -> Result<Option<State>, String> {
+        let path = self.folder.join(MANIFEST);
+        let wrong = |cause: String| format!("{} cannot be used: {cause}", path.display());
+        let length = match fs::metadata(&path) {
+            Ok(known) => known.len(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(wrong(error.to_string())),
+        };
+        if length > LONGEST_MANIFEST {
+            return Err(wrong(format!("it has {length} bytes")));
+        }
+        let text = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+        let state: State = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+        if !state.is_readable() {
+            return Err(wrong("another release of this program wrote it".to_owned()));
+        }
+        Ok(Some(state))
+    }
+
+    /// Puts a damaged manifest aside, for people to look at: the next one is written in its place.
+    pub(crate) fn put_aside(&self) {
+        // Where that cannot be done, writing will say so.
+        let _ = fs::rename(self.folder.join(MANIFEST), self.folder.join("versions.damaged.json"));
+    }
+
+    /// Writes down what is known.
+    pub(crate) fn write(&self, state: &State) -> io::Result<()> {
+        let text = serde_json::to_vec_pretty(state).map_err(io::Error::other)?;
+        self.put(MANIFEST, &text)
+    }
+
+    /// Keeps a component, unless it is kept already.
+    pub(crate) fn keep(&self, version: &VersionId, component: &[u8]) -> io::Result<()> {
+        if self.component(version).is_ok() {
+            return Ok(());
+        }
+        self.put(&component_name(version), component)
+    }
+
+    /// A component that is kept.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not what was written.
+    pub(crate) fn component(&self, version: &VersionId) -> io::Result<Vec<u8>> {
+        let path = self.path(version);
+        let component = fs::read(&path)?;
+        if VersionId::of(&component) == *version {
+            return Ok(component);
+        }
+        Err(io::Error::new(ErrorKind::InvalidData, "it is not what was written"))
+    }
+
+    /// Where a component is or would be kept.
+    pub(crate) fn path(&self, version: &VersionId) -> PathBuf {
+        self.folder.join(component_name(version))
+    }
+
+    /// Removes the components that are not needed, and what was left half written.
+    pub(crate) fn clear(&self, needed: &BTreeSet<VersionId>) -> io::Result<()> {
+        let names: BTreeSet<_> = needed.iter().map(component_name).collect();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let is_ours = path.extension().is_some_and(|kind| kind == COMPONENT || kind == "new");
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if is_ours && !names.contains(&*name) {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A whole file or none: written beside, brought to the disk, and only then given its name.
+    fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        let (path, beside) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
+        let mut file = File::create(&beside)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&beside, &path)?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+fn component_name(version: &VersionId) -> String {
+    format!("{version}.{COMPONENT}")
+}
+
+/// A hook may have any name; a file may not. RFC 3986 §2.1, and dots and capitals too, for `..` and for disks to which `A` is `a`.
+fn file_name(name: &str) -> String {
+    let mut file = String::with_capacity(name.len());
+    for (at, byte) in name.bytes().enumerate() {
+        match byte {
+            _ if at == 0 && name == COMPILED => file.push_str(&format!("%{byte:02X}")),
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => file.push(char::from(byte)),
+            _ => file.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::{Component, Configured};
+    use super::*;
+    use std::time::SystemTime;
+
+    fn state() -> State {
+        let base = Component { version: VersionId::of(b"base"), bytes: 4 };
+        State::new(&Configured { base, builtin: None, canary: None }, SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(folder.path(), "thumb");
+        assert_eq!(shelf.manifest(), Ok(None));
+        let mut state = state();
+        state
+            .deploy(
+                &Component { version: VersionId::of(b"a"), bytes: 1 },
+                None,
+                Some("why"),
+                SystemTime::UNIX_EPOCH,
+            )
+            .unwrap();
+        state.take_fresh();
+        shelf.write(&state).unwrap();
+        shelf.keep(&state.live, b"a").unwrap();
+        let again = Shelf::of(folder.path(), "thumb");
+        assert_eq!(again.manifest(), Ok(Some(state.clone())));
+        assert_eq!(again.component(&state.live).unwrap(), b"a");
+    }
+
+    #[test]
+    fn damage_is_told_and_put_aside() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(folder.path(), "thumb");
+        shelf.write(&state()).unwrap();
+        let path = folder.path().join("hooks/thumb/versions.json");
+        let whole = fs::read_to_string(&path).unwrap();
+        for damaged in [
+            &whole[..whole.len() / 2],
+            "",
+            "[]",
+            "{\"format\": 1}",
+            &whole.replace("\"format\": 1", "\"format\": 9"),
+        ] {
+            fs::write(&path, damaged).unwrap();
+            let words = shelf.manifest().unwrap_err();
+            assert!(words.contains("versions.json cannot be used: "), "{words}");
+        }
+        shelf.put_aside();
+        assert_eq!(shelf.manifest(), Ok(None));
+        assert!(folder.path().join("hooks/thumb/versions.damaged.json").exists());
+    }
+
+    #[test]
+    fn a_component_that_was_changed_on_disk_is_not_used_and_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(folder.path(), "thumb");
+        let version = VersionId::of(b"a");
+        shelf.keep(&version, b"a").unwrap();
+        fs::write(shelf.path(&version), b"b").unwrap();
+        assert_eq!(shelf.component(&version).unwrap_err().kind(), ErrorKind::InvalidData);
+        shelf.keep(&version, b"a").unwrap();
+        assert_eq!(shelf.component(&version).unwrap(), b"a");
+    }
+
+    #[test]
+    fn what_is_not_needed_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(folder.path(), "thumb");
+        let [a, b] = [b"a", b"b"].map(|content| {
+            let version = VersionId::of(content);
+            shelf.keep(&version, content).unwrap();
+            version
+        });
+        shelf.write(&state()).unwrap();
+        fs::write(folder.path().join("hooks/thumb/half.wasm.new"), b"x").unwrap();
+        shelf.clear(&BTreeSet::from([a.clone()])).unwrap();
+        assert!(shelf.component(&a).is_ok() && shelf.component(&b).is_err());
+        assert!(shelf.manifest().unwrap().is_some());
+        assert!(!folder.path().join("hooks/thumb/half.wasm.new").exists());
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        for (name, file) in [
+            ("thumb-1_a", "thumb-1_a"),
+            ("..", "%2E%2E"),
+            ("a/b", "a%2Fb"),
+            ("Ä", "%C3%84"),
+            ("Thumb", "%54humb"),
+        ] {
+            assert_eq!(file_name(name), file);
+        }
+    }
+}
