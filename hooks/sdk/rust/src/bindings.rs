@@ -60,3 +60,14 @@ event!(
     "selvedge:sdk/viewer-response",
     "package selvedge:sdk; world viewer-response { export selvedge:edge/viewer-response@0.1.0; }"
 );
+/// It speaks of bytes alone, so there are no types to share.
+pub mod body_transform {
+    wit_bindgen::generate!({
+        path: "wit",
+        inline: "package selvedge:sdk; world body-transform { export selvedge:edge/body-transform@0.1.0; }",
+        world: "selvedge:sdk/body-transform",
+        generate_all,
+        pub_export_macro: true,
+        export_macro_name: "declare",
+    });
+}

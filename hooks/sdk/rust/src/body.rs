@@ -1,10 +1,10 @@
-//! The origin's body, pulled.
+//! Bodies, pulled.
 
 use crate::BodyError;
 use crate::bindings::selvedge::edge::types as raw;
 
-/// A body that is pulled: nothing is fetched or buffered until the hook asks. What was read still reaches the viewer unless
-/// the body is replaced.
+/// A body that is pulled: nothing is fetched or buffered until the hook asks. What was read still goes on its way
+/// unless the body is replaced.
 ///
 /// It is an [`std::io::Read`] and an iterator over its pieces.
 ///

@@ -81,7 +81,7 @@ impl std::error::Error for EditError {}
 pub enum BodyError {
     /// Over the limit that was asked for, or over the hook's own (`limits.body`, `limits.output`).
     TooLarge,
-    /// The origin broke off or was too slow; or a body was set where none may be.
+    /// Who sends it broke off or was too slow; or a body was set where none may be.
     Broken,
 }
 

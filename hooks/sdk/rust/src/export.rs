@@ -1,9 +1,11 @@
 //! How plain functions become the exports of a component.
 
-pub use crate::bindings::{origin_request, origin_response, viewer_request, viewer_response};
+pub use crate::bindings::{body_transform, origin_request, origin_response, viewer_request, viewer_response};
 
 use crate::bindings::selvedge::edge::types as raw;
-use crate::{OriginRequestOutcome, OriginResponseOutcome, Request, Response, Result, ViewerRequestOutcome};
+use crate::{
+    OriginRequestOutcome, OriginResponseOutcome, Request, Response, Result, ViewerRequestOutcome, transform,
+};
 
 /// Says which function answers which event. A hook answers one event or several, each with a function of its own:
 ///
@@ -32,16 +34,19 @@ use crate::{OriginRequestOutcome, OriginResponseOutcome, Request, Response, Resu
 /// }
 /// ```
 ///
+/// `body-transform` beside `origin-response` lets [`Response::transform_body`](crate::Response::transform_body) rewrite bodies
+/// as they pass.
+///
 /// Only the events that are named are exported. Off WebAssembly nothing is, so that a hook's own functions can be tested on
 /// the build machine.
 #[macro_export]
 macro_rules! hook {
-    ($($side:ident - $moment:ident : $function:expr),+ $(,)?) => {
+    ($($side:ident - $moment:ident $(: $function:expr)?),+ $(,)?) => {
         const _: () = {
             struct Hook;
             // Off WebAssembly nobody else would name it, and the author's functions would seem unused.
             let _ = Hook;
-            $($crate::__event!(Hook, $side - $moment, $function);)+
+            $($crate::__event!(Hook, $side - $moment $(, $function)?);)+
         };
     };
 }
@@ -92,7 +97,18 @@ macro_rules! __event {
         }
         $crate::__declare!($hook, viewer_response);
     };
-    ($hook:ident, $side:ident - $moment:ident, $function:expr) => {
+    ($hook:ident, body-transform) => {
+        impl $crate::export::body_transform::exports::selvedge::edge::body_transform::Guest for $hook {
+            fn transform(
+                piece: ::std::vec::Vec<u8>,
+                is_last: bool,
+            ) -> ::std::result::Result<::std::vec::Vec<u8>, ::std::string::String> {
+                $crate::export::body_transform_with(piece, is_last)
+            }
+        }
+        $crate::__declare!($hook, body_transform);
+    };
+    ($hook:ident, $side:ident - $moment:ident $(, $function:expr)?) => {
         ::std::compile_error!(::std::concat!(
             "there is no event ",
             ::std::stringify!($side),
@@ -159,4 +175,8 @@ pub fn viewer_response_with(
     response: &RawResponse,
 ) -> Result<(), String> {
     function(Request::from_raw(request), Response::from_raw(response)).map_err(|error| error.to_string())
+}
+
+pub fn body_transform_with(piece: Vec<u8>, is_last: bool) -> Result<Vec<u8>, String> {
+    transform::transform(piece, is_last).map_err(|error| error.to_string())
 }

@@ -21,6 +21,7 @@ mod response;
 pub mod secrets;
 pub mod store;
 pub mod time;
+mod transform;
 
 pub use body::BodyReader;
 pub use cookie::{Cookie, SameSite};
@@ -29,12 +30,13 @@ pub use outcome::{OriginRequestOutcome, OriginResponseOutcome, ViewerRequestOutc
 pub use query::Query;
 pub use request::Request;
 pub use response::Response;
+pub use transform::TransformRefusal;
 
 /// All that most hooks need: `use selvedge_hook::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         BodyError, BodyReader, Cookie, EditError, EditErrorKind, OriginRequestOutcome, OriginResponseOutcome,
-        Query, Request, Response, Result, SameSite, ViewerRequestOutcome,
+        Query, Request, Response, Result, SameSite, TransformRefusal, ViewerRequestOutcome,
     };
     pub use crate::{config, crypto, facts, fetch, kv, metrics, query, random, secrets, store, time};
     pub use crate::{debug, error, hook, info, warn};

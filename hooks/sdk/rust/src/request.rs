@@ -1,7 +1,7 @@
 //! The request.
 
 use crate::bindings::selvedge::edge::types as raw;
-use crate::{EditError, Query, cookie};
+use crate::{BodyReader, EditError, Query, cookie};
 
 /// The request. At `viewer-request` and `origin-request`, edits change what happens next; at `origin-response` and
 /// `viewer-response` it is what the viewer asked, and edits are forbidden.
@@ -183,6 +183,21 @@ impl Request {
             cookies if cookies.is_empty() => self.remove_header("cookie"),
             cookies => self.set_header("cookie", cookies.join("; ")),
         }
+    }
+
+    /// The viewer's body, at `viewer-request` and `origin-request` of hooks with `reads-body` in their settings; once, and none
+    /// where there is none. What was read still reaches the origin, and the rest follows it.
+    #[must_use]
+    pub fn body(&self) -> Option<BodyReader> {
+        self.0.body().map(BodyReader)
+    }
+
+    /// Sends this body to the origin instead; the node writes `content-length`.
+    ///
+    /// # Errors
+    /// `Forbidden` but for `origin-request`, and for `GET` and `HEAD`, which have none; `TooLarge` over `limits.output`.
+    pub fn set_body(&self, body: impl AsRef<[u8]>) -> Result<(), EditError> {
+        self.0.set_body(body.as_ref()).map_err(EditError::about("the body"))
     }
 
     /// Makes answers differ by something that URL and policy do not name, such as the half of an A/B test: requests with another

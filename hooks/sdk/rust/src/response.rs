@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::bindings::selvedge::edge::types as raw;
 use crate::request::text;
-use crate::{BodyError, BodyReader, Cookie, EditError, Result};
+use crate::{BodyError, BodyReader, Cookie, EditError, Result, TransformRefusal, transform};
 
 /// A response: the one that passes by, or a new one.
 ///
@@ -174,6 +174,35 @@ impl Response {
     /// `TooLarge` over the hook's `limits.output`; `Broken` at `viewer-response`, where bodies stay.
     pub fn set_body(&self, body: impl AsRef<[u8]>) -> Result<(), BodyError> {
         Ok(self.0.set_body(body.as_ref())?)
+    }
+
+    /// Rewrites the body as it passes: a page of any length costs the memory of one piece. The function gets `Some` piece of at
+    /// most 64 KiB after the other, then `None`, and gives what goes on in its place; nothing is fine, what it holds back it
+    /// gives at the end. An error breaks the body off: the viewer sees that it is not whole, and nothing is stored.
+    ///
+    /// Say `body-transform` in [`hook!`](crate::hook), and answer `Next`. The node takes off what speaks of the origin's bytes:
+    /// length, digests, ranges, and the strength of the entity tag.
+    ///
+    /// ```no_run
+    /// use selvedge_hook::prelude::*;
+    ///
+    /// hook!(origin-response: sign_off, body-transform);
+    ///
+    /// fn sign_off(_: &Request, response: &Response) -> Result {
+    ///     response.transform_body(|piece| Ok(piece.unwrap_or_else(|| b"<!-- that was all -->".to_vec())))?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`TransformRefusal`]
+    pub fn transform_body(
+        &self,
+        rewriter: impl FnMut(Option<Vec<u8>>) -> Result<Vec<u8>> + 'static,
+    ) -> Result<(), TransformRefusal> {
+        self.0.transform_body()?;
+        transform::keep(rewriter);
+        Ok(())
     }
 
     /// How long the node may keep this answer fresh, in whole seconds, whatever its headers say (never beats `private` or
