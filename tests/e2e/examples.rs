@@ -1,7 +1,7 @@
 //! The example hooks in a real node: before the cache, behind it, and on error pages.
 
 use tests::guests::example;
-use tests::{Answer, Folder, Gate, Node, Origin};
+use tests::{Answer, Folder, Gate, Node, Origin, Tap};
 
 use crate::{SITE, site};
 
@@ -111,4 +111,34 @@ async fn different_browsers_of_one_variant_wait_for_one_fetch() {
     assert_eq!(phone.text(), "for phone-plain");
     assert_eq!(origin.requests().len(), 2);
     assert!(first.header("vary").contains("user-agent"), "caches outside are told: {:?}", first.headers);
+}
+
+#[tokio::test]
+async fn html_rewrite_replaces_what_two_pieces_share_and_lets_the_rest_go_at_once() {
+    let origin = Origin::start().await;
+    let tap = Tap::new();
+    let page = tap.clone();
+    origin.on("/page", move |_| {
+        Answer::streamed(&page).header("content-type", "text/html").header("cache-control", "max-age=60")
+    });
+    let settings = "config = { \"http://old.test\" = \"https://new.test\" }";
+    let node = Node::start(&through(&origin, "html-rewrite", "\"origin-response\"", settings)).await;
+    let url = format!("{SITE}/page");
+
+    tap.send("<p>http://old.test</p><p>ht");
+    let mut reply = node.viewer().open_get(&url).await;
+    let begin = "<p>https://new.test</p><p>";
+    assert_eq!(
+        String::from_utf8_lossy(&reply.read(begin.len()).await),
+        begin,
+        "before the origin has sent the rest"
+    );
+    tap.send("tp://old.test/a</p>");
+    tap.end();
+    let whole = reply.finish().await.unwrap();
+    let kept = node.viewer().get(&url).await;
+
+    assert!(whole.text().ends_with("https://new.test/a</p>"), "{}", whole.text());
+    assert_eq!(kept.text(), "<p>https://new.test</p><p>https://new.test/a</p>");
+    assert!(kept.is_hit(), "{}", kept.header("cache-status"));
 }
