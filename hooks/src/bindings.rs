@@ -12,6 +12,9 @@ wasmtime::component::bindgen!({
         "selvedge:edge/fetch.send": async | trappable,
         "selvedge:edge/store.get": async | trappable,
         "selvedge:edge/store.put": async | trappable,
+        "selvedge:edge/image.transform": async | trappable,
+        "selvedge:edge/image.response-info": async | trappable,
+        "selvedge:edge/image.transform-response": async | trappable,
         default: trappable,
     },
 });
@@ -33,6 +36,7 @@ macro_rules! export {
                     "selvedge:edge/crypto": crate::bindings::selvedge::edge::crypto,
                     "selvedge:edge/metrics": crate::bindings::selvedge::edge::metrics,
                     "selvedge:edge/kv": crate::bindings::selvedge::edge::kv,
+                    "selvedge:edge/image": crate::bindings::selvedge::edge::image,
                 },
                 exports: { default: async },
             });

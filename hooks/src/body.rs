@@ -172,6 +172,21 @@ impl OriginBody {
         Ok(whole)
     }
 
+    /// All of the body, what the guest has read included; it still passes.
+    pub(crate) async fn read_whole(&mut self) -> Result<Bytes, PullError> {
+        let expected = self.source.exact_size().map(|rest| rest.saturating_add(self.pulled));
+        if expected.is_some_and(|expected| expected > self.limit) {
+            return Err(PullError::TooLarge);
+        }
+        let read = usize::try_from(self.pulled).unwrap_or(usize::MAX).saturating_sub(self.unread.len());
+        while self.pull().await? {}
+        let whole = joined(&self.chunks);
+        self.chunks = VecDeque::from([whole.clone()]);
+        // What the guest has not read is the end of it.
+        self.unread = whole.slice(read.min(whole.len())..);
+        Ok(whole)
+    }
+
     pub(crate) fn length(&self) -> Option<u64> {
         let source = self.source.exact_size()?;
         Some(source.saturating_add(self.unread.len() as u64))
@@ -222,6 +237,15 @@ impl OriginBody {
     }
 }
 
+fn joined(chunks: &VecDeque<Bytes>) -> Bytes {
+    if let Some(only) = chunks.front().filter(|_| chunks.len() == 1) {
+        return only.clone();
+    }
+    let mut whole = Vec::with_capacity(chunks.iter().map(Bytes::len).sum());
+    chunks.iter().for_each(|chunk| whole.extend_from_slice(chunk));
+    Bytes::from(whole)
+}
+
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, Full};
@@ -265,6 +289,19 @@ mod tests {
             assert_eq!(origin.read_all(4).await, Err(PullError::TooLarge));
             assert_eq!(origin.read_all(5).await.unwrap(), b"hello");
             assert_eq!(origin.read(9).await.unwrap(), None);
+        });
+    }
+
+    #[test]
+    fn the_whole_is_there_whatever_was_read_and_still_passes() {
+        block(async {
+            let mut origin = OriginBody::new(body("hello"), 5);
+            assert_eq!(origin.read(2).await.unwrap().unwrap(), "he");
+            assert_eq!(origin.read_whole().await.unwrap(), "hello");
+            assert_eq!(origin.read_whole().await.unwrap(), "hello");
+            assert_eq!(origin.read(9).await.unwrap().unwrap(), "llo");
+            assert_eq!(whole(origin.finish::<Full<Bytes>>().unwrap()).await, "hello");
+            assert_eq!(OriginBody::new(body("hello"), 4).read_whole().await, Err(PullError::TooLarge));
         });
     }
 

@@ -13,6 +13,7 @@ use crate::components::{self, Components, Ready, Unusable};
 use crate::error::HookError;
 use crate::figures::Figures;
 use crate::host;
+use crate::images::{ImageSettings, Images};
 use crate::kv::Stores;
 use crate::meter::Budget;
 use crate::state::CallState;
@@ -50,6 +51,7 @@ struct Inner {
     memory: Arc<Budget>,
     /// Instances that wait for their next call, of all hooks.
     kept: Arc<AtomicUsize>,
+    images: Arc<Images>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -96,6 +98,7 @@ impl Engine {
                 stores: Stores::default(),
                 memory: Arc::new(Budget::new(u64::MAX)),
                 kept: Arc::default(),
+                images: Arc::default(),
             }),
         })
     }
@@ -107,6 +110,15 @@ impl Engine {
     /// A component, compiled and tied to what the node offers.
     pub(crate) fn component(&self, bytes: &[u8]) -> Result<Ready, Unusable> {
         self.inner.components.get(&self.inner.linker, bytes)
+    }
+
+    /// How pictures are made from now on; those that are being made are finished as before.
+    pub fn make_images(&self, settings: &ImageSettings) {
+        self.inner.images.change(settings);
+    }
+
+    pub(crate) fn images(&self) -> &Arc<Images> {
+        &self.inner.images
     }
 
     pub(crate) fn figures(&self) -> &Figures {

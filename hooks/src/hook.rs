@@ -325,6 +325,7 @@ fn own(engine: &Engine, name: &str, settings: &HookSettings, component: &[u8]) -
         has_store: settings.store.is_some(),
         stores: settings.kv.iter().map(store).collect::<Result<_, _>>()?,
         figures: engine.figures().of(name, settings.limits.metrics as usize),
+        images: Arc::clone(engine.images()),
     })
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::figures::HookFigures;
+use crate::images::Images;
 use crate::kv::Store;
 use crate::secrets::Secrets;
 
@@ -20,4 +21,5 @@ pub(crate) struct Own {
     /// The key-value stores that it may open, by name.
     pub(crate) stores: Vec<(String, Arc<Store>)>,
     pub(crate) figures: Arc<HookFigures>,
+    pub(crate) images: Arc<Images>,
 }

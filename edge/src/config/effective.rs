@@ -43,6 +43,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
     let limits = &config.node.limits;
     let mut sizes = vec![
         (vec!["node", "memory"], config.node.memory),
+        (vec!["node", "images", "memory"], config.node.images.memory),
         (vec!["node", "limits", "head"], limits.head),
         (vec!["node", "limits", "url"], limits.url),
         (vec!["node", "limits", "max-object"], limits.max_object),

@@ -54,6 +54,8 @@ pub struct NodeSettings {
     pub memory: ByteSize,
     /// The folder of certificates and other state that outlives the process.
     pub state: PathBuf,
+    /// What is spent on pictures that the node makes for hooks.
+    pub images: hooks::ImageSettings,
     /// How much a viewer may ask for, and how long it may take.
     pub limits: LimitSettings,
     /// Which requests are written to standard error.
@@ -75,6 +77,7 @@ impl Default for NodeSettings {
             threads: 0,
             memory: ByteSize::gib(2),
             state: ".selvedge".into(),
+            images: hooks::ImageSettings::default(),
             limits: LimitSettings::default(),
             log: LogLevel::default(),
         }

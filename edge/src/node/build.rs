@@ -98,6 +98,9 @@ impl Node {
             settings.hosts.iter().for_each(|host| sites.insert(&host.to_string(), &site));
         }
         let (tls, local_root) = build_tls(config, now)?;
+        if let Some(engine) = &engine {
+            engine.make_images(&config.node.images);
+        }
         // Last, for it takes possession of a folder.
         let store = match previous {
             Some(previous) => previous.store.clone(),

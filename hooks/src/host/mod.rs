@@ -3,6 +3,7 @@
 mod crypto;
 mod facts;
 mod fetch;
+mod image;
 mod kv;
 mod metrics;
 mod request;
