@@ -9,7 +9,14 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    for path in ["thumbnail/src", "thumbnail/Cargo.toml", "wit", "build.rs"] {
+    for path in [
+        "thumbnail/src",
+        "thumbnail/Cargo.toml",
+        "../picture/src",
+        "../picture/Cargo.toml",
+        "wit",
+        "build.rs",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let room = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);

@@ -23,6 +23,7 @@ mod resident;
 mod rounds;
 mod run;
 mod runtimes;
+mod thumbnails;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -54,6 +55,8 @@ enum Scenario {
     Purge(purge::Arguments),
     /// One current-thread runtime a core beside one work-stealing runtime
     Runtimes(runtimes::Arguments),
+    /// Hits beside a hundred thumbnails in the making, on one core
+    Thumbnails(thumbnails::Arguments),
     /// The floor itself: hyper and Moka, nothing else; started by the scenarios
     Bare(bare::Arguments),
     /// The floor of passing through: hyper on both sides, nothing else; started by the scenarios
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         Scenario::Pools(arguments) => pools::run(arguments),
         Scenario::Purge(arguments) => purge::run(arguments),
         Scenario::Runtimes(arguments) => runtimes::run(arguments),
+        Scenario::Thumbnails(arguments) => thumbnails::run(arguments),
         Scenario::Bare(arguments) => bare::run(arguments),
         Scenario::Relay(arguments) => relay::run(arguments),
         Scenario::Tunnel(arguments) => distance::tunnel::run(arguments),

@@ -41,12 +41,16 @@ pub(crate) enum Selvedge {
     PassThrough,
     /// With room for millions of small objects.
     Large,
+    /// With one thread, and thumbnails that the node makes.
+    Thumbnails,
+    /// With one thread, and thumbnails that the hook makes by itself.
+    GuestThumbnails,
 }
 
 impl Selvedge {
     fn settings(self) -> &'static str {
         match self {
-            Self::OneThread | Self::PassThrough => "threads = 1",
+            Self::OneThread | Self::PassThrough | Self::Thumbnails | Self::GuestThumbnails => "threads = 1",
             Self::Large => "memory = \"8GiB\"",
         }
     }
@@ -55,6 +59,18 @@ impl Selvedge {
         match self {
             Self::PassThrough => "[[site.\"bench.test\".route]]\npath = \"/*\"\ncache = \"off\"\n",
             Self::OneThread | Self::Large => "",
+            Self::Thumbnails => concat!(
+                "[[site.\"bench.test\".route]]\npath = \"/img/*\"\ncache = \"pictures\"\nhooks = [\"thumb\"]\n",
+                "[cache-policy.pictures]\nkey = { query = [\"w\", \"h\", \"v\"] }\n",
+                "[hook.thumb]\nwasm = \"builtin:thumbnail\"\non = [\"origin-request\", \"origin-response\"]\n",
+                "limits = { cpu = \"2s\", wall = \"20s\", concurrency = 200 }\n",
+            ),
+            Self::GuestThumbnails => concat!(
+                "[[site.\"bench.test\".route]]\npath = \"/img/*\"\ncache = \"pictures\"\nhooks = [\"thumb\"]\n",
+                "[cache-policy.pictures]\nkey = { query = [\"w\", \"h\", \"v\"] }\n",
+                "[hook.thumb]\nwasm = \"builtin:thumbnail\"\non = [\"origin-request\", \"origin-response\"]\n",
+                "config = { engine = \"guest\" }\nlimits = { cpu = \"2s\", wall = \"20s\", concurrency = 200 }\n",
+            ),
         }
     }
 }

@@ -2,25 +2,32 @@
 
 use image::ImageFormat;
 use tests::{Answer, Node, Origin, picture};
+use tokio::task::JoinSet;
 
 use crate::{SITE, site};
 
 async fn node(origin: &Origin) -> Node {
+    node_with(origin, "", "config = { sizes = \"64x64,128x128,320x240\" }").await
+}
+
+/// A node with more settings for pictures, and a hook with this config and the default limits but of time.
+async fn node_with(origin: &Origin, images: &str, hook: &str) -> Node {
     let config = format!(
-        r#"{}
+        r#"{images}
+{}
 [[site."www.test".route]]
 path = "/img/*"
 cache = "static"
 hooks = ["thumb"]
 
 [cache-policy.static]
-key = {{ query = ["w", "h"] }}
+key = {{ query = ["w", "h", "fit", "fm", "v"] }}
 
 [hook.thumb]
 wasm = "builtin:thumbnail"
-on = "origin-response"
-config = {{ sizes = "64x64,128x128,320x240" }}
-limits = {{ cpu = "10s", wall = "20s" }}
+on = ["viewer-request", "origin-request", "origin-response", "viewer-response"]
+{hook}
+limits = {{ wall = "20s" }}
 "#,
         site(origin)
     );
@@ -129,4 +136,50 @@ async fn the_origins_404_is_not_taken_for_a_picture() {
     let reply = node.viewer().get(&format!("{SITE}/img/none.jpg?w=64&h=64")).await;
 
     assert_eq!(reply.status, 404);
+}
+
+#[tokio::test]
+async fn who_reads_webp_gets_it_and_nobody_else_does() {
+    let origin = Origin::start().await;
+    let original = picture::png(300, 200);
+    origin.on("/img/logo.png", move |_| {
+        Answer::cacheable(original.clone()).header("content-type", "image/png")
+    });
+    let node = node_with(&origin, "", "config = { options = \"fm\", format = \"auto\" }").await;
+    let url = format!("{SITE}/img/logo.png?w=64");
+
+    for _ in 0..2 {
+        let modern = node.viewer().get_with(&url, &[("accept", "image/webp,*/*")]).await;
+        let plain = node.viewer().get_with(&url, &[("accept", "*/*")]).await;
+
+        assert_eq!((modern.status, modern.header("content-type").as_str()), (200, "image/webp"));
+        assert_eq!((plain.status, plain.header("content-type").as_str()), (200, "image/png"));
+        assert!(modern.header("vary").contains("accept") && plain.header("vary").contains("accept"));
+    }
+    assert_eq!(origin.requests().len(), 2, "each form is made once");
+}
+
+#[tokio::test]
+async fn more_pictures_than_may_wait_are_answered_429_and_others_go_on() {
+    let origin = Origin::start().await;
+    let original = picture::png(3000, 2000);
+    origin
+        .on("/img/big.png", move |_| Answer::cacheable(original.clone()).header("content-type", "image/png"));
+    let settings = "[node.images]\nthreads = 1\nqueue = 1\n";
+    let node = node_with(&origin, settings, "config = { sizes = \"64x64\" }").await;
+
+    let mut crowd = JoinSet::new();
+    for number in 0..12 {
+        let viewer = node.viewer();
+        crowd.spawn(async move { viewer.get(&format!("{SITE}/img/big.png?w=64&h=64&v={number}")).await });
+    }
+    let many = crowd.join_all().await;
+
+    let busy: Vec<_> = many.iter().filter(|answer| answer.status == 429).collect();
+    assert!(many.iter().any(|answer| answer.status == 200));
+    assert!(!busy.is_empty(), "{:?}", many.iter().map(|answer| answer.status).collect::<Vec<_>>());
+    assert!(
+        busy.iter()
+            .all(|answer| answer.header("retry-after") == "1" && answer.text().contains("images-busy"))
+    );
 }

@@ -270,3 +270,28 @@ fn tags_stay_within_their_limits_and_the_surplus_is_counted() {
 }
 
 const UNLIMITED: TagLimits = TagLimits { count: usize::MAX, length: usize::MAX };
+
+#[test]
+fn a_picture_is_made_within_its_limits_or_refused_in_words() {
+    let limits = picture::Limits { pixels: 20_000, memory: 8 << 20 };
+    let square = picture::Operations { width: Some(6), height: Some(6), ..picture::Operations::default() };
+    let formats = [picture::Format::Keep, picture::Format::Jpeg, picture::Format::WebP];
+    let made = Cell::new(0);
+
+    fuzz(&["fuzz/corpus/picture"], 4_000, |input| {
+        let operations = picture::Operations { format: formats[input.len() % 3], ..square.clone() };
+        let head = picture::info(input);
+        let outcome = picture::Plan::new(input, &operations, limits).and_then(picture::Plan::run);
+        match (head, outcome) {
+            (Ok(head), Ok(picture)) => {
+                assert!(u64::from(head.width) * u64::from(head.height) <= limits.pixels);
+                assert_eq!((picture.width, picture.height), (6, 6));
+                assert!(picture::info(&picture.bytes).is_ok());
+                made.set(made.get() + 1);
+            }
+            (Err(_), Ok(_)) => panic!("a picture was made of what is none"),
+            (_, Err(error)) => assert!(!error.to_string().is_empty()),
+        }
+    });
+    assert!(made.get() >= 10, "not even the corpus is decoded");
+}

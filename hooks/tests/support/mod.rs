@@ -104,8 +104,13 @@ pub(crate) fn told(task: &str, adjust: impl FnOnce(&mut HookSettings)) -> Hook {
 }
 
 pub(crate) fn thumbnail(sizes: &str) -> Hook {
-    let on = [Event::OriginRequest, Event::OriginResponse];
     let config: &[_] = if sizes.is_empty() { &[] } else { &[("sizes", sizes)] };
+    thumbnail_with(config)
+}
+
+/// The builtin thumbnail hook with this config.
+pub(crate) fn thumbnail_with(config: &[(&str, &str)]) -> Hook {
+    let on = [Event::OriginRequest, Event::OriginResponse];
     Hook::load(engine(), "thumb", &settings(WasmSource::Builtin("thumbnail".into()), &on, config)).unwrap()
 }
 

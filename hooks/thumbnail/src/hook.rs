@@ -1,18 +1,20 @@
-//! The two events that the hook answers.
+//! The events that the hook answers.
 
-use crate::asked::{self, Size};
-use crate::picture::{self, Refusal};
+use crate::asked::{self, Asked, Rules};
+use crate::engine::Engine;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
-mod bindings {
+pub(crate) mod bindings {
     wit_bindgen::generate!({
         path: "../wit",
         inline: "
             package selvedge:thumbnail;
             world hook {
                 include selvedge:edge/imports@0.1.0;
+                export selvedge:edge/viewer-request@0.1.0;
                 export selvedge:edge/origin-request@0.1.0;
                 export selvedge:edge/origin-response@0.1.0;
+                export selvedge:edge/viewer-response@0.1.0;
             }
         ",
         world: "selvedge:thumbnail/hook",
@@ -22,27 +24,51 @@ mod bindings {
     use super::Thumbnail;
 }
 
-use bindings::exports::selvedge::edge::{origin_request, origin_response};
-use bindings::selvedge::edge::types::{BodyError, EditError, Request, Response};
+use bindings::exports::selvedge::edge::{origin_request, origin_response, viewer_request, viewer_response};
+use bindings::selvedge::edge::image::ImageError;
+use bindings::selvedge::edge::types::{EditError, Request, Response};
 use bindings::selvedge::edge::{config, log};
 
-/// The longest original, encoded, that is read.
-const MAX_ORIGINAL: u32 = 48 << 20;
-
 struct Thumbnail;
+
+impl viewer_request::Guest for Thumbnail {
+    /// Where the form follows the viewer, what it reads becomes part of the query, and so of the cache's key.
+    fn on_viewer_request(request: &Request) -> Result<viewer_request::Outcome, String> {
+        let accept = request.header("accept").map(text).unwrap_or_default();
+        if asked::reads_webp(&accept) {
+            let query = rules()?.for_webp(&request.query().unwrap_or_default());
+            if let Some(query) = query {
+                request.set_query(Some(&query)).map_err(not_edited)?;
+            }
+        }
+        Ok(viewer_request::Outcome::Next)
+    }
+}
+
+impl viewer_response::Guest for Thumbnail {
+    /// Caches behind this one are told that the form followed the viewer.
+    fn on_viewer_response(request: &Request, response: &Response) -> Result<(), String> {
+        let asked = rules()?.asked(&request.query().unwrap_or_default());
+        if asked.is_ok_and(|asked| asked.is_some_and(|asked| asked.follows_viewer())) {
+            response.append_header("vary", b"accept").map_err(not_edited)?;
+        }
+        Ok(())
+    }
+}
 
 impl origin_request::Guest for Thumbnail {
     /// Asks the origin for the original, whole and as it is.
     fn on_origin_request(request: &Request) -> Result<origin_request::Outcome, String> {
         let query = request.query().unwrap_or_default();
-        let size = match asked::size(&query, config::get("sizes").as_deref()) {
-            Ok(Some(size)) => size,
+        let rules = rules()?;
+        let asked = match rules.asked(&query) {
+            Ok(Some(asked)) => asked,
             Ok(None) => return Ok(origin_request::Outcome::Next),
             Err(message) => return Ok(origin_request::Outcome::Respond(refusal(400, &message))),
         };
-        let rest = asked::without_size(&query);
+        let rest = rules.without(&query);
         let kept = config::get("store-as").filter(|_| request.method() == "GET");
-        let kept = kept.map(|template| asked::kept_name(&template, &request.path(), rest.as_deref(), size));
+        let kept = kept.map(|template| asked::kept_name(&template, &request.path(), rest.as_deref(), &asked));
         if let Some(name) = kept.transpose()? {
             // A name that is too long is no reason to make no thumbnail.
             if let Err(error) = request.derive_as(&name) {
@@ -54,13 +80,13 @@ impl origin_request::Guest for Thumbnail {
             for name in ["range", "if-range", "accept-encoding"] {
                 request.remove_header(name)?;
             }
-            let tag = request.header("if-none-match").and_then(|tag| asked::original_tag(&text(tag), size));
+            let tag = request.header("if-none-match").and_then(|tag| asked::original_tag(&text(tag), &asked));
             match tag {
                 Some(tag) => request.set_header("if-none-match", tag.as_bytes()),
                 None => Ok(()),
             }
         };
-        edited().map_err(|error| format!("the request could not be edited: {}", error.name()))?;
+        edited().map_err(not_edited)?;
         Ok(origin_request::Outcome::Next)
     }
 }
@@ -72,52 +98,69 @@ impl origin_response::Guest for Thumbnail {
     ) -> Result<origin_response::Outcome, String> {
         use origin_response::Outcome;
         let query = request.query().unwrap_or_default();
-        let size = match asked::size(&query, config::get("sizes").as_deref()) {
-            Ok(Some(size)) if request.method() == "GET" => size,
+        let asked = match rules()?.asked(&query) {
+            Ok(Some(asked)) if request.method() == "GET" => asked,
             Ok(_) => return Ok(Outcome::Next),
             Err(message) => return Ok(Outcome::Replace(refusal(400, &message))),
         };
         let status = response.status();
         let kind = response.header("content-type").map(text).unwrap_or_default();
         if status == 200 && kind.trim_start().to_ascii_lowercase().starts_with("image/") {
-            return resize(response, size);
+            return resize(response, &asked, &kind);
         }
         if status == 304 {
-            head(response, size)
-                .map_err(|error| format!("the response could not be edited: {}", error.name()))?;
+            // The type is that of what is stored.
+            response
+                .remove_header("content-type")
+                .and_then(|()| head(response, &asked))
+                .map_err(not_edited)?;
         }
         Ok(Outcome::Next)
     }
 }
 
-fn resize(response: &Response, size: Size) -> Result<origin_response::Outcome, String> {
+fn resize(response: &Response, asked: &Asked, kind: &str) -> Result<origin_response::Outcome, String> {
     use origin_response::Outcome;
-    let reader = response.body().ok_or("the response has no body")?;
-    let original = match reader.read_all(MAX_ORIGINAL) {
-        Ok(original) => original,
-        Err(BodyError::TooLarge) => {
-            return Ok(Outcome::Replace(refusal(413, "the original is too large to resize")));
+    let engine = Engine::named(config::get("engine").as_deref())?;
+    let passes_animations = setting("animated", "first", "original")?;
+    let passes_bad = setting("on-bad", "refuse", "original")?;
+    match engine.transform(response, &asked.operations(kind), passes_animations) {
+        Ok(media_type) => {
+            response.set_header("content-type", media_type.as_bytes()).map_err(not_edited)?;
+            head(response, asked).map_err(not_edited)?;
+            Ok(Outcome::Next)
         }
-        Err(BodyError::Broken) => return Err("the origin broke off in the middle of the original".to_owned()),
-    };
-    let thumbnail = match picture::thumbnail(&original, size) {
-        Ok(thumbnail) => thumbnail,
-        Err(refused) => {
-            log::log(log::Level::Warn, &format!("no thumbnail {size}: {refused:?}"));
-            return Ok(Outcome::Replace(refused_picture(&refused)));
+        Err(ImageError::Broken) => Err("the origin broke off in the middle of the original".to_owned()),
+        Err(ImageError::Busy) => {
+            let answer = refusal(429, "images-busy: too many pictures are being made; try again in a second");
+            let _ = answer.set_header("retry-after", b"1");
+            Ok(Outcome::Replace(answer))
         }
-    };
-    response
-        .set_body(&thumbnail)
-        .map_err(|error| format!("the thumbnail could not be answered: {}", error.name()))?;
-    head(response, size).map_err(|error| format!("the response could not be edited: {}", error.name()))?;
-    Ok(Outcome::Next)
+        Err(error) => {
+            let (status, message) = words(error);
+            log::log(log::Level::Warn, &format!("no thumbnail {asked}: {status} {message}"));
+            // An animation that passes is no bad picture.
+            if passes_bad || (passes_animations && message.ends_with("animated")) {
+                return Ok(Outcome::Next);
+            }
+            Ok(Outcome::Replace(refusal(status, &message)))
+        }
+    }
+}
+
+/// Whether a setting of two words has the second; the first is its default.
+fn setting(key: &str, first: &str, second: &str) -> Result<bool, String> {
+    match config::get(key).as_deref() {
+        None => Ok(false),
+        Some(word) if word == first => Ok(false),
+        Some(word) if word == second => Ok(true),
+        Some(word) => Err(format!("config.{key} is {word}; it must be {first} or {second}")),
+    }
 }
 
 /// The head of a thumbnail: what spoke of the original's bytes goes, how long it may be kept stays.
-fn head(response: &Response, size: Size) -> Result<(), EditError> {
-    response.set_header("content-type", b"image/jpeg")?;
-    let tag = response.header("etag").and_then(|tag| asked::thumbnail_tag(&text(tag), size));
+fn head(response: &Response, asked: &Asked) -> Result<(), EditError> {
+    let tag = response.header("etag").and_then(|tag| asked::thumbnail_tag(&text(tag), asked));
     match tag {
         Some(tag) => response.set_header("etag", tag.as_bytes())?,
         None => response.remove_header("etag")?,
@@ -130,11 +173,15 @@ fn head(response: &Response, size: Size) -> Result<(), EditError> {
     Ok(())
 }
 
-fn refused_picture(refused: &Refusal) -> Response {
-    match refused {
-        Refusal::TooLarge(message) => refusal(413, &format!("the original cannot be resized: {message}")),
-        Refusal::Unsupported => refusal(415, "the original is neither JPEG nor PNG"),
-        Refusal::Damaged(message) => refusal(422, &format!("the original cannot be decoded: {message}")),
+fn words(error: ImageError) -> (u16, String) {
+    match error {
+        ImageError::TooLarge(message) => (413, format!("the original cannot be resized: {message}")),
+        ImageError::Unsupported(message) => {
+            (415, format!("the original is no picture that is read: {message}"))
+        }
+        ImageError::Damaged(message) => (422, format!("the original cannot be decoded: {message}")),
+        ImageError::Invalid(message) => (400, message),
+        ImageError::Busy | ImageError::Broken => (502, "no picture".to_owned()),
     }
 }
 
@@ -145,6 +192,14 @@ fn refusal(status: u16, message: &str) -> Response {
     let _ = response.set_header("cache-control", b"no-store");
     let _ = response.set_body(format!("{message}\n").as_bytes());
     response
+}
+
+fn rules() -> Result<Rules, String> {
+    Rules::read(config::get)
+}
+
+fn not_edited(error: EditError) -> String {
+    format!("the message could not be edited: {}", error.name())
 }
 
 fn text(value: Vec<u8>) -> String {
