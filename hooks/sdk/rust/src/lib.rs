@@ -10,6 +10,7 @@ mod error;
 pub mod export;
 pub mod facts;
 pub mod fetch;
+pub mod image;
 pub mod kv;
 pub mod log;
 pub mod metrics;
@@ -38,6 +39,6 @@ pub mod prelude {
         BodyError, BodyReader, Cookie, EditError, EditErrorKind, OriginRequestOutcome, OriginResponseOutcome,
         Query, Request, Response, Result, SameSite, TransformRefusal, ViewerRequestOutcome,
     };
-    pub use crate::{config, crypto, facts, fetch, kv, metrics, query, random, secrets, store, time};
+    pub use crate::{config, crypto, facts, fetch, image, kv, metrics, query, random, secrets, store, time};
     pub use crate::{debug, error, hook, info, warn};
 }

@@ -40,6 +40,10 @@ impl Response {
         self.0
     }
 
+    pub(crate) fn as_raw(&self) -> &raw::Response {
+        &self.0
+    }
+
     pub(crate) fn from_owned(response: raw::Response) -> Self {
         Self(response)
     }
