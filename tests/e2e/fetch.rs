@@ -1,5 +1,6 @@
 //! Requests of hooks to origins of the config.
 
+use tests::bucket::{ACCESS_KEY, Bucket, SECRET_KEY};
 use tests::{Answer, Folder, Gate, LOOPBACK, Node, Origin, eventually};
 
 use crate::{SITE, guest, site};
@@ -127,4 +128,49 @@ async fn an_origin_that_the_settings_do_not_name_is_not_asked() {
         "{}",
         outcome.stderr
     );
+}
+
+#[tokio::test]
+async fn a_hook_that_has_computed_for_long_asks_like_any_other() {
+    let (origin, api) = (Origin::start().await, Origin::start().await);
+    api.on("/", |_| Answer::ok("after all"));
+    let node =
+        node(&origin, &api.url(), "limits = { cpu = \"60s\", wall = \"60s\" }", "do = \"compute-and-fetch\"")
+            .await;
+    for _ in 0..3 {
+        assert_eq!(node.viewer().get(&format!("{SITE}/")).await.text(), "after all");
+    }
+    assert_eq!(api.connections(), 1, "over the connection that the core has kept");
+}
+
+#[tokio::test]
+async fn objects_are_put_into_a_bucket_and_got_from_there() {
+    let (origin, bucket, folder) = (Origin::start().await, Bucket::start().await, Folder::new());
+    folder.write("access", ACCESS_KEY);
+    folder.write("secret", SECRET_KEY);
+    let config = format!(
+        r#"{}
+[[site."www.test".route]]
+path = "/*"
+hooks = ["keeper"]
+
+[origin.bucket]
+url = "s3://media"
+s3 = {{ endpoint = "{}", access-key = {{ file = "access" }}, secret-key = {{ file = "secret" }} }}
+
+[hook.keeper]
+wasm = "{}"
+on = ["viewer-request", "origin-request"]
+store = "bucket"
+config = {{ do = "store", body = "a report" }}
+"#,
+        site(&origin),
+        bucket.url(),
+        guest::outward().display()
+    );
+    let node = Node::start_in(folder, &config).await;
+    let reply = node.viewer().get(&format!("{SITE}/reports/today.txt")).await;
+    assert_eq!((reply.status, reply.text().as_str()), (200, "a report"));
+    assert_eq!(reply.header("content-type"), "text/plain");
+    assert_eq!(bucket.read("reports/today.txt").as_deref(), Some(&b"a report"[..]));
 }

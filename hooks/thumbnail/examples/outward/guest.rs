@@ -39,6 +39,10 @@ impl viewer_request::Guest for Outward {
         use viewer_request::Outcome;
         Ok(match setting("do").as_str() {
             "fetch" => Outcome::Respond(fetched(request)),
+            "compute-and-fetch" => {
+                (0..100).for_each(|_| spend());
+                Outcome::Respond(fetched(request))
+            }
             "fetch-and-read" => Outcome::Respond(read(request)?),
             "fetch-and-go-on" => {
                 let response = fetch_one(request).map_err(|error| error.name().to_owned())?;
