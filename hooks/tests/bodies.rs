@@ -8,7 +8,10 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use hooks::{Event, Hook, HookBody, HookSettings, OnError, OriginRequestOutcome, RequestOutcome, WasmSource};
+use hooks::{
+    Event, Hook, HookBody, HookSettings, OnError, OriginRequestOutcome, RequestOutcome, ReuseSettings,
+    WasmSource,
+};
 use http::request::Parts;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
@@ -133,5 +136,17 @@ fn half_a_body_never_goes_on_as_the_whole() {
         let (_, passed) =
             hook("peek", |_| {}).viewer_request_with(post(), Half(false), &facts()).await.unwrap();
         assert!(passed.collect().await.is_err());
+    });
+}
+
+#[test]
+fn instances_that_are_used_again_read_each_requests_own_body() {
+    on_one_core(async {
+        let hook = hook("peek", |settings| settings.reuse = Some(ReuseSettings::default()));
+        for text in ["first", "other", "third"] {
+            let (outcome, passed) = hook.viewer_request_with(post(), body(text), &facts()).await.unwrap();
+            assert_eq!(next(outcome).headers["x-body"], text[..4]);
+            assert_eq!(whole(passed).await, text);
+        }
     });
 }

@@ -194,7 +194,9 @@ fn what_a_guest_makes_of_one_piece_is_bounded() {
 #[test]
 fn a_rewritten_body_holds_its_place_until_it_ends_or_is_dropped() {
     on_one_core(async {
-        let hook = hook("rewrite", "upper", |settings| settings.limits.concurrency = 1);
+        let hook = hook("rewrite", "upper", |settings| {
+            (settings.limits.concurrency, settings.limits.queue) = (1, 0);
+        });
         let ask = || rewritten(&hook, Response::new(Pieces::of(&[b"one"])));
         let mut body = ask().await.into_body();
         body.frame().await.unwrap().unwrap();

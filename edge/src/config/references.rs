@@ -170,7 +170,9 @@ impl Checks<'_> {
             let Some(store) = &hook.store else { continue };
             let path = ["hook", name, "store"];
             self.named(&path, "origin", store, &self.config.origin);
-            if !hook.on.contains(&hooks::Event::OriginRequest) {
+            // Others may put objects there by themselves, at any event.
+            let only_derives = matches!(hook.wasm, hooks::WasmSource::Builtin(_));
+            if only_derives && !hook.on.contains(&hooks::Event::OriginRequest) {
                 let message = "store: it is at origin-request that a hook names what it will make";
                 let hint = "on = [\"origin-request\", \"origin-response\"]";
                 self.refuse(&path, message.into(), Some(hint.into()));

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::facts::Storing;
 use crate::headers::{self, Edit, Message};
 use crate::host::{entries, first, values};
-use crate::state::{CallState, PASSING};
+use crate::state::CallState;
 
 /// As long as a viewer's own URL may be.
 pub(super) const MAX_URL_BYTES: usize = 8 << 10;
@@ -170,7 +170,7 @@ impl HostRequest for CallState {
         if !is_here || std::mem::replace(&mut self.body_taken, true) {
             return Ok(None);
         }
-        Ok(Some(Resource::new_own(PASSING)))
+        Ok(Some(Resource::new_own(self.passing_reader())))
     }
 
     fn set_body(&mut self, _: Resource<Request>, body: Vec<u8>) -> wasmtime::Result<Result<(), EditError>> {
