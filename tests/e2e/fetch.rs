@@ -160,7 +160,7 @@ s3 = {{ endpoint = "{}", access-key = {{ file = "access" }}, secret-key = {{ fil
 
 [hook.keeper]
 wasm = "{}"
-on = ["viewer-request", "origin-request"]
+on = "viewer-request"
 store = "bucket"
 config = {{ do = "store", body = "a report" }}
 "#,
