@@ -1,5 +1,6 @@
 //! What a call costs: microseconds of the whole process's processor time, by a hook that looks at one header field of
-//! twelve and edits three. `cargo bench -p hooks`; rounds in turn, the median of each, the smallest and the largest.
+//! twelve and edits three. `cargo bench -p hooks`; rounds in turn, the median of each, the smallest and the largest. And what
+//! loading a component costs, the thumbnail hook's: compiled, found on disk, shared; with the first call after it.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -11,7 +12,7 @@ mod support;
 
 use std::time::Duration;
 
-use hooks::{Event, Hook, RequestOutcome, WasmSource};
+use hooks::{Engine, Event, Hook, RequestOutcome, WasmSource};
 use http::request::Parts;
 use rustix::time::{ClockId, clock_gettime};
 use support::{engine, facts, guest, on_one_core, request, settings};
@@ -20,6 +21,33 @@ const ROUNDS: usize = 15;
 const CALLS: u32 = 20_000;
 
 fn main() {
+    loads();
+    calls();
+}
+
+fn loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(WasmSource::Builtin("thumbnail".into()), &[Event::OriginRequest], &[]);
+    let load = |engine: &Engine, how: &str| {
+        let begin = processor_time();
+        let hook = Hook::load(engine, "thumb", &settings).unwrap();
+        let loaded = processor_time();
+        on_one_core(hook.origin_request(request("/cat.jpg?w=8&h=8", &[]), &facts())).unwrap();
+        let called = processor_time();
+        println!(
+            "{how:>10}: {:7.3} ms to load, {:.3} ms for the first call",
+            (loaded - begin).as_secs_f64() * 1e3,
+            (called - loaded).as_secs_f64() * 1e3
+        );
+        hook
+    };
+    drop(load(&Engine::keeping(folder.path()).unwrap().0, "compiled"));
+    let engine = Engine::keeping(folder.path()).unwrap().0;
+    let _found = load(&engine, "from disk");
+    load(&engine, "shared");
+}
+
+fn calls() {
     let load = |adjust: fn(&mut hooks::HookSettings)| {
         let mut settings = settings(WasmSource::File(guest("editing")), &[Event::ViewerRequest], &[]);
         settings.limits = hooks::LimitSettings::default();
