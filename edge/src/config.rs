@@ -43,6 +43,7 @@ use signing::{KeyGroupSettings, KeySettings};
 pub use congestion::refused_congestion;
 pub use document::Sources;
 pub use doubts::{doubtful_hooks, idle_settings};
+pub(crate) use document::place;
 pub use edges::EdgesSettings;
 pub use effective::{effective_json, effective_toml};
 pub(crate) use error::did_you_mean;

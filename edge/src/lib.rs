@@ -17,6 +17,7 @@ pub mod events;
 pub mod facts;
 pub mod fetched;
 pub mod headers;
+pub mod hook_cases;
 pub mod interim;
 pub mod invalidate;
 pub mod listener;

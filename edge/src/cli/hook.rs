@@ -4,6 +4,8 @@ mod deploy;
 mod list;
 mod promote;
 mod rollback;
+mod folder;
+mod test;
 
 use super::Exit;
 use clap::Subcommand;
@@ -22,6 +24,8 @@ enum Verb {
     Promote(promote::Arguments),
     /// Take the canary of a hook back, or go back to an earlier version
     Rollback(rollback::Arguments),
+    /// Play the cases of a hook's folder against the real engine
+    Test(test::Arguments),
     /// Show the hooks of a running node, their versions and how canaries do
     List(list::Arguments),
 }
@@ -31,6 +35,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Verb::Deploy(arguments) => deploy::run(arguments),
         Verb::Promote(arguments) => promote::run(arguments),
         Verb::Rollback(arguments) => rollback::run(arguments),
+        Verb::Test(arguments) => test::run(arguments),
         Verb::List(arguments) => list::run(arguments),
     }
 }

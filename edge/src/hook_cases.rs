@@ -1,0 +1,121 @@
+//! Cases of hooks: a request in, what is expected out, played against the real engine without a node around it.
+//!
+//! A file of cases is TOML; [`file`] is the format, `docs/hooks.md` tells authors about it.
+
+pub mod file;
+mod judge;
+mod play;
+mod scene;
+
+pub use judge::Difference;
+pub use play::Seen;
+
+use crate::config::ConfigError;
+use file::CaseFile;
+use hooks::{Engine, Hook, HookError, HookSettings, Inspection, WasmSource};
+use serde::Deserialize as _;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Why cases could not be played.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
+    /// The file of cases, or what it names, is wrong.
+    #[error("{0}")]
+    File(ConfigError),
+    /// The component cannot be this hook.
+    #[error("{0}")]
+    Hook(#[from] HookError),
+    /// The machine has no threads or timers for it.
+    #[error("no runtime to play cases in: {0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+/// What one case came to.
+#[derive(Debug)]
+pub struct Verdict {
+    /// What the case checks, in its author's words.
+    pub name: String,
+    /// Where it stands in the file, from 1.
+    pub line: usize,
+    /// What was expected and not found; empty when the case holds.
+    pub differences: Vec<Difference>,
+    /// Processor time of the call, the making of its instance included.
+    pub cpu: Duration,
+    /// Bytes of the instance's memories at the end.
+    pub memory: u64,
+}
+
+/// Plays every case of a file against a component, in order, each in a call of its own.
+///
+/// # Errors
+/// [`CaseError`], before the first case is played where the file itself is wrong.
+pub fn play(engine: &Engine, cases: &Path, wasm: &Path) -> Result<Vec<Verdict>, CaseError> {
+    let file = CaseFile::read(cases).map_err(CaseError::File)?;
+    let source = WasmSource::File(wasm.to_owned());
+    let name = wasm.file_stem().map_or_else(|| "hook".to_owned(), |stem| stem.to_string_lossy().into_owned());
+    let inspection = Inspection::of(engine, &name, &source)?;
+    let settings = settings(&file, &source, &inspection).map_err(CaseError::File)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut loaded: Vec<(BTreeMap<String, String>, Hook)> = Vec::new();
+    let mut verdicts = Vec::new();
+    for case in &file.cases {
+        let scene = scene::Scene::of(&file, case, &inspection.events).map_err(CaseError::File)?;
+        let mut config = settings.config.clone();
+        config.extend(case.get_ref().config.clone());
+        // Compiled once for all cases of the same config.
+        let hook = match loaded.iter().find(|(known, _)| *known == config) {
+            Some((_, hook)) => hook.clone(),
+            None => {
+                let hook =
+                    Hook::load(engine, &name, &HookSettings { config: config.clone(), ..settings.clone() })?;
+                loaded.push((config, hook.clone()));
+                hook
+            }
+        };
+        let seen = runtime.block_on(play::call(hook, scene));
+        verdicts.push(Verdict {
+            name: case.get_ref().name.clone(),
+            line: file.line(case.span().start),
+            differences: judge::differences(&file, case, &seen).map_err(CaseError::File)?,
+            cpu: seen.cpu,
+            memory: seen.memory,
+        });
+    }
+    Ok(verdicts)
+}
+
+/// The `[hook]` table as a node would read it: the component and its events are known already.
+fn settings(file: &CaseFile, wasm: &WasmSource, found: &Inspection) -> Result<HookSettings, ConfigError> {
+    let mut table = file.hook.get_ref().clone();
+    table.insert("wasm".into(), wasm.to_string().into());
+    let events = || found.events.iter().map(|event| event.as_str().into()).collect();
+    table.entry("on").or_insert_with(|| toml::Value::Array(events()));
+    let mut settings = HookSettings::deserialize(toml::Value::Table(table))
+        .map_err(|error| file.error(file.hook.span().start, error.message().to_owned()))?;
+    settings.wasm = wasm.clone();
+    settings.resolve_paths(&file.folder());
+    Ok(settings)
+}
+
+/// The files of cases of a hook's folder: `hook.test.toml` and all of `tests/*.toml`, in the order of their names.
+///
+/// # Errors
+/// What the file system says of `tests`.
+pub fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let single = folder.join("hook.test.toml");
+    if single.is_file() {
+        files.push(single);
+    }
+    let tests = folder.join("tests");
+    if tests.is_dir() {
+        let mut found =
+            std::fs::read_dir(&tests)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        found.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
+}

@@ -1,0 +1,123 @@
+//! One call, and all that could be seen of it.
+
+use super::scene::Scene;
+use bytes::Bytes;
+use hooks::{CallRecord, Event, Hook, HookError, OriginRequestOutcome, RequestOutcome, Watch};
+use http::{HeaderMap, Uri, request};
+use http_body_util::BodyExt as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// What came out of a call. What its outcome does not have is empty.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// `next`, `respond`, `route-to`, `replace`, `fail`.
+    pub outcome: &'static str,
+    /// Of the response.
+    pub status: Option<u16>,
+    /// Path and query of the edited request.
+    pub uri: Option<String>,
+    /// Of the response, else of the edited request.
+    pub headers: HeaderMap,
+    /// Of the response.
+    pub body: Option<Bytes>,
+    /// The lifetime that the hook set.
+    pub ttl: Option<Duration>,
+    /// The tags that it added.
+    pub tags: Vec<String>,
+    /// The origin that it chose.
+    pub route_to: Option<String>,
+    /// The name that it gave to what it makes.
+    pub derived: Option<String>,
+    /// The failure's token and message.
+    pub failure: Option<(&'static str, String)>,
+    /// Lines of the log.
+    pub log: Vec<String>,
+    /// Processor time of the call.
+    pub cpu: Duration,
+    /// Bytes of the instance's memories at the end.
+    pub memory: u64,
+}
+
+#[derive(Default)]
+struct Measured {
+    log: Vec<String>,
+    cpu: Duration,
+    memory: u64,
+}
+
+pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
+    let measured = Arc::new(Mutex::new(Measured::default()));
+    let writing = Arc::clone(&measured);
+    let hook = hook.watched(Watch::calls(move |call: &CallRecord<'_>| {
+        let mut measured = writing.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.log.extend(call.lines.iter().map(ToString::to_string));
+        (measured.cpu, measured.memory) = (call.cpu, call.memory);
+    }));
+    let mut seen = match scene.event {
+        Event::ViewerRequest => viewer_request(&hook, scene).await,
+        Event::OriginRequest => origin_request(&hook, scene).await,
+        Event::OriginResponse => origin_response(&hook, scene).await,
+        Event::ViewerResponse => viewer_response(&hook, scene).await,
+    }
+    .unwrap_or_else(|error| failed(&error));
+    let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.log = std::mem::take(&mut measured.log);
+    (seen.cpu, seen.memory) = (measured.cpu, measured.memory);
+    seen
+}
+
+async fn viewer_request(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
+    Ok(match hook.viewer_request(scene.request, &scene.facts).await? {
+        RequestOutcome::Next(parts) => edited("next", parts),
+        RequestOutcome::Respond(response) => answered("respond", response),
+    })
+}
+
+async fn origin_request(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
+    Ok(match hook.origin_request(scene.request, &scene.facts).await? {
+        OriginRequestOutcome::Next { parts, derived } => Seen { derived, ..edited("next", parts) },
+        OriginRequestOutcome::RouteTo { parts, origin, derived } => {
+            Seen { derived, route_to: Some(origin), ..edited("route-to", parts) }
+        }
+        OriginRequestOutcome::Respond(response) => answered("respond", response),
+    })
+}
+
+async fn origin_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
+    let outcome = hook.origin_response(&scene.request, scene.response, &scene.facts).await?;
+    let (parts, body) = outcome.response.into_parts();
+    let word = if matches!(body, hooks::HookBody::Replaced(_)) { "replace" } else { "next" };
+    // A body in memory does not break off.
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Ok(Seen {
+        ttl: outcome.ttl,
+        tags: outcome.tags,
+        ..answered(word, http::Response::from_parts(parts, body))
+    })
+}
+
+async fn viewer_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
+    let (parts, body) = scene.response.into_parts();
+    let parts = hook.viewer_response(&scene.request, parts, &scene.facts).await?;
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    Ok(answered("next", http::Response::from_parts(parts, body)))
+}
+
+fn edited(outcome: &'static str, parts: request::Parts) -> Seen {
+    Seen { outcome, uri: Some(target(&parts.uri)), headers: parts.headers, ..Seen::default() }
+}
+
+fn target(uri: &Uri) -> String {
+    uri.path_and_query().map_or_else(String::new, |target| target.as_str().to_owned())
+}
+
+fn answered(outcome: &'static str, response: http::Response<Bytes>) -> Seen {
+    let (parts, body) = response.into_parts();
+    let status = Some(parts.status.as_u16());
+    Seen { outcome, status, headers: parts.headers, body: Some(body), ..Seen::default() }
+}
+
+fn failed(error: &HookError) -> Seen {
+    Seen { outcome: "fail", failure: Some((error.token(), error.to_string())), ..Seen::default() }
+}

@@ -1,0 +1,136 @@
+//! From a case to what the engine is given: messages as a node would hand them over.
+
+use super::file::{Case, CaseFile, Content, HttpVersion, TlsVersion, Values, Viewer};
+use crate::config::ConfigError;
+use bytes::Bytes;
+use hooks::{Event, Facts};
+use http::header::{CONTENT_LENGTH, HOST};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
+use http_body_util::Full;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// One call, ready to be made.
+#[derive(Debug)]
+pub(super) struct Scene {
+    pub(super) event: Event,
+    pub(super) request: request::Parts,
+    pub(super) response: http::Response<Full<Bytes>>,
+    pub(super) facts: Facts,
+}
+
+impl Scene {
+    /// Errors stand at the case: its parts are small.
+    pub(super) fn of(file: &CaseFile, case: &Spanned<Case>, events: &[Event]) -> Result<Self, ConfigError> {
+        let wrong = |message: String| file.error(case.span().start, message);
+        let case = case.get_ref();
+        let event = event(case, events).map_err(wrong)?;
+        let url: Uri = case.request.url.parse().map_err(|error| wrong(format!("request.url: {error}")))?;
+        let body = content(file, &case.response.body).map_err(wrong)?;
+        Ok(Self {
+            event,
+            facts: facts(&case.viewer, &url),
+            request: request(case, &url).map_err(wrong)?,
+            response: response(case, body).map_err(wrong)?,
+        })
+    }
+}
+
+fn event(case: &Case, events: &[Event]) -> Result<Event, String> {
+    let listed = || events.iter().map(|event| event.as_str()).collect::<Vec<_>>().join(", ");
+    match (case.event, events) {
+        (Some(event), _) if events.contains(&event) => Ok(event),
+        (Some(event), []) => Err(format!("the component does not answer {event}, nor any other event")),
+        (Some(event), _) => Err(format!("the component does not answer {event}, only {}", listed())),
+        (None, [event]) => Ok(*event),
+        (None, []) => Err("the component answers no event".into()),
+        (None, _) => {
+            Err(format!("the component answers several events; say which: event = one of {}", listed()))
+        }
+    }
+}
+
+/// As from HTTP/1.1: the target is path and query, the host is a header.
+fn request(case: &Case, url: &Uri) -> Result<request::Parts, String> {
+    let authority = url.authority().ok_or("request.url must be absolute: \"https://www.example.com/a\"")?;
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method =
+        Method::from_bytes(case.request.method.as_bytes()).map_err(|_| "request.method is no method")?;
+    parts.uri = url
+        .path_and_query()
+        .map_or("/", |target| target.as_str())
+        .parse()
+        .map_err(|error| format!("request.url: {error}"))?;
+    parts.version = version(case.viewer.http);
+    parts.headers = headers(&case.request.headers).map_err(|cause| format!("request.headers: {cause}"))?;
+    if !parts.headers.contains_key(HOST) {
+        let host =
+            HeaderValue::from_str(authority.as_str()).map_err(|error| format!("request.url: {error}"))?;
+        parts.headers.insert(HOST, host);
+    }
+    Ok(parts)
+}
+
+fn response(case: &Case, body: Bytes) -> Result<http::Response<Full<Bytes>>, String> {
+    let status =
+        http::StatusCode::from_u16(case.response.status).map_err(|_| "response.status is no status")?;
+    let mut all = headers(&case.response.headers).map_err(|cause| format!("response.headers: {cause}"))?;
+    all.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(body.len()));
+    let mut response = http::Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = all;
+    Ok(response)
+}
+
+fn headers(given: &BTreeMap<String, Values>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in given {
+        let known: HeaderName = name.parse().map_err(|_| format!("{name:?} is no name of a header"))?;
+        for value in values.as_slice() {
+            let value = HeaderValue::from_bytes(value.as_bytes())
+                .map_err(|_| format!("{value:?} cannot be the value of {name}"))?;
+            headers.append(known.clone(), value);
+        }
+    }
+    Ok(headers)
+}
+
+/// The bytes of a body.
+pub(super) fn content(file: &CaseFile, content: &Content) -> Result<Bytes, String> {
+    match content {
+        Content::Text(text) => Ok(Bytes::from(text.clone())),
+        Content::File(path) => {
+            let path = file.folder().join(path);
+            std::fs::read(&path).map(Bytes::from).map_err(|error| format!("{}: {error}", path.display()))
+        }
+        Content::Contains(_) => Err("{ contains = … } is for what is expected".into()),
+    }
+}
+
+fn facts(viewer: &Viewer, url: &Uri) -> Facts {
+    let tls = viewer.tls.or((url.scheme_str() == Some("https")).then_some(TlsVersion::Tls13));
+    Facts {
+        viewer_address: viewer.address,
+        country: viewer.country.as_deref().map(Into::into),
+        tls_version: tls.map(|version| match version {
+            TlsVersion::Tls12 => "TLSv1.2",
+            TlsVersion::Tls13 => "TLSv1.3",
+        }),
+        http_version: version(viewer.http),
+        request_id: viewer.request_id.as_str().into(),
+        node: viewer.node.as_str().into(),
+        site: viewer.site.as_str().into(),
+        route: viewer.route.as_str().into(),
+        hook_version: "test".into(),
+        is_canary: false,
+    }
+}
+
+fn version(spoken: HttpVersion) -> Version {
+    match spoken {
+        HttpVersion::Http10 => Version::HTTP_10,
+        HttpVersion::Http11 => Version::HTTP_11,
+        HttpVersion::Http2 => Version::HTTP_2,
+        HttpVersion::Http3 => Version::HTTP_3,
+    }
+}
