@@ -2,8 +2,10 @@
 //!
 //! A file of cases is TOML; [`file`] is the format, `docs/hooks.md` tells authors about it.
 
+mod belongings;
 pub mod file;
 mod judge;
+mod origins;
 mod play;
 mod scene;
 
@@ -11,10 +13,10 @@ pub use judge::Difference;
 pub use play::Seen;
 
 use crate::config::ConfigError;
+use belongings::Belongings;
 use file::CaseFile;
 use hooks::{Engine, Hook, HookError, HookSettings, Inspection, WasmSource};
 use serde::Deserialize as _;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -27,9 +29,9 @@ pub enum CaseError {
     /// The component cannot be this hook.
     #[error("{0}")]
     Hook(#[from] HookError),
-    /// The machine has no threads or timers for it.
-    #[error("no runtime to play cases in: {0}")]
-    Runtime(#[from] std::io::Error),
+    /// What it needs around it could not be made.
+    #[error("a case cannot be set up: {0}")]
+    Setup(#[from] std::io::Error),
 }
 
 /// What one case came to.
@@ -58,27 +60,16 @@ pub fn play(engine: &Engine, cases: &Path, wasm: &Path) -> Result<Vec<Verdict>, 
     let inspection = Inspection::of(engine, &name, &source)?;
     let settings = settings(&file, &source, &inspection).map_err(CaseError::File)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut loaded: Vec<(BTreeMap<String, String>, Hook)> = Vec::new();
     let mut verdicts = Vec::new();
     for case in &file.cases {
         let scene = scene::Scene::of(&file, case, &inspection.events).map_err(CaseError::File)?;
-        let mut config = settings.config.clone();
-        config.extend(case.get_ref().config.clone());
-        // Compiled once for all cases of the same config.
-        let hook = match loaded.iter().find(|(known, _)| *known == config) {
-            Some((_, hook)) => hook.clone(),
-            None => {
-                let hook =
-                    Hook::load(engine, &name, &HookSettings { config: config.clone(), ..settings.clone() })?;
-                loaded.push((config, hook.clone()));
-                hook
-            }
-        };
+        let belongings = Belongings::lay_out(engine, case.get_ref(), &settings)?;
+        let hook = Hook::load(engine, &name, &belongings.settings)?;
         let seen = runtime.block_on(play::call(hook, scene));
         verdicts.push(Verdict {
             name: case.get_ref().name.clone(),
             line: file.line(case.span().start),
-            differences: judge::differences(&file, case, &seen).map_err(CaseError::File)?,
+            differences: judge::differences(&file, case, &seen, engine.stores()).map_err(CaseError::File)?,
             cpu: seen.cpu,
             memory: seen.memory,
         });

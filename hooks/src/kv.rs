@@ -176,6 +176,11 @@ impl Store {
         self.change(|shelf| shelf.set(key, value.into(), ttl, now))
     }
 
+    /// Puts a value there for as long as the store keeps one; whether it takes this key and value.
+    pub fn put(&self, key: &str, value: Vec<u8>, now: SystemTime) -> bool {
+        self.set(key, value, None, now).is_ok()
+    }
+
     /// Whether there was one.
     pub fn delete(&self, key: &str, now: SystemTime) -> bool {
         self.change(|shelf| shelf.delete(key, now))

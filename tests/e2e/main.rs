@@ -12,6 +12,7 @@
 
 mod admin;
 mod architecture;
+mod authoring;
 mod bodies;
 mod broken;
 mod bucket;

@@ -44,6 +44,14 @@ pub struct Case {
     /// Over the `config` of the `[hook]` table.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// Values for cases only, over the `secrets` of the `[hook]` table.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, String>,
+    /// What is in the key-value stores that the `[hook]` table names; each case begins anew.
+    #[serde(default)]
+    pub kv: BTreeMap<String, BTreeMap<String, String>>,
+    /// Seconds since 1970 that the node's clock shows; now by default.
+    pub time: Option<u64>,
     /// The viewer's request.
     #[serde(default)]
     pub request: Request,
@@ -53,6 +61,9 @@ pub struct Case {
     /// Who asks.
     #[serde(default)]
     pub viewer: Viewer,
+    /// What origins answer to the hook's own requests; the first that fits.
+    #[serde(default)]
+    pub fetch: Vec<ScriptedAnswer>,
     /// What must hold of the outcome; nothing else is looked at.
     #[serde(default)]
     pub expect: Expect,
@@ -90,8 +101,47 @@ pub struct Response {
 
 impl Default for Response {
     fn default() -> Self {
-        Self { status: 200, headers: BTreeMap::new(), body: Content::Text(String::new()) }
+        Self { status: ok(), headers: BTreeMap::new(), body: Content::default() }
     }
+}
+
+/// What an origin answers when the hook asks it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ScriptedAnswer {
+    /// The origin by its name in the config; the hook's settings must allow it: `fetch = ["api"]`.
+    pub origin: String,
+    /// Any by default.
+    pub method: Option<String>,
+    /// Path and query.
+    pub path: String,
+    /// 200 by default.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Each a value or a list of values.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Values>,
+    /// Text, or `{ file = "user.json" }`.
+    #[serde(default)]
+    pub body: Content,
+    /// No answer, but this.
+    pub fails: Option<FetchFault>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+/// Why an origin gives no answer.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FetchFault {
+    /// No origin could be connected to.
+    Unreachable,
+    /// None answered in time.
+    Timeout,
+    /// What came is no complete answer.
+    Protocol,
 }
 
 /// The viewer, and what the node says of itself.
@@ -100,8 +150,24 @@ impl Default for Response {
 pub struct Viewer {
     /// 192.0.2.1 by default (RFC 5737).
     pub address: IpAddr,
+    /// Of the connection.
+    pub port: Option<u16>,
     /// ISO 3166-1 alpha-2, upper case.
     pub country: Option<String>,
+    /// AF, AN, AS, EU, NA, OC, SA.
+    pub continent: Option<Continent>,
+    /// ISO 3166-2 without the country.
+    pub region: Option<String>,
+    /// In English.
+    pub city: Option<String>,
+    /// Latitude and longitude in degrees.
+    pub position: Option<(f64, f64)>,
+    /// Of the IANA database.
+    pub time_zone: Option<String>,
+    /// Number of the autonomous system.
+    pub asn: Option<u32>,
+    /// What the URL's signature grants.
+    pub grant: Option<Grant>,
     /// `TLSv1.2` or `TLSv1.3`; by default the newer one for https URLs.
     pub tls: Option<TlsVersion>,
     /// `HTTP/1.1` by default.
@@ -120,7 +186,15 @@ impl Default for Viewer {
     fn default() -> Self {
         Self {
             address: IpAddr::from([192, 0, 2, 1]),
+            port: None,
             country: None,
+            continent: None,
+            region: None,
+            city: None,
+            position: None,
+            time_zone: None,
+            asn: None,
+            grant: None,
             tls: None,
             http: HttpVersion::default(),
             request_id: "test".into(),
@@ -129,6 +203,32 @@ impl Default for Viewer {
             route: "/*".into(),
         }
     }
+}
+
+/// As geo databases abbreviate them.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "they are the continents")]
+pub enum Continent {
+    Af,
+    An,
+    As,
+    Eu,
+    Na,
+    Oc,
+    Sa,
+}
+
+/// What the URL's signature grants.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Grant {
+    /// The id of the key that signed it.
+    pub key: String,
+    /// Seconds since 1970.
+    pub expires: u64,
+    /// What it opens, where that is more than the URL.
+    pub resource: Option<String>,
 }
 
 /// TLS between viewer and node.
@@ -176,6 +276,18 @@ pub struct Expect {
     pub body: Option<Spanned<Content>>,
     /// The lifetime that the hook set.
     pub ttl: Option<Spanned<Lifetime>>,
+    /// How long past it the answer may be used while somebody asks the origin again.
+    pub while_revalidate: Option<Spanned<Lifetime>>,
+    /// How long past it the answer may be used when the origin fails.
+    pub if_error: Option<Spanned<Lifetime>>,
+    /// Whether the hook said not to keep the answer.
+    pub no_store: Option<Spanned<bool>>,
+    /// Parts that the hook added to the cache key.
+    pub key_parts: BTreeMap<String, Spanned<HeaderRule>>,
+    /// Whether the hook said to neither look up nor store.
+    pub bypass: Option<Spanned<bool>>,
+    /// Afterwards in the key-value stores.
+    pub kv: BTreeMap<String, BTreeMap<String, Spanned<HeaderRule>>>,
     /// The purge tags that the hook added, in order.
     pub tags: Option<Spanned<Vec<String>>>,
     /// The origin or origin group that it chose.
@@ -237,6 +349,12 @@ pub enum Content {
     File(PathBuf),
     /// Text somewhere in it.
     Contains(String),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
 }
 
 impl<'de> Deserialize<'de> for HeaderRule {

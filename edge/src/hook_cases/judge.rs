@@ -4,6 +4,7 @@ use super::file::{Case, CaseFile, Content, Expect, HeaderRule};
 use super::play::Seen;
 use super::scene;
 use crate::config::ConfigError;
+use hooks::{Keeping, Stores};
 use http::HeaderMap;
 use toml::Spanned;
 
@@ -28,6 +29,7 @@ pub(super) fn differences(
     file: &CaseFile,
     case: &Spanned<Case>,
     seen: &Seen,
+    stores: &Stores,
 ) -> Result<Vec<Difference>, ConfigError> {
     let expect = &case.get_ref().expect;
     let mut found = Findings { file, all: Vec::new() };
@@ -38,6 +40,10 @@ pub(super) fn differences(
     }
     found.edits(expect, seen);
     found.words(expect, seen);
+    found.stores(case.get_ref(), stores);
+    for asked in &seen.unexpected {
+        found.add(case.span().start, "fetch", "a [[case.fetch]] that answers it", asked);
+    }
     found.all.sort_by_key(|difference| difference.line);
     Ok(found.all)
 }
@@ -81,10 +87,26 @@ impl Findings<'_> {
         self.equal("status", expect.status.as_ref(), seen.status.map(|status| status.to_string()));
         self.equal("uri", expect.uri.as_ref(), seen.uri.as_deref());
         for (name, rule) in &expect.headers {
-            let values = values(&seen.headers, name);
-            if !holds(rule.get_ref(), &values) {
-                let found = if values.is_empty() { "not there".to_owned() } else { quoted(&values) };
-                self.add(rule.span().start, format!("header {name}"), &wanted(rule.get_ref()), &found);
+            self.rule(format!("header {name}"), rule, &values(&seen.headers, name));
+        }
+    }
+
+    fn rule(&mut self, what: String, rule: &Spanned<HeaderRule>, values: &[String]) {
+        if !holds(rule.get_ref(), values) {
+            let found = if values.is_empty() { "not there".to_owned() } else { quoted(values) };
+            self.add(rule.span().start, what, &wanted(rule.get_ref()), &found);
+        }
+    }
+
+    /// What is in the stores after the call.
+    fn stores(&mut self, case: &Case, stores: &Stores) {
+        let now = scene::now(case);
+        for (name, keys) in &case.expect.kv {
+            let store = stores.get(name);
+            for (key, rule) in keys {
+                let value = store.as_ref().and_then(|store| store.get(key, now));
+                let value = value.map(|value| String::from_utf8_lossy(&value).into_owned());
+                self.rule(format!("kv {name} {key}"), rule, &Vec::from_iter(value));
             }
         }
     }
@@ -110,16 +132,27 @@ impl Findings<'_> {
     }
 
     fn edits(&mut self, expect: &Expect, seen: &Seen) {
-        if let Some(ttl) = &expect.ttl
-            && seen.ttl != Some(ttl.get_ref().0)
-        {
-            let found = seen.ttl.map_or_else(|| "none set".to_owned(), |ttl| format!("{ttl:?}"));
-            self.add(ttl.span().start, "ttl", &format!("{:?}", ttl.get_ref().0), &found);
+        let Keeping { ttl, while_revalidate, if_error, no_store, tags } = &seen.keeping;
+        for (what, expected, found) in [
+            ("ttl", &expect.ttl, ttl),
+            ("while-revalidate", &expect.while_revalidate, while_revalidate),
+            ("if-error", &expect.if_error, if_error),
+        ] {
+            let expected = expected
+                .as_ref()
+                .map(|expected| Spanned::new(expected.span(), format!("{:?}", expected.get_ref().0)));
+            self.equal(what, expected.as_ref(), found.map(|found| format!("{found:?}")));
         }
-        if let Some(tags) = &expect.tags
-            && seen.tags != *tags.get_ref()
+        if let Some(expected) = &expect.tags
+            && tags != expected.get_ref()
         {
-            self.add(tags.span().start, "tags", &quoted(tags.get_ref()), &quoted(&seen.tags));
+            self.add(expected.span().start, "tags", &quoted(expected.get_ref()), &quoted(tags));
+        }
+        self.equal("no-store", expect.no_store.as_ref(), Some(no_store.to_string()));
+        self.equal("bypass", expect.bypass.as_ref(), Some(seen.caching.bypass.to_string()));
+        for (name, rule) in &expect.key_parts {
+            let part = seen.caching.key_part(name).map(str::to_owned);
+            self.rule(format!("key part {name}"), rule, &Vec::from_iter(part));
         }
         self.equal("route-to", expect.route_to.as_ref(), seen.route_to.as_deref());
         self.equal("derived", expect.derived.as_ref(), seen.derived.as_deref());

@@ -2,7 +2,9 @@
 
 use super::scene::Scene;
 use bytes::Bytes;
-use hooks::{CallRecord, Event, Hook, HookError, OriginRequestOutcome, RequestOutcome, Watch};
+use hooks::{
+    Caching, CallRecord, Event, Hook, HookError, Keeping, OriginRequestOutcome, RequestOutcome, Watch,
+};
 use http::{HeaderMap, Uri, request};
 use http_body_util::BodyExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,16 +23,18 @@ pub struct Seen {
     pub headers: HeaderMap,
     /// Of the response.
     pub body: Option<Bytes>,
-    /// The lifetime that the hook set.
-    pub ttl: Option<Duration>,
-    /// The tags that it added.
-    pub tags: Vec<String>,
+    /// What the hook said of keeping the answer.
+    pub keeping: Keeping,
+    /// What it said of looking for it.
+    pub caching: Caching,
     /// The origin that it chose.
     pub route_to: Option<String>,
     /// The name that it gave to what it makes.
     pub derived: Option<String>,
     /// The failure's token and message.
     pub failure: Option<(&'static str, String)>,
+    /// What it asked of origins that the case has no answer for.
+    pub unexpected: Vec<String>,
     /// Lines of the log.
     pub log: Vec<String>,
     /// Processor time of the call.
@@ -54,6 +58,7 @@ pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
         measured.log.extend(call.lines.iter().map(ToString::to_string));
         (measured.cpu, measured.memory) = (call.cpu, call.memory);
     }));
+    let origins = Arc::clone(&scene.origins);
     let mut seen = match scene.event {
         Event::ViewerRequest => viewer_request(&hook, scene).await,
         Event::OriginRequest => origin_request(&hook, scene).await,
@@ -62,6 +67,7 @@ pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
     }
     .unwrap_or_else(|error| failed(&error));
     let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
+    seen.unexpected = origins.unexpected();
     seen.log = std::mem::take(&mut measured.log);
     (seen.cpu, seen.memory) = (measured.cpu, measured.memory);
     seen
@@ -69,7 +75,7 @@ pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
 
 async fn viewer_request(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     Ok(match hook.viewer_request(scene.request, &scene.facts).await? {
-        RequestOutcome::Next(parts) => edited("next", parts),
+        RequestOutcome::Next(parts, caching) => Seen { caching, ..edited("next", parts) },
         RequestOutcome::Respond(response) => answered("respond", response),
     })
 }
@@ -90,11 +96,7 @@ async fn origin_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     let word = if matches!(body, hooks::HookBody::Replaced(_)) { "replace" } else { "next" };
     // A body in memory does not break off.
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    Ok(Seen {
-        ttl: outcome.ttl,
-        tags: outcome.tags,
-        ..answered(word, http::Response::from_parts(parts, body))
-    })
+    Ok(Seen { keeping: outcome.keeping, ..answered(word, http::Response::from_parts(parts, body)) })
 }
 
 async fn viewer_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {

@@ -1,13 +1,18 @@
 //! From a case to what the engine is given: messages as a node would hand them over.
 
-use super::file::{Case, CaseFile, Content, HttpVersion, TlsVersion, Values, Viewer};
+use super::file::{Case, CaseFile, Content, Continent, HttpVersion, TlsVersion, Values, Viewer};
+use super::origins::Origins;
 use crate::config::ConfigError;
+use crate::process;
 use bytes::Bytes;
-use hooks::{Event, Facts};
+use hooks::{Event, Facts, Grant, Locality, Outside, Place, Places, Storing, Tls};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 use http_body_util::Full;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use toml::Spanned;
 
 /// One call, ready to be made.
@@ -17,6 +22,7 @@ pub(super) struct Scene {
     pub(super) request: request::Parts,
     pub(super) response: http::Response<Full<Bytes>>,
     pub(super) facts: Facts,
+    pub(super) origins: Arc<Origins>,
 }
 
 impl Scene {
@@ -27,9 +33,11 @@ impl Scene {
         let event = event(case, events).map_err(wrong)?;
         let url: Uri = case.request.url.parse().map_err(|error| wrong(format!("request.url: {error}")))?;
         let body = content(file, &case.response.body).map_err(wrong)?;
+        let origins = Arc::new(Origins::of(file, &case.fetch).map_err(wrong)?);
         Ok(Self {
             event,
-            facts: facts(&case.viewer, &url),
+            facts: facts(case, &url, &origins).map_err(wrong)?,
+            origins,
             request: request(case, &url).map_err(wrong)?,
             response: response(case, body).map_err(wrong)?,
         })
@@ -82,7 +90,7 @@ fn response(case: &Case, body: Bytes) -> Result<http::Response<Full<Bytes>>, Str
     Ok(response)
 }
 
-fn headers(given: &BTreeMap<String, Values>) -> Result<HeaderMap, String> {
+pub(super) fn headers(given: &BTreeMap<String, Values>) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for (name, values) in given {
         let known: HeaderName = name.parse().map_err(|_| format!("{name:?} is no name of a header"))?;
@@ -107,22 +115,95 @@ pub(super) fn content(file: &CaseFile, content: &Content) -> Result<Bytes, Strin
     }
 }
 
-fn facts(viewer: &Viewer, url: &Uri) -> Facts {
+fn facts(case: &Case, url: &Uri, origins: &Arc<Origins>) -> Result<Facts, String> {
+    let viewer = &case.viewer;
     let tls = viewer.tls.or((url.scheme_str() == Some("https")).then_some(TlsVersion::Tls13));
-    Facts {
+    let text = |text: &str| -> Arc<str> { text.into() };
+    Ok(Facts {
         viewer_address: viewer.address,
-        country: viewer.country.as_deref().map(Into::into),
-        tls_version: tls.map(|version| match version {
-            TlsVersion::Tls12 => "TLSv1.2",
-            TlsVersion::Tls13 => "TLSv1.3",
-        }),
+        viewer_port: viewer.port,
+        places: Arc::new(Whereabouts::of(viewer)),
+        tls: tls.map(|version| Arc::new(session(version, url))),
         http_version: version(viewer.http),
-        request_id: viewer.request_id.as_str().into(),
-        node: viewer.node.as_str().into(),
-        site: viewer.site.as_str().into(),
-        route: viewer.route.as_str().into(),
-        hook_version: "test".into(),
+        grant: viewer.grant.as_ref().map(granted),
+        request_id: HeaderValue::from_str(&viewer.request_id)
+            .map_err(|error| format!("viewer.request-id: {error}"))?,
+        node: text(&viewer.node),
+        site: text(&viewer.site),
+        route: text(&viewer.route),
+        caching: None,
+        storing: Storing::Never,
         is_canary: false,
+        outside: Some(Arc::clone(origins) as Arc<dyn Outside>),
+        now: now(case),
+        since: Instant::now(),
+    })
+}
+
+/// What the node's clock shows.
+pub(super) fn now(case: &Case) -> SystemTime {
+    case.time.map_or_else(process::now, |seconds| UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+fn session(version: TlsVersion, url: &Uri) -> Tls {
+    let (version, cipher) = match version {
+        TlsVersion::Tls12 => ("TLSv1.2", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"),
+        TlsVersion::Tls13 => ("TLSv1.3", "TLS_AES_128_GCM_SHA256"),
+    };
+    Tls {
+        version,
+        cipher: Some(cipher),
+        protocol: None,
+        server_name: url.host().map(str::to_ascii_lowercase),
+    }
+}
+
+fn granted(grant: &super::file::Grant) -> Grant {
+    Grant {
+        scheme: "cloudfront",
+        key: grant.key.as_str().into(),
+        expires: UNIX_EPOCH + Duration::from_secs(grant.expires),
+        resource: grant.resource.as_deref().map(Into::into),
+    }
+}
+
+/// Where the case says that its viewer is.
+#[derive(Debug)]
+struct Whereabouts {
+    place: Place,
+    locality: Locality,
+}
+
+impl Whereabouts {
+    fn of(viewer: &Viewer) -> Self {
+        let continent = viewer.continent.map(|continent| match continent {
+            Continent::Af => "AF",
+            Continent::An => "AN",
+            Continent::As => "AS",
+            Continent::Eu => "EU",
+            Continent::Na => "NA",
+            Continent::Oc => "OC",
+            Continent::Sa => "SA",
+        });
+        Self {
+            place: Place { country: viewer.country.clone(), continent, asn: viewer.asn },
+            locality: Locality {
+                region: viewer.region.clone(),
+                city: viewer.city.clone(),
+                position: viewer.position,
+                time_zone: viewer.time_zone.clone(),
+            },
+        }
+    }
+}
+
+impl Places for Whereabouts {
+    fn place(&self, _: IpAddr) -> Place {
+        self.place.clone()
+    }
+
+    fn locality(&self, _: IpAddr) -> Locality {
+        self.locality.clone()
     }
 }
 
