@@ -79,11 +79,13 @@ pub struct Request {
     pub url: String,
     /// Each a value or a list of values.
     pub headers: BTreeMap<String, Values>,
+    /// Text, or `{ file = "form.bin" }`; `content-length` is added.
+    pub body: Option<Content>,
 }
 
 impl Default for Request {
     fn default() -> Self {
-        Self { method: "GET".into(), url: "http://localhost/".into(), headers: BTreeMap::new() }
+        Self { method: "GET".into(), url: "http://localhost/".into(), headers: BTreeMap::new(), body: None }
     }
 }
 
@@ -272,7 +274,7 @@ pub struct Expect {
     pub uri: Option<Spanned<String>>,
     /// Of the response that the hook made or edited; else of the request as edited.
     pub headers: BTreeMap<String, Spanned<HeaderRule>>,
-    /// Of the response.
+    /// Of the response, else of the request as it goes on.
     pub body: Option<Spanned<Content>>,
     /// The lifetime that the hook set.
     pub ttl: Option<Spanned<Lifetime>>,

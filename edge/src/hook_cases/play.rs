@@ -6,6 +6,7 @@ use hooks::{
     Caching, CallRecord, Event, Hook, HookError, Keeping, OriginRequestOutcome, RequestOutcome, Watch,
 };
 use http::{HeaderMap, Uri, request};
+use http_body::Body;
 use http_body_util::BodyExt as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ pub struct Seen {
     pub uri: Option<String>,
     /// Of the response, else of the edited request.
     pub headers: HeaderMap,
-    /// Of the response.
+    /// Of the response, else of the request as it goes on.
     pub body: Option<Bytes>,
     /// What the hook said of keeping the answer.
     pub keeping: Keeping,
@@ -74,17 +75,23 @@ pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
 }
 
 async fn viewer_request(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
-    Ok(match hook.viewer_request(scene.request, &scene.facts).await? {
-        RequestOutcome::Next(parts, caching) => Seen { caching, ..edited("next", parts) },
+    let called = hook.viewer_request_with(scene.request, scene.body, &scene.facts).await;
+    let (outcome, body) = called.map_err(|failure| failure.error)?;
+    Ok(match outcome {
+        RequestOutcome::Next(parts, caching) => Seen { caching, ..edited("next", parts, whole(body).await) },
         RequestOutcome::Respond(response) => answered("respond", response),
     })
 }
 
 async fn origin_request(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
-    Ok(match hook.origin_request(scene.request, &scene.facts).await? {
-        OriginRequestOutcome::Next { parts, derived } => Seen { derived, ..edited("next", parts) },
+    let called = hook.origin_request_with(scene.request, scene.body, &scene.facts).await;
+    let (outcome, body) = called.map_err(|failure| failure.error)?;
+    Ok(match outcome {
+        OriginRequestOutcome::Next { parts, derived } => {
+            Seen { derived, ..edited("next", parts, whole(body).await) }
+        }
         OriginRequestOutcome::RouteTo { parts, origin, derived } => {
-            Seen { derived, route_to: Some(origin), ..edited("route-to", parts) }
+            Seen { derived, route_to: Some(origin), ..edited("route-to", parts, whole(body).await) }
         }
         OriginRequestOutcome::Respond(response) => answered("respond", response),
     })
@@ -94,20 +101,25 @@ async fn origin_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     let outcome = hook.origin_response(&scene.request, scene.response, &scene.facts).await?;
     let (parts, body) = outcome.response.into_parts();
     let word = if matches!(body, hooks::HookBody::Replaced(_)) { "replace" } else { "next" };
-    // A body in memory does not break off.
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = whole(body).await;
     Ok(Seen { keeping: outcome.keeping, ..answered(word, http::Response::from_parts(parts, body)) })
 }
 
 async fn viewer_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     let (parts, body) = scene.response.into_parts();
     let parts = hook.viewer_response(&scene.request, parts, &scene.facts).await?;
-    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let body = whole(body).await;
     Ok(answered("next", http::Response::from_parts(parts, body)))
 }
 
-fn edited(outcome: &'static str, parts: request::Parts) -> Seen {
-    Seen { outcome, uri: Some(target(&parts.uri)), headers: parts.headers, ..Seen::default() }
+/// A body in memory does not break off.
+async fn whole(body: impl Body<Data = Bytes>) -> Bytes {
+    body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default()
+}
+
+fn edited(outcome: &'static str, parts: request::Parts, body: Bytes) -> Seen {
+    let (uri, body) = (Some(target(&parts.uri)), Some(body));
+    Seen { outcome, uri, headers: parts.headers, body, ..Seen::default() }
 }
 
 fn target(uri: &Uri) -> String {

@@ -20,6 +20,7 @@ use toml::Spanned;
 pub(super) struct Scene {
     pub(super) event: Event,
     pub(super) request: request::Parts,
+    pub(super) body: Full<Bytes>,
     pub(super) response: http::Response<Full<Bytes>>,
     pub(super) facts: Facts,
     pub(super) origins: Arc<Origins>,
@@ -33,12 +34,14 @@ impl Scene {
         let event = event(case, events).map_err(wrong)?;
         let url: Uri = case.request.url.parse().map_err(|error| wrong(format!("request.url: {error}")))?;
         let body = content(file, &case.response.body).map_err(wrong)?;
+        let sent = case.request.body.as_ref().map(|body| content(file, body)).transpose().map_err(wrong)?;
         let origins = Arc::new(Origins::of(file, &case.fetch).map_err(wrong)?);
         Ok(Self {
             event,
             facts: facts(case, &url, &origins).map_err(wrong)?,
             origins,
-            request: request(case, &url).map_err(wrong)?,
+            request: request(case, &url, sent.as_ref()).map_err(wrong)?,
+            body: Full::new(sent.unwrap_or_default()),
             response: response(case, body).map_err(wrong)?,
         })
     }
@@ -59,7 +62,7 @@ fn event(case: &Case, events: &[Event]) -> Result<Event, String> {
 }
 
 /// As from HTTP/1.1: the target is path and query, the host is a header.
-fn request(case: &Case, url: &Uri) -> Result<request::Parts, String> {
+fn request(case: &Case, url: &Uri, body: Option<&Bytes>) -> Result<request::Parts, String> {
     let authority = url.authority().ok_or("request.url must be absolute: \"https://www.example.com/a\"")?;
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method =
@@ -75,6 +78,9 @@ fn request(case: &Case, url: &Uri) -> Result<request::Parts, String> {
         let host =
             HeaderValue::from_str(authority.as_str()).map_err(|error| format!("request.url: {error}"))?;
         parts.headers.insert(HOST, host);
+    }
+    if let Some(body) = body {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(body.len()));
     }
     Ok(parts)
 }
