@@ -1,10 +1,13 @@
 //! `selvedge hook …`: the loop of whoever writes and runs hooks, one verb per file.
 
+mod build;
 mod deploy;
+mod folder;
+mod language;
 mod list;
+mod new;
 mod promote;
 mod rollback;
-mod folder;
 mod test;
 
 use super::Exit;
@@ -24,6 +27,10 @@ enum Verb {
     Promote(promote::Arguments),
     /// Take the canary of a hook back, or go back to an earlier version
     Rollback(rollback::Arguments),
+    /// Begin a hook: a folder with a program, its cases and a config
+    New(new::Arguments),
+    /// Build a hook's component with the tools of its language
+    Build(build::Arguments),
     /// Play the cases of a hook's folder against the real engine
     Test(test::Arguments),
     /// Show the hooks of a running node, their versions and how canaries do
@@ -35,6 +42,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Verb::Deploy(arguments) => deploy::run(arguments),
         Verb::Promote(arguments) => promote::run(arguments),
         Verb::Rollback(arguments) => rollback::run(arguments),
+        Verb::New(arguments) => new::run(arguments),
+        Verb::Build(arguments) => build::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
         Verb::List(arguments) => list::run(arguments),
     }

@@ -168,7 +168,7 @@ fn granted(grant: &super::file::Grant) -> Grant {
     Grant {
         scheme: "cloudfront",
         key: grant.key.as_str().into(),
-        expires: UNIX_EPOCH + Duration::from_secs(grant.expires),
+        expires: Some(UNIX_EPOCH + Duration::from_secs(grant.expires)),
         resource: grant.resource.as_deref().map(Into::into),
     }
 }
