@@ -203,6 +203,11 @@ mod tests {
         for line in [
             "selvedge run",
             "selvedge run --config a.toml",
+            "selvedge run --watch",
+            "selvedge hook new greet",
+            "selvedge hook new greet --lang python --event viewer-request --event viewer-response",
+            "selvedge hook build greet --json",
+            "selvedge hook test greet --wasm a.wasm",
             "selvedge proxy --from :8080 --to http://127.0.0.1:9000",
             "selvedge check",
             "selvedge check a.toml --json",
@@ -233,6 +238,8 @@ mod tests {
         for line in [
             "selvedge",
             "selvedge chek",
+            "selvedge hook new ../greet",
+            "selvedge hook new greet --event response",
             "selvedge completion dos",
             "selvedge key",
             "selvedge hook deploy thumb",

@@ -42,13 +42,14 @@ use signing::{KeyGroupSettings, KeySettings};
 
 pub use congestion::refused_congestion;
 pub use document::Sources;
-pub use doubts::{doubtful_hooks, idle_settings};
 pub(crate) use document::place;
+pub use doubts::{doubtful_hooks, idle_settings};
 pub use edges::EdgesSettings;
 pub use effective::{effective_json, effective_toml};
 pub(crate) use error::did_you_mean;
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use field::{FieldName, FieldValue};
+pub use files::files_of;
 pub use host::{HostError, HostPattern};
 pub use listen::{AdminListen, Listen, ListenError, Scheme};
 pub use node::{LimitSettings, LogLevel, Material, MaterialError, NodeSettings};

@@ -4,6 +4,7 @@
 //! out, a request never changes threads, and connections to origins stay on the core that uses them. `bench/README.md` has the figures.
 
 mod reload;
+mod saved;
 mod sockets;
 mod trials;
 
@@ -13,6 +14,7 @@ use crate::listener::{self, Drain};
 use crate::node::{Current, Node, NodeError, keep_warm};
 use geo::{Answerer, Bound, CurrentAnswerer, GeoError};
 use reload::Reload;
+use saved::Watch;
 use sockets::Socket;
 use std::convert::Infallible;
 use std::io;
@@ -70,6 +72,8 @@ pub struct Ready {
 pub enum Source {
     /// A file: read again on reload.
     File(PathBuf),
+    /// A file: read again whenever it changes, or a file that it names.
+    Watched(PathBuf),
     /// Made by the program itself.
     Given,
 }
@@ -214,7 +218,16 @@ impl Shell {
         drain: &Drain,
         admin: Option<tokio::net::TcpListener>,
     ) -> Result<(Self, mpsc::Receiver<()>), StartError> {
+        let watch = if let Source::Watched(path) = &source { Some(Watch::begin(path)) } else { None };
         let reloader = Arc::new(Reload::new(source, Arc::clone(current), answers));
+        if let Some(watch) = watch {
+            let (reloader, current) = (Arc::clone(&reloader), Arc::clone(current));
+            tokio::spawn(watch.run(move |files| {
+                let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+                current.load().observer.say(format!("changed: {}", files.join(", ")));
+                reload(&reloader, &current);
+            }));
+        }
         let (stop, stopping) = mpsc::channel(1);
         let token = admin_token(&current.load().config)?;
         if let Some(listener) = admin {
@@ -253,7 +266,7 @@ impl Shell {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 Some(()) = stop.recv() => break,
-                _ = self.hang_up.recv() => self.reload(),
+                _ = self.hang_up.recv() => reload(&self.reloader, &self.current),
             }
         }
         let observer = Arc::clone(&self.current.load().observer);
@@ -266,18 +279,18 @@ impl Shell {
             _ = self.interrupt.recv() => "told again to stop: connections were cut",
         });
     }
+}
 
-    /// Building a node reads files and compiles hooks: not on the thread that answers DNS and admin requests.
-    fn reload(&self) {
-        let (reloader, current) = (Arc::clone(&self.reloader), Arc::clone(&self.current));
-        tokio::task::spawn_blocking(move || {
-            let words = match reloader.reload() {
-                Ok(()) => "reloaded".to_owned(),
-                Err(error) => format!("reload failed, the config in force stays: {error}"),
-            };
-            current.load().observer.say(words);
-        });
-    }
+/// Building a node reads files and compiles hooks: not on the thread that answers DNS and admin requests.
+fn reload(reloader: &Arc<Reload>, current: &Arc<Current>) {
+    let (reloader, current) = (Arc::clone(reloader), Arc::clone(current));
+    tokio::task::spawn_blocking(move || {
+        let words = match reloader.reload() {
+            Ok(()) => "reloaded".to_owned(),
+            Err(error) => format!("reload failed, the config in force stays: {error}"),
+        };
+        current.load().observer.say(words);
+    });
 }
 
 fn admin_token(config: &Config) -> Result<Option<String>, StartError> {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tests::{Folder, Outcome};
+use tests::{Folder, LOOPBACK, Node, Origin, Outcome, eventually};
 
 /// The builtin thumbnail hook, as the build of this tree has left it: a component that is there without building one.
 fn thumbnail() -> PathBuf {
@@ -118,4 +118,96 @@ async fn a_folder_without_cases_or_component_says_what_to_do() {
     let outcome = folder.run(&["hook", "test"]).await;
     assert_eq!(outcome.code, Some(1));
     assert!(outcome.stderr.contains("selvedge hook build"), "{}", outcome.stderr);
+}
+
+/// Where tools of npm and PyPI stay between runs, so that each is fetched once.
+fn tools(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target/tmp has a parent");
+    let folder = target.join("tools").join(name);
+    std::fs::create_dir_all(&folder).expect("target/tools cannot be made");
+    folder
+}
+
+/// `hook new`, `hook build` and `hook test` in a row, each to its good end. `kept` is where the language's tools go.
+async fn whole_loop(language: &str, events: &[&str], kept: &str) -> Value {
+    let folder = Folder::new();
+    let mut new = vec!["hook", "new", "greet", "--lang", language];
+    events.iter().for_each(|event| new.extend(["--event", event]));
+    let made = folder.run(&new).await;
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    assert!(made.stdout.contains("selvedge hook build"), "{}", made.stdout);
+    if kept != "target" {
+        std::os::unix::fs::symlink(tools(language), folder.path("greet").join(kept))
+            .expect("a link to the tools");
+    }
+
+    let mut build = folder.command(&["hook", "build", "greet", "--json"]);
+    build.env("CARGO_TARGET_DIR", tools("rust")).env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let built = tokio::time::timeout(std::time::Duration::from_secs(600), build.output()).await;
+    let built = built.expect("the tools do not end").expect("the binary does not start");
+    let said = String::from_utf8_lossy(&built.stderr).into_owned();
+    assert!(built.status.success(), "{}{said}", String::from_utf8_lossy(&built.stdout));
+    let built: Value = serde_json::from_slice(&built.stdout).expect("JSON");
+
+    let tested = folder.run(&["hook", "test", "greet"]).await;
+    assert_eq!(tested.code, Some(0), "{}{}", tested.stdout, tested.stderr);
+    assert!(tested.stdout.contains("0 failed"), "{}", tested.stdout);
+
+    let again = folder.run(&new).await;
+    assert_eq!(again.code, Some(1), "a folder that is there was written over");
+    built
+}
+
+const EVENTS: [&str; 4] = ["viewer-request", "origin-request", "origin-response", "viewer-response"];
+
+#[tokio::test]
+async fn a_hook_in_rust_is_begun_built_and_tested() {
+    let built = whole_loop("rust", &EVENTS, "target").await;
+
+    assert_eq!(built["events"], Value::from(EVENTS.to_vec()));
+    assert!(built["bytes"].as_u64() < Some(200 << 10), "{built}");
+}
+
+#[tokio::test]
+async fn a_hook_in_javascript_is_begun_built_and_tested() {
+    let built = whole_loop("js", &EVENTS, "node_modules").await;
+
+    assert_eq!(built["events"], Value::from(EVENTS.to_vec()));
+}
+
+#[tokio::test]
+async fn a_hook_in_python_is_begun_built_and_tested() {
+    let built = whole_loop("python", &EVENTS, ".venv").await;
+
+    assert_eq!(built["events"], Value::from(EVENTS.to_vec()));
+}
+
+#[tokio::test]
+async fn a_watching_node_reads_what_is_saved_and_outlives_what_is_broken() {
+    let origin = Origin::start().await;
+    let folder = Folder::new();
+    let site = |status: &str| {
+        format!(
+            "{LOOPBACK}\n[site.\"www.test\"]\norigin = \"{}\"\n[[site.\"www.test\".route]]\npath = \"/*\"\n\
+             headers = {{ set = {{ x-state = \"{status}\" }} }}\n",
+            origin.url()
+        )
+    };
+    folder.write("selvedge.toml", site("first"));
+    let node = Node::spawn(folder, &["run", "--watch"]).await;
+    let state = async || node.viewer().get("http://www.test/").await.headers.get("x-state").cloned();
+    assert_eq!(state().await.unwrap(), "first");
+
+    node.folder().write("selvedge.toml", site("second"));
+    node.log_contains("changed: selvedge.toml").await;
+    node.log_contains("reloaded").await;
+    assert_eq!(state().await.unwrap(), "second");
+
+    node.folder().write("selvedge.toml", "[site");
+    node.log_contains("reload failed").await;
+    assert_eq!(state().await.unwrap(), "second");
+
+    node.folder().write("selvedge.toml", site("third"));
+    eventually("the repaired config to be in force", async || (state().await? == "third").then_some(()))
+        .await;
 }

@@ -12,6 +12,9 @@ pub(super) struct Arguments {
     /// The config file; SIGHUP reads it again
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
     config: PathBuf,
+    /// Read it again whenever it changes, or a hook, certificate or other file that it names
+    #[arg(long)]
+    watch: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
@@ -19,7 +22,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    match process::run(loaded.config.clone(), Source::File(arguments.config.clone()), announce) {
+    let source = if arguments.watch { Source::Watched } else { Source::File };
+    match process::run(loaded.config.clone(), source(arguments.config.clone()), announce) {
         Ok(()) => Exit::Ok,
         Err(StartError::Node(error)) => invalid(&ConfigErrors::from(located(&loaded, &error)), Form::Text),
         Err(error) => failed(&error),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use certs::SiteTls;
 use hooks::WasmSource;
 
-use super::Config;
 use super::document::Sources;
 use super::error::{ConfigError, ConfigErrors};
 use super::node::Material;
+use super::{Config, Loaded};
 
 /// Checks that every file that the config names can be opened.
 pub(crate) fn check(config: &Config, sources: &Sources) -> ConfigErrors {
@@ -23,6 +23,14 @@ pub(crate) fn check(config: &Config, sources: &Sources) -> ConfigErrors {
         errors.push(ConfigError { hint, ..sources.error_at(&path, format!("{}: {cause}", file.display())) });
     }
     errors
+}
+
+/// The files that a config consists of, and those that it names; `None` while it is broken.
+#[must_use]
+pub fn files_of(path: &Path) -> Option<Vec<PathBuf>> {
+    let loaded = Loaded::load(path).ok()?;
+    let parts = loaded.sources.documents.iter().map(|document| PathBuf::from(&document.name));
+    Some(parts.chain(named_files(&loaded.config).into_iter().map(|(_, file)| file)).collect())
 }
 
 /// Why the file cannot be read as one. Nothing is read: it may be large.

@@ -58,7 +58,9 @@ impl Reload {
 impl Reloader for Reload {
     fn reload(&self) -> Result<(), ReloadError> {
         let mut checks = self.checks.lock().unwrap_or_else(PoisonError::into_inner);
-        let Source::File(path) = &self.source else { return Err(ReloadError::NoFile) };
+        let (Source::File(path) | Source::Watched(path)) = &self.source else {
+            return Err(ReloadError::NoFile);
+        };
         let config = Arc::new(Config::load(path)?);
         let before = self.current.load();
         refuse_restart(&before.config, &config)?;
