@@ -85,8 +85,9 @@ fn settings(file: &CaseFile, wasm: &WasmSource, found: &Inspection) -> Result<Ho
     table.entry("on").or_insert_with(|| toml::Value::Array(events()));
     let mut settings = HookSettings::deserialize(toml::Value::Table(table))
         .map_err(|error| file.error(file.hook.span().start, error.message().to_owned()))?;
-    settings.wasm = wasm.clone();
     settings.resolve_paths(&file.folder());
+    // It is where its caller says; the rest is beside the cases.
+    settings.wasm = wasm.clone();
     Ok(settings)
 }
 

@@ -1,6 +1,6 @@
 //! The example hooks in a real node: before the cache, behind it, and on error pages.
 
-use tests::guests::example;
+use tests::guests::{example, example_folders};
 use tests::{Answer, Folder, Gate, Node, Origin, Tap};
 
 use crate::{SITE, site};
@@ -141,4 +141,15 @@ async fn html_rewrite_replaces_what_two_pieces_share_and_lets_the_rest_go_at_onc
     assert!(whole.text().ends_with("https://new.test/a</p>"), "{}", whole.text());
     assert_eq!(kept.text(), "<p>https://new.test</p><p>https://new.test/a</p>");
     assert!(kept.is_hit(), "{}", kept.header("cache-status"));
+}
+
+#[tokio::test]
+async fn every_example_does_what_its_cases_say() {
+    let elsewhere = Folder::new();
+    for folder in example_folders() {
+        let wasm = example(&folder.file_name().unwrap().to_string_lossy());
+        let (folder, wasm) = (folder.to_string_lossy(), wasm.to_string_lossy());
+        let played = elsewhere.run(&["hook", "test", &folder, "--wasm", &wasm]).await;
+        assert_eq!(played.code, Some(0), "{folder}\n{}{}", played.stdout, played.stderr);
+    }
 }

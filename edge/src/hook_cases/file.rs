@@ -81,11 +81,19 @@ pub struct Request {
     pub headers: BTreeMap<String, Values>,
     /// Text, or `{ file = "form.bin" }`; `content-length` is added.
     pub body: Option<Content>,
+    /// What `viewer-request` hooks have added to the cache key, for the events after it.
+    pub key_parts: BTreeMap<String, String>,
 }
 
 impl Default for Request {
     fn default() -> Self {
-        Self { method: "GET".into(), url: "http://localhost/".into(), headers: BTreeMap::new(), body: None }
+        Self {
+            method: "GET".into(),
+            url: "http://localhost/".into(),
+            headers: BTreeMap::new(),
+            body: None,
+            key_parts: BTreeMap::new(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::origins::Origins;
 use crate::config::ConfigError;
 use crate::process;
 use bytes::Bytes;
-use hooks::{Event, Facts, Grant, Locality, Outside, Place, Places, Storing, Tls};
+use hooks::{Caching, Event, Facts, Grant, Locality, Outside, Place, Places, Storing, Tls};
 use http::header::{CONTENT_LENGTH, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, request};
 use http_body_util::Full;
@@ -137,13 +137,19 @@ fn facts(case: &Case, url: &Uri, origins: &Arc<Origins>) -> Result<Facts, String
         node: text(&viewer.node),
         site: text(&viewer.site),
         route: text(&viewer.route),
-        caching: None,
+        caching: caching(&case.request.key_parts),
         storing: Storing::Never,
         is_canary: false,
         outside: Some(Arc::clone(origins) as Arc<dyn Outside>),
         now: now(case),
         since: Instant::now(),
     })
+}
+
+/// As an earlier hook would have said it; a node has none where nobody said anything.
+fn caching(parts: &BTreeMap<String, String>) -> Option<Arc<Caching>> {
+    let key_parts: Vec<_> = parts.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    (!key_parts.is_empty()).then(|| Arc::new(Caching { key_parts, bypass: false }))
 }
 
 /// What the node's clock shows.
