@@ -23,6 +23,12 @@ pub(crate) fn spoken(words: &str) -> Vec<u8> {
     component
 }
 
+/// The component that tries what the contract offers beside messages, as its config says.
+pub(crate) fn offered() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| build("offered"))
+}
+
 fn build(guest: &str) -> PathBuf {
     // Beside the guests that the build itself makes, whose crates it shares.
     let target =

@@ -20,6 +20,7 @@ mod collapse;
 mod compress;
 mod conditional;
 mod config;
+mod contract;
 mod demo;
 mod derived;
 mod directives;
