@@ -21,6 +21,7 @@
 
 mod cookie;
 mod error;
+mod explain;
 mod grant;
 mod key;
 mod memory;
@@ -30,10 +31,12 @@ mod resource;
 mod scheme;
 mod settings;
 mod sign;
+mod suspects;
 mod url;
 mod verify;
 
 pub use error::SigningError;
+pub use explain::{Cause, nearest_cause, read_terms};
 pub use grant::{Grant, Reason, Renewal, Verdict};
 pub use key::{Key, KeyKind, PrivateKey, PublicKey, Secret, SigningKey};
 pub use policy::Policy;

@@ -35,6 +35,16 @@ impl SchemeName {
         }
     }
 
+    /// The cookie that carries its token, where one cookie does; of CloudFront's cookies, the signature's.
+    #[must_use]
+    pub fn cookie(self) -> &'static str {
+        match self {
+            SchemeName::Cloudfront => cloudfront::COOKIES[2],
+            SchemeName::UriSigning => Self::PACKAGE,
+            SchemeName::Hmac => Self::TOKEN,
+        }
+    }
+
     /// The names of its query parameters.
     pub(crate) fn parameters(self) -> &'static [&'static str] {
         match self {

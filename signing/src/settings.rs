@@ -38,6 +38,10 @@ pub struct KeyGroupSettings {
     /// arithmetic: some 300 bytes each. Reloading the config forgets them.
     #[serde(default = "default_remember")]
     pub remember: usize,
+    /// How many wrong signatures an address may send in a minute; after that its signatures are not computed until the minute is over,
+    /// and only what is remembered opens to it. 0: as many as come.
+    #[serde(default = "default_wrong")]
+    pub wrong_a_minute: u16,
     /// Whose JWTs are taken, where they say whose they are (`iss`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issuers: Vec<String>,
@@ -76,6 +80,10 @@ impl KeySettings {
         let all = [("public", &self.public), ("private", &self.private), ("secret", &self.secret)];
         all.into_iter().filter_map(|(name, material)| Some((name, material.as_ref()?))).collect()
     }
+}
+
+fn default_wrong() -> u16 {
+    crate::KeyGroup::WRONG_A_MINUTE
 }
 
 fn default_remember() -> usize {

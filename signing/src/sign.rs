@@ -157,7 +157,7 @@ pub fn sign_jwt(claims: &Claims, key_id: &str, key: &SigningKey) -> Result<Strin
 #[must_use]
 pub fn in_query(url: &str, scheme: SchemeName, token: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
-    let name = scheme.cookies().last().copied().unwrap_or_default();
+    let name = scheme.cookie();
     format!("{url}{separator}{name}={token}")
 }
 

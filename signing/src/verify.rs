@@ -3,6 +3,7 @@
 use crate::memory::Memory;
 use crate::scheme::uri_signing::{self, Proved};
 use crate::scheme::{cloudfront, hmac};
+use crate::suspects::Suspects;
 use crate::{Grant, Key, Policy, Reason, SchemeName, SigningKey, Verdict, cookie, url};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -26,6 +27,7 @@ pub struct KeyGroup {
     /// What this node is called in JWTs (`aud`).
     pub(crate) audience: Vec<String>,
     renewing: Option<(Arc<str>, SigningKey)>,
+    pub(crate) suspects: Suspects,
 }
 
 /// What the viewer asked for, as the viewer sent it, before any hook or rewriting.
@@ -62,6 +64,9 @@ impl KeyGroup {
     /// How many signatures a group remembers unless it is told otherwise.
     pub const REMEMBERED: usize = 16_384;
 
+    /// How many wrong signatures an address may send in a minute unless the group is told otherwise.
+    pub const WRONG_A_MINUTE: u16 = 100;
+
     /// `keys` are pairs of id and key; `accept` are the token formats taken, in the order in which they are tried.
     #[must_use]
     pub fn new(keys: Vec<(String, Key)>, accept: &[SchemeName]) -> Self {
@@ -74,6 +79,7 @@ impl KeyGroup {
             issuers: Vec::new(),
             audience: Vec::new(),
             renewing: None,
+            suspects: Suspects::new(Self::WRONG_A_MINUTE),
         }
     }
 
@@ -81,6 +87,13 @@ impl KeyGroup {
     #[must_use]
     pub fn remembering(self, most: usize) -> Self {
         Self { policies: Memory::new(most), tokens: Memory::new(most), ..self }
+    }
+
+    /// The same, where an address may send so many wrong signatures in a minute before its signatures are not computed any more; 0
+    /// for as many as come. What is remembered opens all the same, and secrets are checked all the same, for that costs little.
+    #[must_use]
+    pub fn bearing(self, wrong_a_minute: u16) -> Self {
+        Self { suspects: Suspects::new(wrong_a_minute), ..self }
     }
 
     /// The same, taking JWTs of these publishers (`iss`) and for these nodes (`aud`). A JWT that names others is refused, one that

@@ -183,3 +183,55 @@ fn a_signature_found_good_once_is_not_good_for_anything_else() {
         }
     }
 }
+
+#[test]
+fn a_flood_of_wrong_signatures_ends_with_their_address_and_not_with_their_neighbours() {
+    let key = PrivateKey::generate(KeyKind::P256).unwrap();
+    let group = group(&key).bearing(3);
+    let sign =
+        |path: &str| signing::sign_canned(&format!("https://cdn.test{path}"), at(9000), "K1", &key).unwrap();
+    let (known, wrong) = (sign("/known"), sign("/a").replace("test/a", "test/b"));
+    assert_eq!(reason(&group, &presented(&known, &[]), at(60)), None);
+    for _ in 0..3 {
+        assert_eq!(reason(&group, &presented(&wrong, &[]), at(60)), Some(Reason::SignatureMismatch));
+    }
+    let new = sign("/new");
+    assert_eq!(reason(&group, &presented(&wrong, &[]), at(60)), Some(Reason::SignatureFlood));
+    assert_eq!(reason(&group, &presented(&new, &[]), at(60)), Some(Reason::SignatureFlood));
+    assert_eq!(reason(&group, &presented(&known, &[]), at(60)), None, "what is remembered opens");
+    let neighbour = Presented { address: Some("203.0.113.10".parse().unwrap()), ..presented(&new, &[]) };
+    assert_eq!(reason(&group, &neighbour, at(60)), None);
+    assert_eq!(reason(&group, &presented(&wrong, &[]), at(120)), Some(Reason::SignatureMismatch));
+}
+
+#[test]
+fn the_nearest_cause_of_a_refusal_is_found() {
+    use signing::{Cause, Key};
+    let key = PrivateKey::generate(KeyKind::P256).unwrap();
+    let pair: (String, Key) = ("K1".to_owned(), key.public_key().unwrap().into());
+    let plain = "https://cdn.test/a+b,c%20d?flag&x=1";
+    let signed = signing::sign_canned(plain, at(2000), "K1", &key).unwrap();
+    let cause = |url: &str, now| {
+        signing::nearest_cause(&pair, &[SchemeName::Cloudfront], &presented(url, &[]), at(now))
+    };
+    let as_signed = Some(Cause::SignedAs(plain.to_owned()));
+
+    assert_eq!(cause(&signed, 1500), None);
+    assert!(matches!(cause(&signed, 2000), Some(Cause::Clock(off)) if off < Duration::from_secs(2)));
+    assert!(matches!(cause(&signed, 2030), Some(Cause::Clock(off)) if off <= Duration::from_secs(60)));
+    assert_eq!(cause(&signed, 9000), None);
+    for changed in [
+        signed.replace("https:", "http:"),
+        signed.replace("cdn.test", "cdn.test:8443"),
+        signed.replace("a+b,c", "a%2Bb%2Cc"),
+        signed.replace("?flag&", "?flag=&"),
+        signed.replace("c%20d", "c%20d/"),
+    ] {
+        assert_eq!(cause(&changed, 1500), as_signed, "{changed}");
+    }
+    assert_eq!(cause(&signed.replace("Id=K1", "Id=K2"), 1500), Some(Cause::KeyId("K1".to_owned())));
+    assert_eq!(cause(&signed.replace("&Hash-Algorithm=SHA256", ""), 1500), Some(Cause::Hash));
+    assert_eq!(cause(&signed.replace("/a+b", "/z"), 1500), None);
+    let terms = signing::read_terms(&presented(&signed, &[]), &[SchemeName::Cloudfront]).unwrap();
+    assert!(terms.contains(&format!("\"Resource\":\"{plain}\"")), "{terms}");
+}

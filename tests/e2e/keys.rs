@@ -59,6 +59,48 @@ async fn verify_says_which_check_fails() {
         let (code, said) = verify(&folder, &url).await;
         assert_eq!((code, said["check"].as_str()), (Some(1), Some(check)), "{url}: {said}");
         assert!(said["advice"].as_str().is_some_and(|advice| !advice.is_empty()));
+        assert!(said["policy"].is_string() || check == "signature-missing", "{said}");
+    }
+    let rewritten = signed.replace("?quality=high", "?quality=high=");
+    assert_eq!(verify(&folder, &rewritten).await.1["cause"], "encoding");
+}
+
+#[tokio::test]
+async fn every_kind_of_key_signs_and_verifies_by_the_command_line() {
+    for (kind, extra) in [
+        ("rsa", vec!["--resource", "https://www.test/private/*", "--starts", "0s", "--ip", "203.0.113.0/24"]),
+        ("p256", vec![]),
+        ("ed25519", vec!["--resource", "https://www\\.test/.*"]),
+        ("hmac", vec!["--ip", "203.0.113.9"]),
+        ("hmac", vec!["--scheme", "uri-signing", "--renew", "30s"]),
+    ] {
+        let folder = Folder::new();
+        let made = folder.run(&["key", "new", "--out", "keys", "--id", "K1", "--kind", kind]).await;
+        assert_eq!(made.code, Some(0), "{}", made.stderr);
+        let (private, public) = match kind {
+            "hmac" => ("keys/K1.secret", "keys/K1.secret"),
+            _ => ("keys/K1.private.pem", "keys/K1.public.pem"),
+        };
+        assert_eq!(std::fs::metadata(folder.path(private)).unwrap().permissions().mode() & 0o777, 0o600);
+        let url = "https://www.test/private/a%20b";
+        let sign = [&["sign", url, "--key", "K1", "--private", private][..], &extra].concat();
+        let verify = ["--key", "K1", "--public", public, "--address", "203.0.113.9"];
+        let signed = folder.run(&sign).await;
+        let judged = folder.run(&[&["verify", signed.stdout.trim()][..], &verify].concat()).await;
+        // A policy that starts now, in whole seconds, has started already.
+        assert_eq!(
+            judged.code,
+            Some(0),
+            "{kind} {extra:?}: {}{}{}",
+            signed.stderr,
+            judged.stdout,
+            judged.stderr
+        );
+
+        let cookies = folder.run(&[&sign[..], &["--cookies"]].concat()).await;
+        let field = cookies.stdout.trim().replace('\n', "; ");
+        let judged = folder.run(&[&["verify", url, "--cookie", &field][..], &verify].concat()).await;
+        assert_eq!(judged.code, Some(0), "{kind} {extra:?}: {}{}", cookies.stderr, judged.stdout);
     }
 }
 

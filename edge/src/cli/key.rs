@@ -1,11 +1,11 @@
-//! `selvedge key`: pairs of keys, the private half for who mints URLs, the public half for the node.
+//! `selvedge key`: pairs of keys, the private half for who signs, the public half for the node; and secrets for both.
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use signing::{PrivateKey, SigningError};
+use signing::{KeyKind, PrivateKey, Secret, SigningError};
 
 use super::{Exit, data, talk};
 
@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Make an RSA key pair, and print what the config needs to know of it
+    /// Make a key pair or a secret, and print what the config needs to know of it
     New(New),
 }
 
@@ -30,6 +30,17 @@ struct New {
     /// The name of the key in URLs and config; made up if none is given
     #[arg(long, value_parser = key_id)]
     id: Option<String>,
+    /// rsa or p256 sign for CloudFront and in JWTs, ed25519 in JWTs; hmac makes a secret for short tokens and JWTs
+    #[arg(long, value_enum, default_value_t = Kind::Rsa)]
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    Rsa,
+    P256,
+    Ed25519,
+    Hmac,
 }
 
 /// Why there is no new key.
@@ -46,7 +57,7 @@ enum KeyError {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let Action::New(new) = &arguments.action;
     let id = new.id.clone().unwrap_or_else(fresh_id);
-    match make(&new.out, &id) {
+    match make(&new.out, &id, new.kind) {
         Ok(text) => {
             data(&text);
             Exit::Ok
@@ -74,18 +85,31 @@ fn fresh_id() -> String {
     std::iter::once('K').chain(rest).collect()
 }
 
-fn make(folder: &Path, id: &str) -> Result<String, KeyError> {
-    let key = PrivateKey::generate_rsa()?;
+fn make(folder: &Path, id: &str, kind: Kind) -> Result<String, KeyError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| KeyError::Write(folder.to_owned(), error))?;
+    let kind = match kind {
+        Kind::Rsa => KeyKind::Rsa,
+        Kind::P256 => KeyKind::P256,
+        Kind::Ed25519 => KeyKind::Ed25519,
+        Kind::Hmac => {
+            let secret = folder.join(format!("{id}.secret"));
+            write(&secret, &Secret::generate()?, 0o600)?;
+            let lines = config_lines(id, "secret", &secret, "accept = [\"hmac\", \"uri-signing\"]\n");
+            return Ok(format!("# secret {id}; who signs needs the same: {}\n{lines}", secret.display()));
+        }
+    };
     let private = folder.join(format!("{id}.private.pem"));
     let public = folder.join(format!("{id}.public.pem"));
     if public.exists() {
         return Err(KeyError::Exists(public));
     }
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| KeyError::Write(folder.to_owned(), error))?;
+    let key = PrivateKey::generate(kind)?;
     write(&private, &key.to_pem()?, 0o600)?;
     write(&public, &key.public_key()?.to_pem(), 0o644)?;
-    Ok(config_lines(id, &private, &public))
+    let accept = if kind == KeyKind::Ed25519 { "accept = [\"uri-signing\"]\n" } else { "" };
+    let lines = config_lines(id, "public", &public, accept);
+    Ok(format!("# key {id}; its private half, for who signs: {}\n{lines}", private.display()))
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
@@ -97,16 +121,13 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
     }
 }
 
-/// TOML to paste, with the id and the private half in comments.
-fn config_lines(id: &str, private: &Path, public: &Path) -> String {
+/// TOML to paste.
+fn config_lines(id: &str, setting: &str, file: &Path, accept: &str) -> String {
     let is_bare = id.bytes().all(|byte| byte != b'.');
     let name = if is_bare { id.to_owned() } else { format!("\"{id}\"") };
-    let path = toml::Value::String(public.display().to_string());
+    let path = toml::Value::String(file.display().to_string());
     format!(
-        "# key {id}; its private half, for who signs: {}\n\
-         [key.{name}]\npublic = {{ file = {path} }}\n\n\
-         [key-group.premium]\nkeys = [\"{id}\"]\n",
-        private.display()
+        "[key.{name}]\n{setting} = {{ file = {path} }}\n\n[key-group.premium]\nkeys = [\"{id}\"]\n{accept}"
     )
 }
 
@@ -131,7 +152,8 @@ mod tests {
     #[test]
     fn the_printed_lines_are_a_config() {
         for id in ["premium1", "a.b"] {
-            let lines = config_lines(id, Path::new("keys/p.pem"), Path::new("keys/a \"b\".pem"));
+            let accept = "accept = [\"hmac\"]\n";
+            let lines = config_lines(id, "secret", Path::new("keys/a \"b\".pem"), accept);
             let read: crate::config::Config = toml::from_str(&lines).unwrap();
             assert!(read.key.contains_key(id), "{lines}");
             assert_eq!(read.key_group["premium"].keys, [id]);

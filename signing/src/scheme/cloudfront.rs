@@ -55,7 +55,7 @@ pub(crate) fn judge(
                 policy.as_bytes(),
             ]);
             if group.policies.get(&name).is_none() {
-                token.check_signature(key, policy.as_bytes())?;
+                token.check_signature(group, key, policy.as_bytes(), presented, now)?;
                 group.policies.insert(name, None);
             }
             (moment(expires), None)
@@ -76,7 +76,7 @@ pub(crate) fn judge(
                     let text = decode(encoded).ok_or(Reason::ParameterMalformed(token.names[1]))?;
                     let policy = Arc::new(Policy::parse(&text)?);
                     policy.check_cheaply(presented, &resource, now)?;
-                    token.check_signature(key, &text)?;
+                    token.check_signature(group, key, &text, presented, now)?;
                     group.policies.insert(name, Some(Arc::clone(&policy)));
                     policy
                 }
@@ -93,6 +93,18 @@ pub(crate) fn judge(
         token_id: None,
         renewal: None,
     })
+}
+
+/// The policy as it was read, for people.
+pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
+    let token = Token::find(presented, place).ok()??;
+    match token.terms {
+        Terms::Canned(expires) => {
+            let resource = url::strip(presented.path_and_query);
+            Some(canned_policy(&whole_url(presented, &resource).ok()?, expires))
+        }
+        Terms::Custom(encoded) => String::from_utf8(decode(encoded)?).ok(),
+    }
 }
 
 /// The text that a signature covers. `resource` is the URL without signing parameters.
@@ -182,12 +194,27 @@ impl<'a> Token<'a> {
         }
     }
 
-    fn check_signature(&self, key: &PublicKey, policy: &[u8]) -> Result<(), Reason> {
+    fn check_signature(
+        &self,
+        group: &KeyGroup,
+        key: &PublicKey,
+        policy: &[u8],
+        presented: &Presented<'_>,
+        now: SystemTime,
+    ) -> Result<(), Reason> {
         let lengths = key.signature_lengths().ok_or(Reason::KeyUnsuitable)?;
-        let signature = decode(self.signature)
-            .filter(|signature| lengths.contains(&signature.len()))
-            .ok_or(Reason::ParameterMalformed(self.names[2]))?;
+        let malformed = Reason::ParameterMalformed(self.names[2]);
+        let written = |bytes: &usize| bytes.div_ceil(3) * 4;
+        if !(written(lengths.start())..=written(lengths.end())).contains(&self.signature.len()) {
+            return Err(malformed);
+        }
+        if !group.suspects.may_try(presented.address, now) {
+            return Err(Reason::SignatureFlood);
+        }
+        let signature = decode(self.signature).filter(|signature| lengths.contains(&signature.len()));
+        let signature = signature.ok_or(malformed)?;
         if !key.verifies(self.hash, policy, &signature) {
+            group.suspects.failed(presented.address, now);
             return Err(Reason::SignatureMismatch);
         }
         Ok(())

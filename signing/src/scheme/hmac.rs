@@ -88,6 +88,21 @@ pub(crate) fn judge(
     })
 }
 
+/// What the token says, for people.
+pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
+    let [found] = match place {
+        Place::Url => url::find(presented.path_and_query, [SchemeName::TOKEN]).ok()?,
+        Place::Cookies => cookie::find(presented.cookies, [SchemeName::TOKEN]).ok()?,
+    };
+    let Token { expires, extent, is_bound, key_id, .. } = Token::parse(found?)?;
+    let reach = match extent {
+        0 => "one URL".to_owned(),
+        bytes => format!("what begins with the first {bytes} bytes of this path"),
+    };
+    let bound = if is_bound { ", at one address" } else { "" };
+    Some(format!("{reach}{bound}, until {expires}, by {key_id}"))
+}
+
 impl Covered<'_> {
     fn text(&self) -> String {
         let Self { key_id, expires, extent, scheme, authority, reach, .. } = self;

@@ -68,6 +68,13 @@ pub(crate) fn judge(
     })
 }
 
+/// The claims as they were read, for people.
+pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
+    let token = find(presented, place).ok()??;
+    let claims: serde_json::Value = dangerous::insecure_decode_claims(token).ok()?;
+    Some(claims.to_string())
+}
+
 fn find<'a>(presented: &Presented<'a>, place: Place) -> Result<Option<&'a str>, Reason> {
     match place {
         Place::Cookies => Ok(cookie::find(presented.cookies, [SchemeName::PACKAGE])?[0]),
@@ -106,7 +113,14 @@ fn prove(
     let claims: Claims = dangerous::insecure_decode_claims(token)
         .map_err(|_| Reason::TokenMalformed("its claims are not of RFC 9246's form"))?;
     claims.check(group, presented, now)?;
+    let is_dear = matches!(key, Key::Public(_));
+    if is_dear && !group.suspects.may_try(presented.address, now) {
+        return Err(Reason::SignatureFlood);
+    }
     if !is_signed(key, message, signature) {
+        if is_dear {
+            group.suspects.failed(presented.address, now);
+        }
         return Err(Reason::SignatureMismatch);
     }
     let container = Container::parse(claims.container())?;
