@@ -45,16 +45,21 @@ pub fn renew(grant: &Grant, headers: &mut HeaderMap) {
 }
 
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok())
+    headers.get_all(COOKIE).iter().filter_map(text)
+}
+
+/// Other people's cookies may have letters beyond ASCII.
+fn text(field: &HeaderValue) -> Option<&str> {
+    std::str::from_utf8(field.as_bytes()).ok()
 }
 
 fn strip_cookies(headers: &mut HeaderMap, keys: &KeyGroup) {
     if !cookies(headers).any(|field| keys.strip_cookies(field).is_some()) {
         return;
     }
-    let rest = |field: HeaderValue| match field.to_str().ok().and_then(|text| keys.strip_cookies(text)) {
+    let rest = |field: HeaderValue| match text(&field).and_then(|text| keys.strip_cookies(text)) {
         None => Some(field),
-        Some(others) => HeaderValue::try_from(others).ok().filter(|others| !others.is_empty()),
+        Some(others) => HeaderValue::from_bytes(others.as_bytes()).ok().filter(|others| !others.is_empty()),
     };
     let kept: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().filter_map(rest).collect();
     headers.remove(COOKIE);

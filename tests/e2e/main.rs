@@ -57,6 +57,7 @@ mod rewritten;
 mod sharing;
 mod shield;
 mod signed;
+mod signers;
 mod slices;
 mod slow;
 mod steady;

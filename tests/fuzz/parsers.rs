@@ -62,6 +62,69 @@ fn no_mutation_of_a_signed_url_opens_another_resource() {
 }
 
 #[test]
+fn no_mutation_of_a_token_or_cookie_opens_another_resource() {
+    let texts = include_str!("../../signing/tests/vectors/keys.json");
+    let texts: serde_json::Value = serde_json::from_str(texts).unwrap();
+    let text = |id: &str, part: &str| texts[id][part].as_str().unwrap().to_owned();
+    let keys = vec![
+        ("rsa".to_owned(), PublicKey::from_pem(&text("rsa", "public")).unwrap().into()),
+        ("p256".to_owned(), PublicKey::from_pem(&text("p256", "public")).unwrap().into()),
+        ("hmac".to_owned(), signing::Secret::from_text(&text("hmac", "secret")).unwrap().into()),
+    ];
+    let all = [SchemeName::Cloudfront, SchemeName::UriSigning, SchemeName::Hmac];
+    let group = KeyGroup::new(keys, &all).bearing(0);
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500);
+    let granted = Cell::new(0);
+
+    // The first line is the path and query, the others are Cookie fields; each corpus opens what begins with /live/ or /films/.
+    fuzz(&["fuzz/corpus/signed-token"], 20_000, |input| {
+        let text = String::from_utf8_lossy(input);
+        let mut lines = text.lines();
+        let path_and_query = lines.next().unwrap_or_default();
+        let cookies: Vec<&str> = lines.collect();
+        let address = Some("203.0.113.9".parse().unwrap());
+        let presented =
+            Presented { cookies: &cookies, address, ..Presented::url("https", "cdn.test", path_and_query) };
+        let stripped = group.strip(path_and_query);
+        assert_eq!(group.strip(&stripped), stripped, "one pass takes everything out");
+        for rest in cookies.iter().filter_map(|field| group.strip_cookies(field)) {
+            assert_eq!(group.strip_cookies(&rest), None, "one pass takes every cookie out");
+        }
+        let _ = signing::read_terms(&presented, &all);
+        if let Verdict::Granted(grant) = group.verify(&presented, now) {
+            assert!(stripped.starts_with("/live/") || stripped.starts_with("/films/"), "opened {stripped}");
+            assert!(grant.expires.is_some_and(|expires| expires > now), "{grant:?}");
+            granted.set(granted.get() + 1);
+        }
+    });
+    assert!(granted.get() >= 5, "not even the corpus is granted");
+}
+
+#[test]
+fn a_policy_says_the_same_after_it_was_written_again() {
+    let read = Cell::new(0);
+    fuzz(&["fuzz/corpus/policy"], 20_000, |input| {
+        let Ok(policy) = signing::Policy::parse(input) else { return };
+        assert_eq!(signing::Policy::parse(policy.to_json().as_bytes()).as_ref(), Ok(&policy));
+        read.set(read.get() + 1);
+    });
+    assert!(read.get() >= 3, "not even the corpus is read");
+}
+
+#[test]
+fn keys_are_read_or_refused() {
+    fuzz(&["../signing/tests/vectors"], 3_000, |input| {
+        let text = String::from_utf8_lossy(input);
+        for shown in [
+            PublicKey::from_pem(&text).err().map(|error| error.to_string()),
+            signing::SigningKey::from_text(&text).err().map(|error| error.to_string()),
+        ] {
+            assert!(shown.is_none_or(|words| words.len() < 400));
+        }
+    });
+}
+
+#[test]
 fn nobody_without_the_key_says_who_a_viewer_is() {
     let key = HopKey::new("a secret of more than thirty-two characters").unwrap();
     let asked = Asked { method: &Method::GET, authority: "www.example.com", target: "/a?b=c" };

@@ -38,6 +38,7 @@ pub(super) fn build(config: &Config) -> Result<HashMap<String, Arc<KeyGroup>>, N
         let members = settings.keys.iter().map(member).collect::<Result<_, NodeError>>()?;
         let group = KeyGroup::new(members, &settings.accept)
             .remembering(settings.remember)
+            .bearing(settings.wrong_a_minute)
             .between(settings.issuers.clone(), settings.audience.clone());
         let renewing = settings.renew_with.as_ref().and_then(|id| signers.get_key_value(id));
         let group = match renewing {
