@@ -153,7 +153,7 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
         chosen.note(Event::OriginResponse, begun.elapsed(), ended);
         response = match outcome {
             Ok(outcome) => {
-                let mut edited = outcome.response.map(|body| flatten(watched(visit, body)));
+                let mut edited = outcome.response.map(|body| flatten(watched(visit, chosen, body)));
                 keep_as(visit, edited.headers_mut(), &outcome.keeping);
                 edited
             }
@@ -236,11 +236,14 @@ pub fn allows_stale(visit: &Visit, fault: &Fault) -> bool {
     }
 }
 
-/// A body that a hook rewrites as it passes: a failure in its middle reaches the log.
-fn watched(visit: &Visit, mut body: HookBody<Body>) -> HookBody<Body> {
+/// A body that a hook rewrites as it passes: a failure in its middle reaches the log and the figures of its version.
+fn watched(visit: &Visit, chosen: &Chosen, mut body: HookBody<Body>) -> HookBody<Body> {
     if let HookBody::Transformed(transform) = &mut body {
-        let visit = visit.clone();
-        transform.on_failure(move |error| visit.node.observer.hook_broke(&visit, error));
+        let (visit, note) = (visit.clone(), chosen.note_failure(Event::OriginResponse));
+        transform.on_failure(move |error| {
+            note(error);
+            visit.node.observer.hook_broke(&visit, error);
+        });
     }
     body
 }

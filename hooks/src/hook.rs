@@ -44,7 +44,7 @@ struct Inner {
     on_error: OnError,
     reads_body: bool,
     reach: Arc<Reach>,
-    places: Places,
+    places: Arc<Places>,
     /// Instances that are used again, where the settings say so.
     kept: Option<Kept>,
 }
@@ -94,7 +94,7 @@ impl Hook {
                 engine: engine.clone(),
                 exports,
                 events: settings.on.clone(),
-                places: Places::new(&settings.limits),
+                places: Arc::new(Places::new(&settings.limits)),
                 kept: settings.reuse.clone().map(|reuse| Kept::new(reuse, Arc::clone(engine.kept()))),
                 limits: settings.limits.clone(),
                 on_error: settings.on_error,
@@ -102,6 +102,15 @@ impl Hook {
                 reach: Arc::new(Reach::of(settings)),
             }),
         })
+    }
+
+    /// The same hook, fresh from loading, with places that it shares with its other versions: none waits for less long.
+    #[must_use]
+    pub(crate) fn sharing(mut self, places: &Arc<Places>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.places = Arc::clone(places);
+        }
+        self
     }
 
     /// The same hook, its calls told to `watch`.

@@ -69,6 +69,11 @@ impl Figures {
         of_event.times[bucket(nanoseconds)].fetch_add(1, Relaxed);
     }
 
+    /// A call that was counted as good has failed after all.
+    pub(crate) fn note_failure(&self, event: Event) {
+        self.0[place(event)].failures.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn tally(&self) -> Arm {
         let tally = |of_event: &OfEvent| {
             let failures = of_event.failures.load(Relaxed);
@@ -181,8 +186,9 @@ mod tests {
         let before = figures.tally();
         figures.note(Event::ViewerRequest, Duration::from_micros(20), Ended::Failed);
         figures.note(Event::OriginResponse, Duration::from_micros(20), Ended::Uncounted);
+        figures.note_failure(Event::ViewerRequest);
         let (all, since) = (figures.tally(), figures.tally().since(&before));
-        assert_eq!((all.of(Event::ViewerRequest).calls(), all.of(Event::ViewerRequest).failures), (2, 1));
+        assert_eq!((all.of(Event::ViewerRequest).calls(), all.of(Event::ViewerRequest).failures), (2, 2));
         assert_eq!(
             (since.of(Event::ViewerRequest).calls(), since.of(Event::ViewerRequest).nanoseconds),
             (1, 20_000)

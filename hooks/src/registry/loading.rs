@@ -11,6 +11,7 @@ use super::version::VersionId;
 use crate::engine::Engine;
 use crate::error::HookError;
 use crate::hook::{self, Hook};
+use crate::places::Places;
 use crate::settings::{HookSettings, WasmSource};
 
 /// A component that the config names, and its name among versions.
@@ -42,6 +43,8 @@ pub(super) struct OnTrial {
 pub(super) struct Loader {
     pub(super) engine: Engine,
     pub(super) dress: Dress,
+    /// One set for all versions: limits hold for the hook, and call times of canary and live are those of the same queue.
+    pub(super) places: Arc<Places>,
 }
 
 /// What is done to every version of a hook before it serves, such as watching its calls.
@@ -64,6 +67,7 @@ impl Ready<'_> {
         bytes: &[u8],
     ) -> Result<Arc<Version>, HookError> {
         let hook = Hook::from_bytes(&self.loader.engine, self.name, self.settings, source, bytes)?;
+        let hook = hook.sharing(&self.loader.places);
         let figures = Arc::clone(self.ledger.inner().figures.entry(version.clone()).or_default());
         Ok(Arc::new(Version { id: version.clone(), hook: (self.loader.dress)(hook), figures }))
     }

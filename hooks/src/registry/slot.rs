@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::HookError;
 use crate::event::Event;
 use crate::hook::Hook;
+use crate::places::Places;
 use crate::settings::{HookSettings, OnError};
 
 /// A hook of a config, in all its versions. A reload makes a new one; requests under way keep theirs.
@@ -86,6 +87,16 @@ impl Chosen {
     /// Counts a call.
     pub fn note(&self, event: Event, took: Duration, ended: Ended) {
         self.version.figures.note(event, took, ended);
+    }
+
+    /// Counts the failure of a call that had ended well: a body breaks off while the hook rewrites it.
+    pub fn note_failure(&self, event: Event) -> impl Fn(&HookError) + Send + Sync + use<> {
+        let figures = Arc::clone(&self.version.figures);
+        move |error| {
+            if Ended::of(error) == Ended::Failed {
+                figures.note_failure(event);
+            }
+        }
     }
 }
 
@@ -158,7 +169,8 @@ impl Slot {
                 Inner { state: state.clone(), trial: None, figures: BTreeMap::new(), automatic_rollbacks: 0 };
             Arc::new(Ledger { shelf, inner: Mutex::new(inner) })
         });
-        let loader = Loader { engine: parts.engine.clone(), dress: Arc::clone(&parts.dress) };
+        let places = Arc::new(Places::new(&settings.limits));
+        let loader = Loader { engine: parts.engine.clone(), dress: Arc::clone(&parts.dress), places };
         let ready = Ready { name, settings, loader: &loader, ledger: &ledger, components: &components };
         let choice = match before {
             Some(_) => ready.choice(&state)?,
