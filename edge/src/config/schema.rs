@@ -93,6 +93,7 @@ mod tests {
             "key",
             "key-group",
             "hook",
+            "kv",
             "site",
             "geo",
             "dns",
