@@ -236,6 +236,28 @@ mod tests {
     };
 
     #[test]
+    fn parts_that_hooks_add_tell_answers_apart_in_one_place() {
+        let plain = key_of(&PARTS, &[], &KeySettings::default());
+        let part = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let keys = [
+            plain.clone(),
+            plain.clone().parted_by(&[part("half", "a")]),
+            plain.clone().parted_by(&[part("half", "b")]),
+            plain.clone().parted_by(&[part("hal", "fa")]),
+            plain.clone().parted_by(&[part("half", "a"), part("x", "")]),
+        ];
+        for (index, key) in keys.iter().enumerate() {
+            assert_eq!((key.place(), key.primary_tag()), (plain.place(), plain.primary_tag()));
+            for other in &keys[index + 1..] {
+                assert_ne!((key.text(), key.check()), (other.text(), other.check()));
+            }
+        }
+        let swapped = plain.clone().parted_by(&[part("x", ""), part("half", "a")]);
+        assert_eq!(swapped, keys[4], "their order says nothing");
+        assert_eq!(plain.clone().parted_by(&[]), plain);
+    }
+
+    #[test]
     fn every_part_tells_answers_apart() {
         let others = [
             KeyParts { site: "other", ..PARTS },

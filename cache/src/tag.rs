@@ -189,6 +189,29 @@ mod tests {
         Tags::read(&headers, &TagHeaders::default().0, limits)
     }
 
+    #[test]
+    fn tags_that_are_written_are_read_whatever_the_field() {
+        let written = ["cats", "a\"b\\c"].map(str::to_owned);
+        for (fields, used) in [
+            (&TagHeaders::default().0[..], CACHE_TAG),
+            (&[SURROGATE_KEY], SURROGATE_KEY),
+            (&[CACHE_GROUPS, SURROGATE_KEY], CACHE_GROUPS),
+            (&[SURROGATE_KEY, HeaderName::from_static("x-tags")], HeaderName::from_static("x-tags")),
+        ] {
+            let mut headers = HeaderMap::new();
+            Tags::write(&mut headers, fields, &written);
+            assert!(headers.len() == 1 && headers.contains_key(&used), "{headers:?}");
+            assert_eq!(
+                Tags::read(&headers, fields, TagLimits::default()),
+                tags(&["cats", "a\"b\\c"]),
+                "{headers:?}"
+            );
+        }
+        let mut headers = HeaderMap::new();
+        Tags::write(&mut headers, &[], &written);
+        assert!(headers.is_empty(), "a policy without tags has no use for them");
+    }
+
     fn tags(texts: &[&str]) -> Tags {
         Tags { tags: texts.iter().map(|text| Tag::of(text.as_bytes())).collect(), dropped: 0 }
     }

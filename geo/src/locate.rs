@@ -66,7 +66,11 @@ impl Locator {
             found.region = found.region.take().or_else(|| text(&REGION));
             found.city = found.city.take().or_else(|| text(&CITY));
             found.time_zone = found.time_zone.take().or_else(|| text(&TIME_ZONE));
-            let degrees = |paths: &[&[PathElement<'_>]]| field(&record, paths, degrees);
+            // MaxMind's numbers have 64 bits, those of the flat layout 32.
+            let degrees = |paths: &[&[PathElement<'_>]]| {
+                let short = || field(&record, paths, |number: f32| degrees(number.into()));
+                field(&record, paths, degrees).or_else(short)
+            };
             found.position = found.position.or_else(|| degrees(&LATITUDE).zip(degrees(&LONGITUDE)));
         }
         found
@@ -164,6 +168,86 @@ mod tests {
         }
     }
 
+    /// A file with this record for 192.0.2.0/24.
+    fn with_record(record: impl serde::Serialize) -> Vec<u8> {
+        let mut database = maxminddb_writer::Database::default();
+        database.metadata.ip_version = maxminddb_writer::metadata::IpVersion::V6;
+        database.metadata.binary_format_major_version = 2;
+        let data = database.insert_value(record).unwrap();
+        let network: maxminddb_writer::paths::IpAddrWithMask = "::192.0.2.0/120".parse().unwrap();
+        database.insert_node(network, data);
+        database.write_to(Vec::new()).unwrap()
+    }
+
+    #[derive(serde::Serialize)]
+    struct Names {
+        en: &'static str,
+        ko: &'static str,
+    }
+
+    #[derive(serde::Serialize)]
+    struct City {
+        names: Names,
+    }
+
+    #[derive(serde::Serialize)]
+    struct Division {
+        iso_code: &'static str,
+    }
+
+    #[derive(serde::Serialize)]
+    struct Location {
+        latitude: f64,
+        longitude: f64,
+        time_zone: &'static str,
+    }
+
+    #[derive(serde::Serialize)]
+    struct OfMaxmind {
+        city: City,
+        location: Location,
+        subdivisions: [Division; 1],
+    }
+
+    #[derive(serde::Serialize)]
+    struct Flat {
+        city: &'static str,
+        latitude: f32,
+        longitude: f32,
+        timezone: &'static str,
+    }
+
+    #[test]
+    fn a_locality_is_read_in_both_layouts() {
+        let of_maxmind = with_record(OfMaxmind {
+            city: City { names: Names { en: "Seoul", ko: "서울특별시" } },
+            location: Location { latitude: 37.5, longitude: 127.0, time_zone: "Asia/Seoul" },
+            subdivisions: [Division { iso_code: "11" }],
+        });
+        let flat =
+            with_record(Flat { city: "Seoul", latitude: 37.5, longitude: 127.0, timezone: "Asia/Seoul" });
+        let expected = Locality {
+            region: Some("11".into()),
+            city: Some("Seoul".into()),
+            position: Some((37.5, 127.0)),
+            time_zone: Some("Asia/Seoul".into()),
+        };
+        let (here, elsewhere) = ("::ffff:192.0.2.1".parse().unwrap(), "198.51.100.1".parse().unwrap());
+        let locator = Locator::from_bytes(of_maxmind).unwrap();
+        assert_eq!(locator.locality(here), expected);
+        assert_eq!(locator.locality(elsewhere), Locality::default());
+        let flat = Locator::from_bytes(flat).unwrap();
+        assert_eq!(flat.locality(here), Locality { region: None, ..expected });
+        assert_eq!(demo().locality(here), Locality::default(), "a file for countries knows none of it");
+    }
+
+    #[test]
+    fn a_position_is_on_this_planet() {
+        let strange = with_record(Flat { city: "?", latitude: f32::NAN, longitude: 500.0, timezone: "?" });
+        let locator = Locator::from_bytes(strange).unwrap();
+        assert_eq!(locator.locality("192.0.2.1".parse().unwrap()).position, None);
+    }
+
     #[test]
     fn an_empty_locator_knows_nothing() {
         assert_eq!(Locator::empty().locate("192.0.2.1".parse().unwrap()), Place::default());
@@ -211,6 +295,7 @@ mod tests {
             Ok(locator) => {
                 for address in &addresses {
                     locator.locate(*address);
+                    locator.locality(*address);
                 }
             }
             Err(error) => {

@@ -129,6 +129,23 @@ mod tests {
         assert_eq!(field(&[]), None);
     }
 
+    #[test]
+    fn what_is_written_is_read_back_the_same() {
+        for line in [
+            "max-age=60, stale-while-revalidate=5, stale-if-error=9, public, immutable",
+            "s-maxage=1, no-store",
+            "max-age=7, must-revalidate, must-understand, no-transform, no-cache",
+            "private, max-age=0",
+            "max-age=1, private=\"set-cookie, x-a\"",
+        ] {
+            let read = field(&[line]).unwrap();
+            let mut headers = HeaderMap::new();
+            headers.append(CDN_CACHE_CONTROL, "max-age=3".parse().unwrap());
+            write(&read, &mut headers);
+            assert_eq!(super::read(&headers), Some(read), "{line}");
+        }
+    }
+
     fn seconds(seconds: u64) -> Option<Duration> {
         Some(Duration::from_secs(seconds))
     }
