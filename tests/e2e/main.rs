@@ -40,6 +40,7 @@ mod geo;
 mod grpc;
 mod guest;
 mod health;
+mod hls;
 mod hooks;
 mod http2;
 mod inspected;

@@ -93,7 +93,7 @@ fn no_mutation_of_a_token_or_cookie_opens_another_resource() {
         let _ = signing::read_terms(&presented, &all);
         if let Verdict::Granted(grant) = group.verify(&presented, now) {
             assert!(stripped.starts_with("/live/") || stripped.starts_with("/films/"), "opened {stripped}");
-            assert!(grant.expires.is_some_and(|expires| expires > now), "{grant:?}");
+            assert!(grant.expires.is_none_or(|expires| expires > now), "{grant:?}");
             granted.set(granted.get() + 1);
         }
     });
