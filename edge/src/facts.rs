@@ -24,6 +24,8 @@ impl Visit {
             viewer_port: (peer.ip().to_canonical() == self.address).then_some(peer.port()),
             places: Arc::clone(&self.node.atlas) as Arc<dyn Places>,
             tls: self.viewer.tls().cloned(),
+            scheme: self.scheme,
+            authority: self.authority.as_str().into(),
             http_version: self.request.version,
             grant: self.grant.as_ref().map(granted),
             request_id: self.request_id.clone(),

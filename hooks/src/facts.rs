@@ -22,6 +22,10 @@ pub struct Facts {
     pub places: Arc<dyn Places>,
     /// The TLS session with the viewer; `None` over plain HTTP.
     pub tls: Option<Arc<Tls>>,
+    /// `http` or `https`, as the viewer asked: a trusted peer may have ended its TLS.
+    pub scheme: &'static str,
+    /// Host and port as the viewer asked, lower case.
+    pub authority: Arc<str>,
     /// The protocol that the viewer speaks.
     pub http_version: http::Version,
     /// What the URL's signature grants; `None` on routes without signatures.

@@ -45,8 +45,10 @@ fn viewer_request_rewrites_the_uri_and_keeps_the_authority() {
 fn viewer_request_sees_every_fact() {
     on_one_core(async {
         let hook = told("facts", |_| {});
-        let headers = [("host", "www.example.com")];
-        let answer = respond(hook.viewer_request(request("/p?q=1", &headers), &facts()).await.unwrap());
+        // Neither scheme nor host of the message counts: the facts know them.
+        let headers = [("host", "origin.test")];
+        let asked = request("http://other.test/p?q=1", &headers);
+        let answer = respond(hook.viewer_request(asked, &facts()).await.unwrap());
         assert_eq!(
             answer.body(),
             "GET|https|www.example.com|/p|q=1|2001:db8::7|KR|TLSv1.3|HTTP/2|req-1|icn1|www|/img/*|viewer-request|guest|12|true|true|do"

@@ -130,6 +130,12 @@ fn facts(case: &Case, url: &Uri, origins: &Arc<Origins>) -> Result<Facts, String
         viewer_port: viewer.port,
         places: Arc::new(Whereabouts::of(viewer)),
         tls: tls.map(|version| Arc::new(session(version, url))),
+        scheme: if tls.is_some() { "https" } else { "http" },
+        authority: url
+            .authority()
+            .map(|authority| authority.as_str().to_ascii_lowercase())
+            .unwrap_or_default()
+            .into(),
         http_version: version(viewer.http),
         grant: viewer.grant.as_ref().map(granted),
         request_id: HeaderValue::from_str(&viewer.request_id)

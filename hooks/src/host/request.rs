@@ -1,7 +1,6 @@
 //! The request for the guest.
 
 use http::Method;
-use http::header::HOST;
 use http::uri::{PathAndQuery, Uri};
 use wasmtime::component::Resource;
 
@@ -49,15 +48,12 @@ impl HostRequest for CallState {
     }
 
     fn scheme(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
-        let by_tls = if self.facts.tls.is_some() { "https" } else { "http" };
-        Ok(self.request.uri.scheme_str().unwrap_or(by_tls).to_owned())
+        Ok(self.facts.scheme.to_owned())
     }
 
+    // Not from the message: viewers write what they like into its target, and origins are asked by another name.
     fn authority(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {
-        let from_uri = self.request.uri.authority().map(|authority| authority.as_str().to_owned());
-        let from_host =
-            || self.request.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-        Ok(from_uri.or_else(from_host).unwrap_or_default())
+        Ok((*self.facts.authority).to_owned())
     }
 
     fn path(&mut self, _: Resource<Request>) -> wasmtime::Result<String> {

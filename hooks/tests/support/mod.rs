@@ -149,6 +149,8 @@ pub(crate) fn facts() -> Facts {
             protocol: Some("h2".into()),
             server_name: Some("www.example.com".into()),
         })),
+        scheme: "https",
+        authority: Arc::from("www.example.com"),
         http_version: http::Version::HTTP_2,
         grant: Some(Grant {
             scheme: "cloudfront",
