@@ -6,6 +6,7 @@ mod log;
 mod origins;
 mod tunnels;
 mod versions;
+mod words;
 
 use crate::admin::PurgeKind;
 use crate::body::Body;
@@ -30,6 +31,7 @@ pub use figures::CacheFigure;
 pub use origins::{faults, origins};
 pub use tunnels::{TunnelEnd, TunnelRecord, TunnelSlot};
 pub use versions::versions;
+pub use words::Said;
 
 /// How often the log says that the disk fails.
 const QUIET: Duration = Duration::from_secs(60);
@@ -269,6 +271,7 @@ pub struct Observer {
     level: LogLevel,
     disk_said: Mutex<Option<Instant>>,
     namesake_said: AtomicBool,
+    words: words::Words,
 }
 
 impl Observer {
@@ -281,6 +284,7 @@ impl Observer {
             level,
             disk_said: Mutex::default(),
             namesake_said: AtomicBool::new(false),
+            words: words::Words::default(),
         }
     }
 

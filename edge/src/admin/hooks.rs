@@ -74,10 +74,11 @@ async fn dispatch(context: &Context, head: &Parts, below: &str, body: Incoming) 
     };
     match (&head.method, verb) {
         (&Method::GET, None) => Ok(said(StatusCode::OK, &shown(&slot))),
+        (&Method::GET, Some("logs")) => logs(&node, &name, head),
         (&Method::POST, Some("deploy")) => deploy(context, head, node, slot, body).await,
         (&Method::POST, Some("promote")) => promote(node, slot, body).await,
         (&Method::POST, Some("rollback")) => rollback(node, slot, body).await,
-        (_, None | Some("deploy" | "promote" | "rollback")) => Err(not_allowed()),
+        (_, None | Some("logs" | "deploy" | "promote" | "rollback")) => Err(not_allowed()),
         _ => Err(Complaint(
             StatusCode::NOT_FOUND,
             "a hook can be deployed, promoted and rolled back".to_owned(),
@@ -87,6 +88,25 @@ async fn dispatch(context: &Context, head: &Parts, below: &str, body: Incoming) 
 
 fn not_allowed() -> Complaint {
     Complaint(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed".to_owned())
+}
+
+/// What a hook has said since the line that `after` names, and the number to ask with next time.
+fn logs(node: &Node, name: &str, head: &Parts) -> Answered {
+    let after = match head.uri.query() {
+        None => 0,
+        Some(query) => {
+            let number = query.strip_prefix("after=").and_then(|number| number.parse().ok());
+            number
+                .ok_or_else(|| Complaint::usage("ask for `after=NUMBER`, a line's number, or for nothing"))?
+        }
+    };
+    let mut lines = node.observer.said_after(name, after);
+    if lines.is_empty() && after > 0 && node.observer.said_after(name, after - 1).is_empty() {
+        // That line was another node's, which ran here before: this one counts from one again.
+        lines = node.observer.said_after(name, 0);
+    }
+    let last = lines.last().map_or(after, |line| line.number);
+    Ok(said(StatusCode::OK, &json!({ "last": last, "lines": lines })))
 }
 
 /// Every hook by its name.

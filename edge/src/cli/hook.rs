@@ -5,6 +5,7 @@ mod deploy;
 mod folder;
 mod language;
 mod list;
+mod logs;
 mod new;
 mod promote;
 mod rollback;
@@ -33,6 +34,8 @@ enum Verb {
     Build(build::Arguments),
     /// Play the cases of a hook's folder against the real engine
     Test(test::Arguments),
+    /// What a hook of a running node says, and why calls of it fail
+    Logs(logs::Arguments),
     /// Show the hooks of a running node, their versions and how canaries do
     List(list::Arguments),
 }
@@ -45,6 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Verb::New(arguments) => new::run(arguments),
         Verb::Build(arguments) => build::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
+        Verb::Logs(arguments) => logs::run(arguments),
         Verb::List(arguments) => list::run(arguments),
     }
 }

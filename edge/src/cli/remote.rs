@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     admin: Option<SocketAddr>,
     /// Answer in JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What is asked of a running node.
@@ -74,22 +74,23 @@ pub(super) fn deploy(
     )
 }
 
+/// What a node answers to this path, for verbs that have more to say of it. What went wrong is told already.
+pub(super) fn get(path: &str, arguments: &Arguments) -> Result<Value, Exit> {
+    let wire = Wire { method: "GET", path, kind: "application/json", body: &[], patience: PATIENCE };
+    let (status, answer) = reach(&wire, arguments)?;
+    match status {
+        200 => Ok(answer),
+        _ => {
+            talk(&format!("error: {}", answer["error"].as_str().unwrap_or("the node refused")));
+            Err(Exit::Failed)
+        }
+    }
+}
+
 fn converse(wire: &Wire<'_>, arguments: &Arguments, told: impl FnOnce(&Value) -> String) -> Exit {
-    let (address, token) = match node(arguments) {
-        Ok(node) => node,
-        Err(message) => {
-            talk(&format!("error: {message}"));
-            return Exit::InvalidConfig;
-        }
-    };
-    let (status, answer) = match ask(wire, address, token.as_deref()) {
+    let (status, answer) = match reach(wire, arguments) {
         Ok(answered) => answered,
-        Err(error) => {
-            talk(&format!(
-                "error: no node answers at {address}: {error}; name its admin address with --admin"
-            ));
-            return Exit::Unreachable;
-        }
+        Err(exit) => return exit,
     };
     let is_well = (200..300).contains(&status);
     match (arguments.json, is_well) {
@@ -102,6 +103,18 @@ fn converse(wire: &Wire<'_>, arguments: &Arguments, told: impl FnOnce(&Value) ->
         400 => Exit::Usage,
         _ => Exit::Failed,
     }
+}
+
+/// The node's status and answer; that there is none is told already.
+fn reach(wire: &Wire<'_>, arguments: &Arguments) -> Result<(u16, Value), Exit> {
+    let (address, token) = node(arguments).map_err(|message| {
+        talk(&format!("error: {message}"));
+        Exit::InvalidConfig
+    })?;
+    ask(wire, address, token.as_deref()).map_err(|error| {
+        talk(&format!("error: no node answers at {address}: {error}; name its admin address with --admin"));
+        Exit::Unreachable
+    })
 }
 
 /// Where the node is, and the token that it wants.

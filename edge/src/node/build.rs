@@ -8,12 +8,13 @@ use crate::edges::{Edges, EdgesError};
 use crate::facts::Atlas;
 use crate::loops::Mark;
 use crate::observe::Observer;
+use crate::process;
 use crate::route::{Route, Site, Sites};
 use cache::disk::{Disk, DiskError};
 use cache::{CachePolicySettings, Policy, Store, TagLimits};
 use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
-use hooks::{Doubt, Engine, HookError, Registry, RegistryParts};
+use hooks::{CallRecord, Doubt, Dress, Engine, HookError, Registry, RegistryParts, Watch};
 use http::{HeaderName, HeaderValue};
 use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Witness};
 use signing::{KeyGroup, SigningError};
@@ -89,7 +90,7 @@ impl Node {
             engine.limit_memory(config.node.limits.hook_memory.as_u64());
             engine.stores().open(&config.kv, &config.node.state, now);
         }
-        let hooks = build_hooks(config, engine.as_deref(), previous, now)?;
+        let hooks = build_hooks(config, engine.as_deref(), previous, &observer, now)?;
         let doubts = doubts(&hooks);
         let parts = Parts { config, previous, names: &names, keys: keys::build(config)?, hooks: &hooks };
         let mut sites = Sites::default();
@@ -249,12 +250,24 @@ fn build_hooks(
     config: &Config,
     engine: Option<&Engine>,
     previous: Option<&Node>,
+    observer: &Arc<Observer>,
     now: SystemTime,
 ) -> Result<Registry, NodeError> {
     let Some(engine) = engine else { return Ok(Registry::default()) };
-    let parts = RegistryParts { engine, folder: &config.node.state, dress: Arc::new(|hook| hook), now };
+    let parts = RegistryParts { engine, folder: &config.node.state, dress: listened_to(observer), now };
     let before = previous.map(|previous| &previous.hooks);
     Registry::prepare(&parts, &config.hook, before).map_err(|(name, error)| NodeError::Hook(name, error))
+}
+
+/// What versions of hooks say goes to whoever asks for it: `hook logs`.
+fn listened_to(observer: &Arc<Observer>) -> Dress {
+    let observer = Arc::clone(observer);
+    Arc::new(move |hook| {
+        let (observer, name, version) =
+            (Arc::clone(&observer), hook.name().to_owned(), Arc::clone(hook.version()));
+        let told = move |call: &CallRecord<'_>| observer.hook_said(&name, &version, call, process::now());
+        hook.watched(Watch::words(told))
+    })
 }
 
 /// What sites and routes refer to.

@@ -1,0 +1,64 @@
+//! `selvedge hook logs`: what does a hook of a running node say, and why do calls of it fail?
+
+use super::super::remote;
+use super::super::{Exit, data};
+use super::path;
+use serde_json::Value;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// How often a node is asked for more.
+const PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// The hook's name in the node's config
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Go on with what it says from now on, until interrupted
+    #[arg(long, short)]
+    follow: bool,
+    /// How many of the lines that are there already
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    lines: usize,
+    #[command(flatten)]
+    remote: remote::Arguments,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let (mut last, mut shown) = (0, arguments.lines);
+    loop {
+        let path = format!("{}?after={last}", path(&arguments.name, "/logs"));
+        let answer = match remote::get(&path, &arguments.remote) {
+            Ok(answer) => answer,
+            Err(exit) => return exit,
+        };
+        let lines = answer["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
+        for line in &lines[lines.len().saturating_sub(shown)..] {
+            data(&if arguments.remote.json { line.to_string() } else { told(line) });
+        }
+        if !arguments.follow {
+            return Exit::Ok;
+        }
+        // A node that was started anew counts from one again.
+        last = answer["last"].as_u64().unwrap_or_default();
+        shown = usize::MAX;
+        pause();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person looks on: there is no state to wait for, and nothing else to do"
+)]
+fn pause() {
+    sleep(PAUSE);
+}
+
+fn told(line: &Value) -> String {
+    let word = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+    let [time, version, event, request, level, text] =
+        ["time", "version", "event", "request", "level", "text"].map(word);
+    format!("{time} {level:6} {event} {request} {version}: {text}")
+}

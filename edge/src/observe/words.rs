@@ -1,0 +1,148 @@
+//! What hooks have said lately, for whoever writes and runs them: the last lines of each, however much it says.
+
+use super::Observer;
+use humantime_serde::re::humantime::format_rfc3339_millis;
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+/// Lines of one hook that are kept.
+const KEPT: usize = 1000;
+/// Why a call failed is told in so many bytes at most.
+const LONGEST_STORY: usize = 2048;
+
+/// A line of a hook's log, or why a call failed.
+#[derive(Debug, Clone, Serialize)]
+pub struct Said {
+    /// Counts up by one for each line of this hook since the node started, from 1.
+    pub number: u64,
+    /// RFC 3339, UTC.
+    pub time: String,
+    /// The version that was called.
+    pub version: String,
+    /// The event.
+    pub event: String,
+    /// `X-Request-Id` of the request.
+    pub request: String,
+    /// `debug`, `info`, `warn`, `error`; `output` for what was written to standard output or error; `failed` for a call that did.
+    pub level: &'static str,
+    /// What was said.
+    pub text: String,
+}
+
+/// The last lines of all hooks.
+#[derive(Debug, Default)]
+pub(super) struct Words(Mutex<BTreeMap<String, Lines>>);
+
+#[derive(Debug, Default)]
+struct Lines {
+    kept: VecDeque<Said>,
+    last: u64,
+}
+
+impl Words {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Lines>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, hook: &str, version: &str, call: &hooks::CallRecord<'_>, now: SystemTime) {
+        let time = format_rfc3339_millis(now).to_string();
+        let said = |level, text: &str| Said {
+            number: 0,
+            time: time.clone(),
+            version: version.to_owned(),
+            event: call.event.to_string(),
+            request: call.request_id.to_owned(),
+            level,
+            text: text.to_owned(),
+        };
+        let mut all = self.all();
+        let lines = all.entry(hook.to_owned()).or_default();
+        if call.dropped > 0 {
+            lines.keep(said("warn", &format!("({} earlier lines of this call dropped)", call.dropped)));
+        }
+        call.lines.iter().for_each(|line| lines.keep(said(line.level.as_str(), &line.text)));
+        if let Some(error) = call.error {
+            lines.keep(said("failed", shortened(&error.to_string())));
+        }
+    }
+
+    fn after(&self, hook: &str, number: u64) -> Vec<Said> {
+        let all = self.all();
+        let kept = all.get(hook).into_iter().flat_map(|lines| &lines.kept);
+        kept.filter(|said| said.number > number).cloned().collect()
+    }
+}
+
+impl Lines {
+    fn keep(&mut self, said: Said) {
+        if self.kept.len() == KEPT {
+            self.kept.pop_front();
+        }
+        self.last += 1;
+        self.kept.push_back(Said { number: self.last, ..said });
+    }
+}
+
+fn shortened(story: &str) -> &str {
+    let mut end = story.len().min(LONGEST_STORY);
+    while !story.is_char_boundary(end) {
+        end -= 1;
+    }
+    &story[..end]
+}
+
+impl Observer {
+    /// A call of a hook has logged something, or failed.
+    pub fn hook_said(&self, hook: &str, version: &str, call: &hooks::CallRecord<'_>, now: SystemTime) {
+        self.words.note(hook, version, call, now);
+    }
+
+    /// What a hook has said since the line of this number, oldest first: its last 1,000 lines at most.
+    #[must_use]
+    pub fn said_after(&self, hook: &str, number: u64) -> Vec<Said> {
+        self.words.after(hook, number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hooks::{CallRecord, Event, LogLevel, LogLine};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn call<'a>(lines: &'a [LogLine], dropped: u64) -> CallRecord<'a> {
+        CallRecord {
+            event: Event::ViewerRequest,
+            request_id: "r1",
+            lines,
+            dropped,
+            cpu: Duration::ZERO,
+            memory: 0,
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_flood_keeps_the_last_lines_and_numbers_go_on() {
+        let words = Words::default();
+        for number in 0..KEPT + 10 {
+            let lines = [LogLine { level: LogLevel::Info, text: format!("line {number}") }];
+            words.note("a", "v", &call(&lines, 0), UNIX_EPOCH);
+        }
+        let said = words.after("a", 0);
+        assert_eq!((said.len(), said[0].number, said[0].text.as_str()), (KEPT, 11, "line 10"));
+        assert_eq!(words.after("a", 1009).len(), 1);
+        assert!(words.after("b", 0).is_empty(), "a hook has its own lines");
+    }
+
+    #[test]
+    fn lines_that_a_call_lost_are_counted() {
+        let words = Words::default();
+        words.note("a", "v", &call(&[LogLine { level: LogLevel::Warn, text: "x".into() }], 3), UNIX_EPOCH);
+        let said = words.after("a", 0);
+        assert!(said[0].text.contains("3 earlier lines"), "{said:?}");
+        assert_eq!((said[1].level, said[1].time.as_str()), ("warn", "1970-01-01T00:00:00.000Z"));
+    }
+}
