@@ -21,7 +21,6 @@ use http_body::Body as _;
 use origin_shield::{Group, OutgoingBody};
 use std::mem;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What the origin-request hooks leave to do.
 pub enum OriginRequest {
@@ -46,14 +45,14 @@ pub async fn viewer_request(
     let versions = Arc::clone(visit.versions());
     for chosen in listeners(&versions, Event::ViewerRequest) {
         let (hook, request, facts) = (chosen.hook(), visit.request.clone(), visit.facts(chosen));
-        let begun = Instant::now();
+        let call = chosen.begin(Event::ViewerRequest);
         let called = Box::pin(hook.viewer_request_with(request, mem::take(upload), &facts)).await;
         let ended = match &called {
             Ok((RequestOutcome::Respond(response), _)) => of_answer(response),
             Ok((RequestOutcome::Next(..), _)) => Ended::Well,
             Err(failure) => Ended::of(&failure.error),
         };
-        chosen.note(Event::ViewerRequest, begun.elapsed(), ended);
+        call.end(ended);
         match called {
             Ok((RequestOutcome::Next(mut request, caching), body)) => {
                 *upload = upload::carried(body);
@@ -86,14 +85,14 @@ pub async fn origin_request(
     for chosen in listeners(visit.versions(), Event::OriginRequest) {
         let mut name = |path: Option<String>| named = path.map(|path| (chosen, path)).or(named.take());
         let (hook, facts) = (chosen.hook(), visit.facts_of_fetch(chosen, storing));
-        let begun = Instant::now();
+        let call = chosen.begin(Event::OriginRequest);
         let called = Box::pin(hook.origin_request_with(request.clone(), mem::take(upload), &facts)).await;
         let ended = match &called {
             Ok((OriginRequestOutcome::Respond(response), _)) => of_answer(response),
             Ok(_) => Ended::Well,
             Err(failure) => Ended::of(&failure.error),
         };
-        chosen.note(Event::OriginRequest, begun.elapsed(), ended);
+        call.end(ended);
         match called {
             Ok((OriginRequestOutcome::Next { parts, derived }, body)) => {
                 request = parts;
@@ -143,14 +142,14 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
         if hook.transforms() {
             response = plain(visit, response).await?;
         }
-        let (begun, before) = (Instant::now(), response.status());
+        let (call, before) = (chosen.begin(Event::OriginResponse), response.status());
         let outcome = Box::pin(hook.origin_response(&visit.request, response, &visit.facts(chosen))).await;
         let ended = match &outcome {
             Ok(outcome) if !before.is_server_error() => of_answer(&outcome.response),
             Ok(_) => Ended::Well,
             Err(failure) => Ended::of(&failure.error),
         };
-        chosen.note(Event::OriginResponse, begun.elapsed(), ended);
+        call.end(ended);
         response = match outcome {
             Ok(outcome) => {
                 let mut edited = outcome.response.map(|body| flatten(watched(visit, chosen, body)));
@@ -211,10 +210,10 @@ pub async fn viewer_response(visit: &Visit, response: Response<Body>) -> Result<
 async fn edit_response(visit: &Visit, mut response: Response<Body>) -> Result<Response<Body>, Fault> {
     for chosen in listeners(visit.versions(), Event::ViewerResponse) {
         let (parts, body) = response.into_parts();
-        let (hook, begun) = (chosen.hook(), Instant::now());
+        let (hook, call) = (chosen.hook(), chosen.begin(Event::ViewerResponse));
         let outcome = hook.viewer_response(&visit.request, parts.clone(), &visit.facts(chosen)).await;
         let ended = outcome.as_ref().map_or_else(Ended::of, |_| Ended::Well);
-        chosen.note(Event::ViewerResponse, begun.elapsed(), ended);
+        call.end(ended);
         response = match outcome {
             Ok(edited) => Response::from_parts(edited, body),
             Err(error) => {

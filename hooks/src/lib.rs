@@ -57,7 +57,7 @@ pub use outside::{Fetch, FetchError, Fetching, Outside};
 pub use registry::{
     Asking, CallsReport, CanaryReport, CanarySettings, Change, Chosen, Comparison, Dress, Ended, HeaderMatch,
     RampSettings, Rate, Refusal, Registry, RegistryParts, RollbackSettings, Slot, SlotReport, Slowness,
-    Sticky, Terms, VersionError, VersionId, VersionReport, VersionSettings, What,
+    Sticky, Terms, Underway, VersionError, VersionId, VersionReport, VersionSettings, What,
 };
 pub use secrets::Material;
 pub use settings::{HookSettings, LimitSettings, OnError, ReuseSettings, WasmSource};

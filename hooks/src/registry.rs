@@ -24,7 +24,7 @@ use crate::engine::Engine;
 use crate::error::HookError;
 use crate::settings::HookSettings;
 
-pub use figures::Ended;
+pub use figures::{Ended, Underway};
 pub use loading::Dress;
 pub use report::{CallsReport, CanaryReport, SlotReport, VersionReport};
 pub use settings::{
@@ -164,8 +164,8 @@ impl Registry {
         slot.promote(&self.turn, over, now)
     }
 
-    /// The canary is taken back. Where there is none, or `to` names a version (by its first digits, or as `previous` or
-    /// `config`), that one becomes live. Brings what is to be said.
+    /// The canary is taken back. Where `to` names a version (by its first digits, or as `previous` or `config`), that one becomes
+    /// live. Brings what is to be said.
     ///
     /// # Errors
     /// [`VersionError`]; nothing was changed.

@@ -109,7 +109,9 @@ async fn what_does_not_load_is_refused_and_what_served_serves() {
         ("h/deploy", wasm, vec![0; 4_000_001].into(), 413, "max-size"),
         ("other/deploy", wasm, spoken("two").into(), 404, "there is no hook"),
         ("h/promote", "application/json", Bytes::new(), 409, "no canary"),
-        ("h/rollback", "application/json", Bytes::new(), 409, "no version was live before"),
+        ("h/rollback", "application/json", Bytes::new(), 409, "no canary is on trial"),
+        ("h/rollback", "application/json", "{\"to\":\"previous\"}".into(), 409, "no version was live before"),
+        ("h/deploy?p99=20ms", wasm, spoken("two").into(), 400, "say percent=5"),
         ("h/rollback", "application/json", "{\"to\":\"0000\"}".into(), 404, "is kept"),
         ("h/rollback", "application/json", "{\"back\":1}".into(), 400, "back"),
         ("h/undo", "application/json", Bytes::new(), 404, "rolled back"),
@@ -239,7 +241,7 @@ async fn a_canary_is_promoted_and_every_step_can_be_taken_back() {
     let report = order(&node, "promote", "").await;
     assert!(report["canary"].is_null());
     assert_eq!(says(&node, &[]).await, "two");
-    order(&node, "rollback", "{}").await;
+    order(&node, "rollback", "{\"to\": \"previous\"}").await;
     assert_eq!(says(&node, &[]).await, "one");
     let digits = &report["live"].as_str().unwrap()[..6];
     order(&node, "rollback", &format!("{{\"to\": \"{digits}\"}}")).await;
@@ -281,7 +283,7 @@ async fn versions_outlive_a_restart() {
 #[tokio::test]
 async fn a_damaged_list_of_versions_is_told_and_the_configs_own_serves() {
     let (origin, node) = node(PLAIN).await;
-    deploy(&node, "", "two").await;
+    let live = deploy(&node, "", "two").await["live"].as_str().unwrap().to_owned();
     let folder = node.stop().await;
     folder.write("state/hooks/h/versions.json", "{\"format\": 1, \"li");
 
@@ -290,6 +292,7 @@ async fn a_damaged_list_of_versions_is_told_and_the_configs_own_serves() {
     let line = node.log_contains("versions.json cannot be used").await;
     assert!(line.contains("hook \"h\""), "{line}");
     assert_eq!(says(&node, &[]).await, "one");
+    assert!(node.folder().path(&format!("state/hooks/h/{live}.wasm")).exists(), "nothing is lost");
     deploy(&node, "", "two").await;
     assert_eq!(says(&node, &[]).await, "two");
 }
@@ -335,7 +338,7 @@ async fn another_file_in_the_config_replaces_what_was_deployed_and_says_so() {
     assert!(line.contains("config="), "{line}");
     node.log_contains("reloaded").await;
     assert_eq!(says(&node, &[]).await, "three");
-    order(&node, "rollback", "").await;
+    order(&node, "rollback", "{\"to\": \"previous\"}").await;
     assert_eq!(says(&node, &[]).await, "two");
 }
 

@@ -235,12 +235,17 @@ async fn read(body: Incoming, limit: u64, patience: Duration) -> Result<Bytes, C
 fn wish(query: &str, defaults: &Terms) -> Result<Wish, Complaint> {
     let mut terms = Terms { percent: 0.0, header: None, ramp: None, ..defaults.clone() };
     let (mut is_trial, mut to, mut over, mut note) = (false, None, None, None);
+    // Who says how a trial is to be judged does not mean a deploy to everybody.
+    let mut of_trial = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let decoded = segment(&value.replace('+', " "));
         let value = decoded.ok_or_else(|| Complaint::usage(format!("{name}: not encoded rightly")))?;
         let wrong = |error: String| Complaint::usage(format!("{name}: {error}"));
         let number = || value.parse::<f64>().map_err(|error| wrong(error.to_string()));
+        if matches!(name, "to" | "sticky" | "error-rate" | "p99" | "window" | "min-requests") {
+            of_trial = Some(name);
+        }
         match name {
             "percent" => (is_trial, terms.percent) = (true, number()?),
             "header" => (is_trial, terms.header) = (true, Some(value.parse().map_err(wrong)?)),
@@ -259,8 +264,13 @@ fn wish(query: &str, defaults: &Terms) -> Result<Wish, Complaint> {
         }
     }
     terms.ramp = over.map(|over| RampSettings { to: to.unwrap_or(100.0), over });
-    if !is_trial && to.is_some() {
+    if to.is_some() && over.is_none() {
         return Err(Complaint::usage("to: it is where a ramp goes; say ramp=30m"));
+    }
+    if let Some(name) = of_trial.filter(|_| !is_trial) {
+        return Err(Complaint::usage(format!(
+            "{name}: it is about a trial, and without percent, header or ramp this is a deploy to everybody; say percent=5"
+        )));
     }
     Ok(Wish { terms: is_trial.then_some(terms), note })
 }
@@ -310,5 +320,15 @@ mod tests {
             let words = understood(query).map(|_| ()).unwrap_err();
             assert!(words.contains(query.split('=').next().unwrap()), "{query}: {words}");
         }
+    }
+
+    #[test]
+    fn terms_of_a_trial_make_no_deploy_to_everybody() {
+        for query in ["sticky=cookie:id", "error-rate=0.1", "p99=20ms", "window=10m", "min-requests=9"] {
+            let words = understood(query).map(|_| ()).unwrap_err();
+            assert!(words.contains("say percent=5"), "{query}: {words}");
+            assert!(understood(&format!("{query}&percent=5")).is_ok_and(|wish| wish.terms.is_some()));
+        }
+        assert!(understood("percent=5&to=50").is_err());
     }
 }

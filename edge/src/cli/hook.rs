@@ -26,7 +26,7 @@ enum Verb {
     Deploy(Box<deploy::Arguments>),
     /// Make the canary of a hook live
     Promote(promote::Arguments),
-    /// Take the canary of a hook back, or go back to an earlier version
+    /// Take the canary of a hook back, or go back to a version that is named
     Rollback(rollback::Arguments),
     /// Begin a hook: a folder with a program, its cases and a config
     New(new::Arguments),

@@ -3,7 +3,7 @@
 use super::{DEFAULT_FILE, Exit, data, talk};
 use crate::config::{AdminListen, Config, Loaded};
 use serde_json::Value;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -111,8 +111,8 @@ fn reach(wire: &Wire<'_>, arguments: &Arguments) -> Result<(u16, Value), Exit> {
         talk(&format!("error: {message}"));
         Exit::InvalidConfig
     })?;
-    ask(wire, address, token.as_deref()).map_err(|error| {
-        talk(&format!("error: no node answers at {address}: {error}; name its admin address with --admin"));
+    ask(wire, address, token.as_deref()).map_err(|unanswered| {
+        talk(&format!("error: {}", unanswered.told(address)));
         Exit::Unreachable
     })
 }
@@ -139,8 +139,35 @@ fn node(arguments: &Arguments) -> Result<(SocketAddr, Option<String>), String> {
     }
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+enum Unanswered {
+    NoNode(io::Error),
+    /// The whole request went out; the node may well do what it says.
+    NotYet(Duration),
+}
+
+impl Unanswered {
+    fn told(&self, address: SocketAddr) -> String {
+        match self {
+            Self::NoNode(error) => {
+                format!("no node answers at {address}: {error}; name its admin address with --admin")
+            }
+            Self::NotYet(patience) => format!(
+                "sent to {address}, but no answer yet after {patience:?}: it may still be done; look at `selvedge hook list` or `selvedge status`"
+            ),
+        }
+    }
+}
+
+impl From<io::Error> for Unanswered {
+    fn from(error: io::Error) -> Self {
+        Self::NoNode(error)
+    }
+}
+
 /// One request over a connection of its own (RFC 9112); the answer ends with the connection.
-fn ask(wire: &Wire<'_>, address: SocketAddr, token: Option<&str>) -> io::Result<(u16, Value)> {
+fn ask(wire: &Wire<'_>, address: SocketAddr, token: Option<&str>) -> Result<(u16, Value), Unanswered> {
     let Wire { method, path, kind, body, patience } = wire;
     let authorization = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
@@ -156,9 +183,14 @@ fn ask(wire: &Wire<'_>, address: SocketAddr, token: Option<&str>) -> io::Result<
     let read = stream.take(LONGEST_ANSWER).read_to_string(&mut answer);
     if answer.is_empty() {
         sent?;
-        read?;
+        read.map_err(|error| match error.kind() {
+            // Which of them it is depends on the system.
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => Unanswered::NotYet(*patience),
+            _ => Unanswered::NoNode(error),
+        })?;
     }
-    parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "this is no admin API of a node"))
+    let no_api = || io::Error::new(ErrorKind::InvalidData, "this is no admin API of a node");
+    Ok(parse(&answer).ok_or_else(no_api)?)
 }
 
 fn parse(answer: &str) -> Option<(u16, Value)> {
@@ -171,6 +203,19 @@ fn parse(answer: &str) -> Option<(u16, Value)> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_node_that_is_still_at_it_is_not_told_to_be_missing() {
+        let node = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = node.local_addr().unwrap();
+        let wire =
+            |patience| Wire { method: "POST", path: "/reload", kind: "text/plain", body: b"", patience };
+        let unanswered = ask(&wire(Duration::from_millis(50)), address, None).unwrap_err();
+        assert!(unanswered.told(address).contains("no answer yet"), "{unanswered:?}");
+        drop(node);
+        let unanswered = ask(&wire(PATIENCE), address, None).unwrap_err();
+        assert!(unanswered.told(address).contains("no node answers"), "{unanswered:?}");
+    }
 
     #[test]
     fn answers_are_read() {

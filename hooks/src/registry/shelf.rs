@@ -10,6 +10,8 @@ use super::state::State;
 use super::version::VersionId;
 
 const MANIFEST: &str = "versions.json";
+/// What the names of manifests begin with that were put aside.
+const DAMAGED: &str = "versions.damaged";
 const COMPONENT: &str = "wasm";
 /// The folder beside those of hooks where the engine keeps native code.
 const COMPILED: &str = "compiled";
@@ -22,6 +24,15 @@ pub(crate) struct Shelf {
     folder: PathBuf,
 }
 
+/// Why a manifest is no help.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unusable {
+    /// It was read, and is not what this program writes.
+    Damaged(String),
+    /// It may well be whole: the disk does not give it away.
+    Unread(String),
+}
+
 impl Shelf {
     /// The folder of the hook of this name below `state`. Nothing is made before something is to be kept.
     pub(crate) fn of(state: &Path, name: &str) -> Self {
@@ -31,19 +42,21 @@ impl Shelf {
     /// What was known when the node ended; `None` where nothing ever was.
     ///
     /// # Errors
-    /// In words: it is there but cannot be read, or is not what was written.
-    pub(crate) fn manifest(&self) -> Result<Option<State>, String> {
+    /// It is there but cannot be read, or is not what was written.
+    pub(crate) fn manifest(&self) -> Result<Option<State>, Unusable> {
         let path = self.folder.join(MANIFEST);
-        let wrong = |cause: String| format!("{} cannot be used: {cause}", path.display());
+        let wrong = |cause: String| Unusable::Damaged(format!("{} cannot be used: {cause}", path.display()));
+        let unread =
+            |error: io::Error| Unusable::Unread(format!("{} cannot be read: {error}", path.display()));
         let length = match fs::metadata(&path) {
             Ok(known) => known.len(),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(wrong(error.to_string())),
+            Err(error) => return Err(unread(error)),
         };
         if length > LONGEST_MANIFEST {
             return Err(wrong(format!("it has {length} bytes")));
         }
-        let text = fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+        let text = fs::read(&path).map_err(unread)?;
         let state: State = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
         if !state.is_readable() {
             return Err(wrong("another release of this program wrote it".to_owned()));
@@ -51,10 +64,28 @@ impl Shelf {
         Ok(Some(state))
     }
 
-    /// Puts a damaged manifest aside, for people to look at: the next one is written in its place.
-    pub(crate) fn put_aside(&self) {
-        // Where that cannot be done, writing will say so.
-        let _ = fs::rename(self.folder.join(MANIFEST), self.folder.join("versions.damaged.json"));
+    /// Puts a damaged manifest aside, for people to look at, beside those that were put there before: the next one is written
+    /// in its place. Brings where it is.
+    pub(crate) fn put_aside(&self) -> io::Result<PathBuf> {
+        const MOST: u32 = 1000;
+        let name = |number| match number {
+            1 => format!("{DAMAGED}.json"),
+            _ => format!("{DAMAGED}-{number}.json"),
+        };
+        let mut free = (1..MOST).map(|number| self.folder.join(name(number))).filter(|path| !path.exists());
+        let aside = free.next().ok_or(ErrorKind::AlreadyExists)?;
+        fs::rename(self.folder.join(MANIFEST), &aside)?;
+        Ok(aside)
+    }
+
+    /// Whether a manifest was put aside: nobody knows then which components are needed.
+    fn has_damaged(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.folder)? {
+            if entry?.file_name().to_string_lossy().starts_with(DAMAGED) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Writes down what is known.
@@ -89,8 +120,11 @@ impl Shelf {
         self.folder.join(component_name(version))
     }
 
-    /// Removes the components that are not needed, and what was left half written.
+    /// Removes the components that are not needed, and what was left half written: nothing while a damaged manifest lies there.
     pub(crate) fn clear(&self, needed: &BTreeSet<VersionId>) -> io::Result<()> {
+        if self.has_damaged()? {
+            return Ok(());
+        }
         let names: BTreeSet<_> = needed.iter().map(component_name).collect();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -180,12 +214,38 @@ mod tests {
             &whole.replace("\"format\": 1", "\"format\": 9"),
         ] {
             fs::write(&path, damaged).unwrap();
-            let words = shelf.manifest().unwrap_err();
+            let Unusable::Damaged(words) = shelf.manifest().unwrap_err() else { panic!("it was read") };
             assert!(words.contains("versions.json cannot be used: "), "{words}");
         }
-        shelf.put_aside();
-        assert_eq!(shelf.manifest(), Ok(None));
-        assert!(folder.path().join("hooks/thumb/versions.damaged.json").exists());
+        for name in ["versions.damaged.json", "versions.damaged-2.json"] {
+            fs::write(&path, name).unwrap();
+            let aside = shelf.put_aside().unwrap();
+            assert_eq!((shelf.manifest(), fs::read_to_string(&aside).unwrap()), (Ok(None), name.to_owned()));
+            assert!(aside.ends_with(name));
+        }
+    }
+
+    #[test]
+    fn a_list_that_cannot_be_read_now_is_not_damaged() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("hooks/thumb/versions.json")).unwrap();
+        let unread = Shelf::of(folder.path(), "thumb").manifest();
+        assert!(matches!(unread, Err(Unusable::Unread(_))), "{unread:?}");
+    }
+
+    #[test]
+    fn nothing_goes_while_a_damaged_list_lies_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::of(folder.path(), "thumb");
+        let version = VersionId::of(b"a");
+        shelf.keep(&version, b"a").unwrap();
+        fs::write(folder.path().join("hooks/thumb/versions.json"), "half").unwrap();
+        let aside = shelf.put_aside().unwrap();
+        shelf.clear(&BTreeSet::new()).unwrap();
+        assert!(shelf.component(&version).is_ok());
+        fs::remove_file(aside).unwrap();
+        shelf.clear(&BTreeSet::new()).unwrap();
+        assert!(shelf.component(&version).is_err());
     }
 
     #[test]

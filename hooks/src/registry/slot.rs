@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::figures::{Arm, Ended, Figures};
+use super::figures::{Arm, Ended, Figures, Underway};
 use super::loading::{Choice, Dress, Loader, OnTrial, Read, Ready, Version, configured};
 use super::settings::Terms;
 use super::share::{self, Asking};
-use super::shelf::Shelf;
-use super::state::{Change, Component, Refusal, State, What};
-use super::trial::{Arms, Trial};
+use super::shelf::{Shelf, Unusable};
+use super::state::{Canary, Change, Component, Refusal, State, What};
+use super::trial::{Arms, Looking, Trial};
 use super::version::VersionId;
 use crate::doubts::Doubt;
 use crate::engine::Engine;
@@ -84,9 +84,10 @@ impl Chosen {
         &self.version.id
     }
 
-    /// Counts a call.
-    pub fn note(&self, event: Event, took: Duration, ended: Ended) {
-        self.version.figures.note(event, took, ended);
+    /// A call begins. It is counted when it ends, and also where nobody waits for its end any more.
+    #[must_use]
+    pub fn begin(&self, event: Event) -> Underway {
+        Underway::begin(&self.version.figures, event, self.version.hook.limits().wall)
     }
 
     /// Counts the failure of a call that had ended well: a body breaks off while the hook rewrites it.
@@ -156,11 +157,18 @@ impl Slot {
         let shelf = Shelf::of(parts.folder, name);
         let known = match &ledger {
             Some(ledger) => Some(ledger.inner().state.clone()),
-            None => shelf.manifest().unwrap_or_else(|cause| {
-                is_damaged = true;
-                words.push(format!("hook {name:?}: {cause}; the component that the config names serves"));
-                None
-            }),
+            None => match shelf.manifest() {
+                Ok(mut known) => {
+                    known.iter_mut().for_each(|state| state.resume_ramp(parts.now));
+                    known
+                }
+                Err(Unusable::Unread(cause)) => return Err(refuse(cause)),
+                Err(Unusable::Damaged(cause)) => {
+                    is_damaged = true;
+                    words.push(format!("hook {name:?}: {cause}; the component that the config names serves"));
+                    None
+                }
+            },
         };
         let mut state = known.unwrap_or_else(|| State::new(&configured, parts.now));
         state.configured(&configured, parts.now);
@@ -194,15 +202,22 @@ impl Slot {
         let Some(Prepared { mut state, components, is_damaged, at }) = prepared else { return Vec::new() };
         let mut words = self.spoken(&state.take_fresh());
         let shelf = &self.ledger.shelf;
-        if is_damaged {
-            shelf.put_aside();
-        }
-        let mut inner = self.ledger.inner();
-        let kept = components.iter().try_for_each(|(version, bytes)| shelf.keep(version, bytes));
-        if let Err(error) = kept.and_then(|()| self.write(&inner, &mut state)) {
+        let put_aside = match is_damaged {
+            true => shelf.put_aside().map(|aside| {
+                words.push(format!(
+                    "hook {:?}: the damaged list is {}; until that is removed, so is no component",
+                    self.name,
+                    aside.display()
+                ));
+            }),
+            false => Ok(()),
+        };
+        let keep = || components.iter().try_for_each(|(version, bytes)| shelf.keep(version, bytes));
+        let before = self.state();
+        if let Err(error) = put_aside.and_then(|()| keep()).and_then(|()| self.write(&before, &mut state)) {
             words.push(format!("hook {:?}: its versions cannot be kept: {error}", self.name));
         }
-        self.take(&mut inner, state, &self.choice.load(), at);
+        self.take(&mut self.ledger.inner(), state, &self.choice.load(), at);
         words
     }
 
@@ -281,11 +296,10 @@ impl Slot {
         let source = format!("the component {}", component.version);
         let loaded = self.load(&component.version, &source, bytes)?;
         let _turn = self.take_turn(turn)?;
-        let mut inner = self.ledger.inner();
-        let mut state = inner.state.clone();
+        let mut state = self.state();
         state.deploy(&component, terms, note, now)?;
         self.ledger.shelf.keep(&component.version, bytes).map_err(VersionError::Keep)?;
-        self.change(&mut inner, state, Some(&loaded), now)
+        self.change(state, Some(&loaded), now)
     }
 
     /// The canary becomes live, at once or by a ramp.
@@ -296,32 +310,30 @@ impl Slot {
         now: SystemTime,
     ) -> Result<Vec<String>, VersionError> {
         let _turn = self.take_turn(turn)?;
-        let mut inner = self.ledger.inner();
-        let mut state = inner.state.clone();
+        let mut state = self.state();
         state.promote(over, now)?;
-        self.change(&mut inner, state, None, now)
+        self.change(state, None, now)
     }
 
-    /// The canary is taken back; without one, or where a version is named, that one or the one before becomes live.
+    /// The canary is taken back; where a version is named, that one becomes live.
     pub(crate) fn rollback(
         &self,
         turn: &Mutex<()>,
         to: Option<&str>,
         now: SystemTime,
     ) -> Result<Vec<String>, VersionError> {
-        let target = self.ledger.inner().state.target(to)?;
+        let target = self.state().target(to)?;
         let loaded = match &target {
             None => None,
             Some(version) => Some(self.at_hand(version).map_or_else(|| self.load_kept(version), Ok)?),
         };
         let _turn = self.take_turn(turn)?;
-        let mut inner = self.ledger.inner();
-        let mut state = inner.state.clone();
+        let mut state = self.state();
         if state.target(to)? != target {
             return Err(VersionError::Overtaken);
         }
         state.rollback(to, now)?;
-        self.change(&mut inner, state, loaded.as_ref(), now)
+        self.change(state, loaded.as_ref(), now)
     }
 
     /// What time brings: the end of a ramp, or a canary that has shown itself to be worse. Brings what is to be said.
@@ -330,28 +342,31 @@ impl Slot {
             return Vec::new();
         }
         let mut inner = self.ledger.inner();
-        let mut state = inner.state.clone();
+        let before = inner.state.clone();
+        let mut state = before.clone();
         if let Some(reason) = self.look(&mut inner, now) {
             state.drop_canary(What::AutomaticRollback, reason, now);
             inner.automatic_rollbacks += 1;
         } else {
+            state.note_ramp(now);
             state.end_ramp(now);
         }
         let spent = inner.trial.as_ref().map_or(0, Trial::spent);
         if let Some(canary) = &mut state.canary {
             canary.spent = spent;
         }
-        if state == inner.state {
+        drop(inner);
+        if state == before {
             return Vec::new();
         }
         let fresh = state.take_fresh();
         let Ok(choice) = self.choice_of(&state, None) else { return Vec::new() };
         let mut words = self.spoken(&fresh);
         // When the disk fails, a bad canary goes all the same; it comes back with a restart.
-        if let Err(error) = self.write(&inner, &mut state) {
+        if let Err(error) = self.write(&before, &mut state) {
             words.push(format!("hook {:?}: its versions cannot be kept: {error}", self.name));
         }
-        self.serve(&mut inner, state, choice, now);
+        self.serve(state, choice, now);
         words
     }
 
@@ -360,7 +375,8 @@ impl Slot {
         let (live, tried) = (inner.tally(&inner.state.live), inner.tally(&canary.version));
         let arms = Arms { live: &live, canary: &tried };
         let trial = inner.trial.get_or_insert_with(|| Trial::resumed(canary.spent));
-        let worse = trial.look(arms, &self.settings.on, &canary.terms.rollback_if, now)?;
+        let (events, rule) = (self.settings.on.as_slice(), &canary.terms.rollback_if);
+        let worse = trial.look(arms, Looking { events, rule, share: canary.percent(now), now })?;
         Some(worse.to_string())
     }
 
@@ -373,26 +389,30 @@ impl Slot {
         }
     }
 
-    /// Writes a change down, and only then lets it serve.
+    fn state(&self) -> State {
+        self.ledger.inner().state.clone()
+    }
+
+    /// Writes a change down, and only then lets it serve. Nobody who only looks waits for the disk meanwhile: the turn alone
+    /// keeps other changes away.
     fn change(
         &self,
-        inner: &mut Inner,
         mut state: State,
         loaded: Option<&Arc<Version>>,
         now: SystemTime,
     ) -> Result<Vec<String>, VersionError> {
         let fresh = state.take_fresh();
         let choice = self.choice_of(&state, loaded)?;
-        self.write(inner, &mut state).map_err(VersionError::Keep)?;
-        self.serve(inner, state, choice, now);
+        self.write(&self.state(), &mut state).map_err(VersionError::Keep)?;
+        self.serve(state, choice, now);
         Ok(self.spoken(&fresh))
     }
 
     /// Writes a state down; what it does not need any more goes.
-    fn write(&self, inner: &Inner, state: &mut State) -> std::io::Result<()> {
+    fn write(&self, before: &State, state: &mut State) -> std::io::Result<()> {
         let (needed, shelf) = (state.needed(self.settings.versions.keep), &self.ledger.shelf);
         state.forget_all_but(&needed);
-        if *state != inner.state || shelf.manifest() != Ok(Some(state.clone())) {
+        if state != before || shelf.manifest() != Ok(Some(state.clone())) {
             shelf.write(state)?;
             // What cannot be removed now is tried again next time.
             let _ = shelf.clear(&needed);
@@ -400,17 +420,19 @@ impl Slot {
         Ok(())
     }
 
-    fn serve(&self, inner: &mut Inner, state: State, choice: Choice, now: SystemTime) {
+    fn serve(&self, state: State, choice: Choice, now: SystemTime) {
         let choice = Arc::new(choice);
         self.choice.store(Arc::clone(&choice));
-        self.take(inner, state, &choice, now);
+        self.take(&mut self.ledger.inner(), state, &choice, now);
     }
 
     /// Makes a state what is known. Figures go with their versions, so that there are never many; a trial begins with its
-    /// canary, and ends with it or with the live version that it is compared with.
+    /// canary and anew with other terms, and ends with it or with the live version that it is compared with.
     fn take(&self, inner: &mut Inner, state: State, choice: &Choice, now: SystemTime) {
-        let tried =
-            |state: &State| state.canary.as_ref().map(|canary| (canary.version.clone(), state.live.clone()));
+        let tried = |state: &State| {
+            let of = |canary: &Canary| (canary.version.clone(), state.live.clone(), canary.given());
+            state.canary.as_ref().map(of)
+        };
         if tried(&inner.state) != tried(&state) {
             inner.trial = None;
         }

@@ -28,6 +28,9 @@ pub(crate) struct State {
     builtin: Option<String>,
     /// The component that the config's `canary` was when it was last looked at.
     offered: Option<VersionId>,
+    /// The terms that it had there: what the node is told later of its canary is no change of the config.
+    #[serde(default)]
+    offered_terms: Option<Terms>,
     pub(crate) live: VersionId,
     pub(crate) previous: Option<VersionId>,
     pub(crate) canary: Option<Canary>,
@@ -50,6 +53,9 @@ pub(crate) struct Canary {
     since_ms: u64,
     /// When its terms were given: a ramp begins then.
     given_ms: u64,
+    /// How far its ramp has come: it waits while the node is down.
+    #[serde(default)]
+    ramped_ms: u64,
     /// Whether it is the config's `canary`, and so goes when that does.
     is_from_config: bool,
     /// What its trial has spent of the chance of error.
@@ -137,6 +143,14 @@ pub enum Refusal {
     /// Nothing is on trial.
     #[error("no canary is on trial, so there is nothing to promote; deploy one with a share: percent=5")]
     NoCanary,
+    /// Nothing is on trial, and the live version is only left for one that is named.
+    #[error(
+        "no canary is on trial, and {0} stays live; to leave it, name the version with `to`: previous, config or its first digits"
+    )]
+    NotNamed(VersionId),
+    /// A rollback that is asked for once more does not undo itself.
+    #[error("{0} is live because {1} was rolled back; to have that again, name it by its digits")]
+    BackAlready(VersionId, VersionId),
     /// There is nothing to go back to.
     #[error("no version was live before this one; name one with `to`")]
     NoPrevious,
@@ -159,6 +173,7 @@ impl State {
             base: base.clone(),
             builtin: configured.builtin.clone(),
             offered: None,
+            offered_terms: None,
             live: base,
             previous: None,
             canary: None,
@@ -190,6 +205,10 @@ impl State {
         let before = std::mem::replace(&mut self.base, base.clone());
         self.builtin.clone_from(&config.builtin);
         if before != base && base != self.live && (follows || !is_same_builtin) {
+            // A trial that only ends because there is another version to compare with begins again.
+            if self.canary.as_ref().is_some_and(|canary| canary.is_from_config) {
+                self.offered = None;
+            }
             let words = match follows {
                 true => format!("the component that the config names is another one; it was {before}"),
                 false => format!(
@@ -209,6 +228,7 @@ impl State {
         let running = self.canary.as_ref().filter(|canary| canary.is_from_config).cloned();
         let before =
             std::mem::replace(&mut self.offered, canary.map(|(component, _)| component.version.clone()));
+        let terms_before = std::mem::replace(&mut self.offered_terms, canary.map(|(_, terms)| terms.clone()));
         let Some((component, terms)) = canary else {
             if let Some(running) = running {
                 self.drop_canary(What::Rollback, "the config names no canary any more".to_owned(), now);
@@ -217,8 +237,9 @@ impl State {
             return;
         };
         let is_new = before.as_ref() != Some(&component.version) && component.version != self.live;
+        let has_other_terms = terms_before.is_some_and(|before| before != *terms);
         match running {
-            Some(running) if running.version == component.version && running.terms == *terms => {}
+            Some(running) if running.version == component.version && !has_other_terms => {}
             Some(running) if running.version == component.version => {
                 self.put_on_trial(component, terms, true, now);
             }
@@ -271,7 +292,7 @@ impl State {
             return Err(Refusal::Terms(fault));
         }
         let words = format!("from {percent:.1} to {WHOLE} percent in {}", shown(over));
-        (canary.terms, canary.given_ms) = (terms, milliseconds(now));
+        (canary.terms, canary.given_ms, canary.ramped_ms) = (terms, milliseconds(now), 0);
         self.record(What::Terms, version, words, now);
         Ok(())
     }
@@ -291,11 +312,37 @@ impl State {
         }
     }
 
+    /// Notes how far a ramp has come, in steps of a hundredth: it is written down each time.
+    pub(crate) fn note_ramp(&mut self, now: SystemTime) {
+        const STEPS: u64 = 100;
+        const SHORTEST_STEP: u64 = 1000;
+        let Some(canary) = &mut self.canary else { return };
+        let Some(ramp) = &canary.terms.ramp else { return };
+        let over = u64::try_from(ramp.over.as_millis()).unwrap_or(u64::MAX);
+        let gone = milliseconds(now).saturating_sub(canary.given_ms).min(over);
+        let step = (over / STEPS).max(SHORTEST_STEP);
+        if gone >= canary.ramped_ms.saturating_add(step) || gone == over {
+            canary.ramped_ms = gone;
+        }
+    }
+
+    /// The node starts: a ramp goes on from where it was, for nobody has watched its canary meanwhile.
+    pub(crate) fn resume_ramp(&mut self, now: SystemTime) {
+        if let Some(canary) = self.canary.as_mut().filter(|canary| canary.terms.ramp.is_some()) {
+            canary.given_ms = milliseconds(now).saturating_sub(canary.ramped_ms);
+        }
+    }
+
     /// Which version [`Self::rollback`] would make live; `None` where it would only take the canary back.
     pub(crate) fn target(&self, to: Option<&str>) -> Result<Option<VersionId>, Refusal> {
         match to {
             None if self.canary.is_some() => Ok(None),
-            None | Some("previous") => self.previous.clone().map(Some).ok_or(Refusal::NoPrevious),
+            None => Err(Refusal::NotNamed(self.live.clone())),
+            Some("previous") => match self.previous.clone() {
+                None => Err(Refusal::NoPrevious),
+                Some(left) if self.is_rolled_back() => Err(Refusal::BackAlready(self.live.clone(), left)),
+                previous => Ok(previous),
+            },
             Some("config") => Ok(Some(self.base.clone())),
             Some(digits) => {
                 let is_meant = |known: &&Known| known.version.as_str().starts_with(digits);
@@ -312,7 +359,16 @@ impl State {
         }
     }
 
-    /// Takes the canary back; where there is none, or a version is named, that one becomes live.
+    /// Whether the live version is so because another was left.
+    fn is_rolled_back(&self) -> bool {
+        let became_live = |change: &&Change| {
+            change.version == self.live
+                && matches!(change.what, What::Config | What::Deploy | What::Promote | What::Rollback)
+        };
+        self.history.iter().rev().find(became_live).is_some_and(|change| change.what == What::Rollback)
+    }
+
+    /// Takes the canary back; where a version is named, that one becomes live.
     pub(crate) fn rollback(&mut self, to: Option<&str>, now: SystemTime) -> Result<(), Refusal> {
         match self.target(to)? {
             None => self.drop_canary(What::Rollback, "asked for".to_owned(), now),
@@ -397,8 +453,15 @@ impl State {
         };
         let words = told(terms);
         let terms = terms.clone();
-        self.canary =
-            Some(Canary { version: version.clone(), terms, since_ms, given_ms: at, is_from_config, spent });
+        self.canary = Some(Canary {
+            version: version.clone(),
+            terms,
+            since_ms,
+            given_ms: at,
+            ramped_ms: 0,
+            is_from_config,
+            spent,
+        });
         self.record(what, version, words, now);
     }
 

@@ -55,12 +55,23 @@ fn last(state: &State) -> (What, VersionId) {
 fn what_is_deployed_is_live_and_what_was_live_is_remembered() {
     let mut state = deployed("a");
     assert_eq!((&state.live, &state.previous), (&id("a"), &Some(id("base"))));
-    state.rollback(None, NOW).unwrap();
+    state.rollback(Some("previous"), NOW).unwrap();
     assert_eq!((&state.live, &state.previous), (&id("base"), &Some(id("a"))));
     assert_eq!(last(&state), (What::Rollback, id("base")));
-    state.rollback(None, NOW).unwrap();
-    assert_eq!(state.live, id("a"), "twice back is forth");
-    assert_eq!(started().rollback(None, NOW), Err(Refusal::NoPrevious));
+    let again = state.rollback(Some("previous"), NOW);
+    assert_eq!(again, Err(Refusal::BackAlready(id("base"), id("a"))), "twice back is not forth");
+    state.rollback(Some(id("a").as_str()), NOW).unwrap();
+    assert_eq!(state.live, id("a"));
+    assert_eq!(started().rollback(Some("previous"), NOW), Err(Refusal::NoPrevious));
+}
+
+#[test]
+fn who_is_late_to_take_a_canary_back_leaves_the_live_version_alone() {
+    let mut state = deployed("a");
+    state.deploy(&component("b"), Some(&terms(5.0)), None, NOW).unwrap();
+    state.drop_canary(What::AutomaticRollback, "worse".into(), NOW);
+    assert_eq!(state.rollback(None, NOW), Err(Refusal::NotNamed(id("a"))));
+    assert_eq!(state.live, id("a"));
 }
 
 #[test]
@@ -115,12 +126,13 @@ fn a_canary_leaves_the_live_version_alone_until_it_is_promoted() {
 }
 
 #[test]
-fn rollback_takes_the_canary_back_first_and_then_the_live_version() {
+fn rollback_takes_the_canary_back_and_leaves_the_live_version_only_when_told() {
     let mut state = deployed("a");
     state.deploy(&component("b"), Some(&terms(5.0)), None, NOW).unwrap();
     state.rollback(None, NOW).unwrap();
     assert_eq!((&state.live, canary(&state)), (&id("a"), None));
-    state.rollback(None, NOW).unwrap();
+    assert_eq!(state.rollback(None, NOW), Err(Refusal::NotNamed(id("a"))));
+    state.rollback(Some("previous"), NOW).unwrap();
     assert_eq!(state.live, id("base"));
 }
 
@@ -184,6 +196,38 @@ fn the_configs_canary_that_was_promoted_stays_live() {
     assert_eq!((&state.live, canary(&state)), (&id("a"), None));
     state.configured(&config("a", None), after(2));
     assert_eq!((&state.live, canary(&state)), (&id("a"), None));
+}
+
+#[test]
+fn a_reload_leaves_the_ramp_of_the_configs_canary_alone() {
+    let mut state = State::new(&config("base", Some(("a", 5.0))), NOW);
+    state.promote(Some(Duration::from_secs(100)), NOW).unwrap();
+    let ramping = state.canary.clone();
+    state.configured(&config("base", Some(("a", 5.0))), after(50));
+    assert_eq!(state.canary, ramping);
+}
+
+#[test]
+fn the_configs_canary_is_tried_again_against_another_base() {
+    let mut state = State::new(&config("base", Some(("a", 5.0))), NOW);
+    state.configured(&config("next", Some(("a", 5.0))), after(1));
+    assert_eq!((&state.live, canary(&state)), (&id("next"), Some(id("a"))));
+    state.drop_canary(What::AutomaticRollback, "worse".into(), after(2));
+    state.configured(&config("third", Some(("a", 5.0))), after(3));
+    assert_eq!(canary(&state), None, "not after it was taken back");
+}
+
+#[test]
+fn a_ramp_waits_while_the_node_is_down() {
+    let mut state = on_trial("a", 20.0);
+    state.promote(Some(Duration::from_secs(100)), NOW).unwrap();
+    state.note_ramp(after(50));
+    let mut woken = state.clone();
+    woken.resume_ramp(after(5000));
+    let share = |seconds| woken.canary.as_ref().unwrap().percent(after(seconds));
+    assert_eq!((share(5000), share(5025)), (60.0, 80.0));
+    woken.end_ramp(after(5000));
+    assert_eq!(canary(&woken), Some(id("a")));
 }
 
 #[test]

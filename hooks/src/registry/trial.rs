@@ -5,9 +5,12 @@
 //! more than is allowed; and likewise for the 99th percentile of call times. Both bounds hold at every look (`evidence`), and
 //! the chance that any of them is ever wrong is at most [`ERROR`] for the whole trial, however long it is.
 //!
-//! What lies far back must not hide what a canary does now. So the trial begins anew every half window, beside the beginning
-//! before: the two overlap, and at least half a window of calls is always looked at. The n-th beginning spends 6/(πn)² of the
-//! chance of error, so that all of them together spend it once.
+//! What lies far back must not hide what a canary does now. So the comparison begins anew every half window, at each event for
+//! itself, beside the beginning before: the two overlap, and at least half a window of calls is always looked at. The n-th
+//! beginning of an event spends 6/(πn)² of its chance of error, so that all of them together spend it once.
+//!
+//! While the share of viewers grows, a bad hour of the origin would be more the canary's than the live version's: what is pooled
+//! over a changing share says nothing. So what was counted is left behind once the share has moved by more than a fifth.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
@@ -15,8 +18,8 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 use super::evidence::{bounds, is_above, is_below};
-use super::figures::{Arm, BUCKETS, Tally, begin_of};
-use super::settings::RollbackSettings;
+use super::figures::{Arm, BUCKETS, EVENTS, Tally, begin_of, place};
+use super::settings::{RollbackSettings, WHOLE};
 use crate::event::Event;
 
 /// The chance that a canary which is as good as the live version is ever taken back for being worse.
@@ -26,9 +29,20 @@ const SLOWEST: f64 = 0.01;
 /// What is looked at: the newest beginning and the one before.
 const OVERLAPPING: usize = 2;
 
+/// By how much a share may move, either version's, before what was counted is left behind.
+const STEADY: f64 = 1.2;
+/// In percent: below, a share may move by that much.
+const SMALL_SHARE: f64 = 1.0;
+
 /// The comparison of a canary with the live version.
 #[derive(Debug, Default)]
 pub(crate) struct Trial {
+    of_events: [OfEvent; EVENTS.len()],
+}
+
+/// The comparison at one event. Some events are rare, and wait longer for calls to judge by.
+#[derive(Debug, Default)]
+struct OfEvent {
     /// Beginnings so far.
     spent: u32,
     /// Oldest first.
@@ -39,8 +53,10 @@ pub(crate) struct Trial {
 struct Beginning {
     number: u32,
     at: SystemTime,
-    live: Arm,
-    canary: Arm,
+    /// The canary's, in percent.
+    share: f64,
+    live: Tally,
+    canary: Tally,
 }
 
 /// The counts of both versions now.
@@ -48,6 +64,16 @@ struct Beginning {
 pub(crate) struct Arms<'a> {
     pub(crate) live: &'a Arm,
     pub(crate) canary: &'a Arm,
+}
+
+/// What else a look takes into account.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Looking<'a> {
+    pub(crate) events: &'a [Event],
+    pub(crate) rule: &'a RollbackSettings,
+    /// The canary's share of viewers, in percent.
+    pub(crate) share: f64,
+    pub(crate) now: SystemTime,
 }
 
 /// Why a canary is worse.
@@ -99,38 +125,17 @@ pub struct Comparison {
 impl Trial {
     /// Goes on where the node ended: what was spent stays spent, what was counted is gone.
     pub(crate) fn resumed(spent: u32) -> Self {
-        Self { spent, beginnings: Vec::new() }
+        Self { of_events: std::array::from_fn(|_| OfEvent { spent, beginnings: Vec::new() }) }
     }
 
-    /// Beginnings so far: to be kept over a restart.
+    /// The most beginnings of an event so far: to be kept over a restart.
     pub(crate) fn spent(&self) -> u32 {
-        self.spent
+        self.of_events.iter().map(|of_event| of_event.spent).max().unwrap_or(0)
     }
 
     /// Looks at the counts. How often, and when, makes no difference to what it may get wrong.
-    pub(crate) fn look(
-        &mut self,
-        arms: Arms<'_>,
-        events: &[Event],
-        rule: &RollbackSettings,
-        now: SystemTime,
-    ) -> Option<Worse> {
-        let worse = self.beginnings.iter().find_map(|begin| {
-            let error = share_of_error(begin.number, events, rule);
-            let since = begin.since(arms);
-            events.iter().find_map(|event| {
-                let (live, canary) = (since.0.of(*event), since.1.of(*event));
-                if canary.calls() < rule.min_requests.max(1) {
-                    return None;
-                }
-                more_failures(*event, live, canary, rule, error)
-                    .or_else(|| slower(*event, live, canary, rule, error))
-            })
-        });
-        if worse.is_none() {
-            self.begin_anew(arms, rule, now);
-        }
-        worse
+    pub(crate) fn look(&mut self, arms: Arms<'_>, looking: Looking<'_>) -> Option<Worse> {
+        looking.events.iter().find_map(|event| self.of_events[place(*event)].look(*event, arms, looking))
     }
 
     /// How both do since the older beginning, with the bounds that decide.
@@ -140,40 +145,74 @@ impl Trial {
         events: &[Event],
         rule: &RollbackSettings,
     ) -> Vec<Comparison> {
-        let Some(begin) = self.beginnings.first() else { return Vec::new() };
-        let error = share_of_error(begin.number, events, rule);
-        let (live, canary) = begin.since(arms);
-        let compare = |event: &Event| Comparison {
-            event: *event,
-            live: rate(live.of(*event), error),
-            canary: rate(canary.of(*event), error),
-            live_p99: slowness(live.of(*event), error),
-            canary_p99: slowness(canary.of(*event), error),
+        let compare = |event: &Event| {
+            let begin = self.of_events[place(*event)].beginnings.first()?;
+            let error = share_of_error(begin.number, events, rule);
+            let (live, canary) = begin.since(*event, arms);
+            Some(Comparison {
+                event: *event,
+                live: rate(&live, error),
+                canary: rate(&canary, error),
+                live_p99: slowness(&live, error),
+                canary_p99: slowness(&canary, error),
+            })
         };
-        events.iter().map(compare).collect()
+        events.iter().filter_map(compare).collect()
+    }
+}
+
+impl OfEvent {
+    fn look(&mut self, event: Event, arms: Arms<'_>, looking: Looking<'_>) -> Option<Worse> {
+        let rule = looking.rule;
+        let worse = self.beginnings.iter().find_map(|begin| {
+            let error = share_of_error(begin.number, looking.events, rule);
+            let (live, canary) = begin.since(event, arms);
+            if canary.calls() < rule.min_requests.max(1) {
+                return None;
+            }
+            more_failures(event, &live, &canary, rule, error)
+                .or_else(|| slower(event, &live, &canary, rule, error))
+        });
+        if worse.is_none() {
+            self.begin_anew(event, arms, looking);
+        }
+        worse
     }
 
-    /// A new beginning once the last one has seen half a window and calls enough to judge by.
-    fn begin_anew(&mut self, arms: Arms<'_>, rule: &RollbackSettings, now: SystemTime) {
+    /// A new beginning once the last one has seen calls enough to judge by, and half a window or another share.
+    fn begin_anew(&mut self, event: Event, arms: Arms<'_>, looking: Looking<'_>) {
+        let Looking { rule, share, now, .. } = looking;
         if let Some(last) = self.beginnings.last() {
             let is_old = now.duration_since(last.at).is_ok_and(|age| age >= rule.window / 2);
-            if !is_old || last.since(arms).1.most_calls() < rule.min_requests {
+            let is_moved = is_moved(last.share, share);
+            if !(is_old || is_moved) || last.since(event, arms).1.calls() < rule.min_requests {
                 return;
+            }
+            if is_moved {
+                self.beginnings.clear();
             }
         }
         if self.beginnings.len() == OVERLAPPING {
             self.beginnings.remove(0);
         }
         self.spent += 1;
-        let (live, canary) = (arms.live.clone(), arms.canary.clone());
-        self.beginnings.push(Beginning { number: self.spent, at: now, live, canary });
+        let (live, canary) = (arms.live.of(event).clone(), arms.canary.of(event).clone());
+        self.beginnings.push(Beginning { number: self.spent, at: now, share, live, canary });
     }
 }
 
 impl Beginning {
-    fn since(&self, arms: Arms<'_>) -> (Arm, Arm) {
-        (arms.live.since(&self.live), arms.canary.since(&self.canary))
+    fn since(&self, event: Event, arms: Arms<'_>) -> (Tally, Tally) {
+        (arms.live.of(event).since(&self.live), arms.canary.of(event).since(&self.canary))
     }
+}
+
+/// Whether the share of either version has moved too far for what was counted before to be pooled with what comes.
+fn is_moved(before: f64, now: f64) -> bool {
+    [(before, now), (WHOLE - before, WHOLE - now)].into_iter().any(|(before, now)| {
+        let (less, more) = (before.min(now), before.max(now));
+        more - less > SMALL_SHARE && more > less * STEADY
+    })
 }
 
 /// What each bound of a beginning may be wrong: 6/(πn)² sums up to one, and is shared by two versions, the events, and the

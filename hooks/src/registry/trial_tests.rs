@@ -4,6 +4,7 @@ use super::super::figures::{Ended, Figures};
 use super::*;
 
 const EVENT: Event = Event::ViewerRequest;
+const RARE: Event = Event::OriginRequest;
 
 /// A canary and a live version whose calls are coin flips, looked at after every so many calls of the canary.
 struct Simulation {
@@ -14,6 +15,7 @@ struct Simulation {
     trial: Trial,
     rule: RollbackSettings,
     now: SystemTime,
+    share: f64,
 }
 
 impl Simulation {
@@ -28,22 +30,29 @@ impl Simulation {
             trial: Trial::default(),
             rule,
             now: SystemTime::UNIX_EPOCH,
+            share: 5.0,
         };
         assert_eq!(simulation.look(), None);
         simulation
     }
 
     fn call(&mut self, is_canary: bool, failing: f64, typical: f64) {
+        self.call_at(EVENT, is_canary, failing, typical);
+    }
+
+    fn call_at(&mut self, event: Event, is_canary: bool, failing: f64, typical: f64) {
         // Call times with a long tail, as real ones have: exponential.
         let took = Duration::from_secs_f64(-typical * (1.0 - self.random.f64()).ln());
         let ended = if self.random.f64() < failing { Ended::Failed } else { Ended::Well };
         let figures = if is_canary { &self.canary } else { &self.live };
-        figures.note(EVENT, took, ended);
+        figures.note(event, took, ended);
     }
 
     fn look(&mut self) -> Option<Worse> {
         let (live, canary) = (self.live.tally(), self.canary.tally());
-        self.trial.look(Arms { live: &live, canary: &canary }, &[EVENT], &self.rule, self.now)
+        let events = &[EVENT, RARE];
+        let looking = Looking { events, rule: &self.rule, share: self.share, now: self.now };
+        self.trial.look(Arms { live: &live, canary: &canary }, looking)
     }
 
     /// How many calls of the canary it takes until it is taken back; it gets every `one_in`-th call, one each 100 ms.
@@ -78,7 +87,7 @@ fn with_p99(min_requests: u64, allowed: Duration) -> RollbackSettings {
 
 #[test]
 fn a_canary_as_good_as_live_is_hardly_ever_taken_back_however_often_one_looks() {
-    // The worst case for honesty: nothing more is allowed, 10,000 looks, beginnings that overlap.
+    // The worst case for honesty: nothing more is allowed, 166 looks, beginnings that overlap.
     let runs = 100;
     for rate in [0.002, 0.2] {
         let taken_back = (0..runs).filter(|seed| {
@@ -89,6 +98,43 @@ fn a_canary_as_good_as_live_is_hardly_ever_taken_back_however_often_one_looks() 
         });
         let taken_back = taken_back.count();
         assert!(taken_back <= 1, "{rate}: {taken_back} of {runs}");
+    }
+}
+
+#[test]
+fn a_canary_that_fails_at_a_rare_event_is_found_there() {
+    // Of 100 calls, one reaches the origin: it takes several windows until there are enough to judge by.
+    let rule = RollbackSettings { window: Duration::from_secs(60), ..rule(100) };
+    let mut simulation = Simulation::new(1, rule);
+    let found = (1..=20_000).find(|call| {
+        simulation.call(false, 0.0, 1e-3);
+        simulation.call(true, 0.0, 1e-3);
+        if call % 100 == 0 {
+            simulation.call_at(RARE, false, 0.0, 1e-3);
+            simulation.call_at(RARE, true, 1.0, 1e-3);
+        }
+        simulation.now += Duration::from_millis(100);
+        call % 20 == 0 && simulation.look().is_some()
+    });
+    assert_eq!(found, Some(10_000), "at the hundredth");
+}
+
+#[test]
+fn an_hour_in_which_everything_fails_is_not_the_fault_of_a_canary_that_grows_meanwhile() {
+    for seed in 0..10 {
+        let mut simulation = Simulation::new(seed, RollbackSettings { min_requests: 100, ..rule(100) });
+        // Six thousand calls of both at each share; half of all calls fail while it is large.
+        for (share, failing) in [(10.0, 0.0), (30.0, 0.0), (50.0, 0.5), (70.0, 0.5), (90.0, 0.5)] {
+            simulation.share = share;
+            for call in 0..6_000 {
+                let is_canary = simulation.random.f64() * 100.0 < share;
+                simulation.call(is_canary, failing, 1e-3);
+                simulation.now += Duration::from_millis(10);
+                if call % 50 == 0 {
+                    assert_eq!(simulation.look(), None, "seed {seed} at {share} percent");
+                }
+            }
+        }
     }
 }
 

@@ -38,6 +38,9 @@ pub(super) struct Arguments {
     /// Calls before it is judged
     #[arg(long, value_name = "COUNT")]
     min_requests: Option<String>,
+    /// How far back its calls are compared with the live version's
+    #[arg(long, value_name = "TIME")]
+    window: Option<String>,
     /// What it is about, for the list of versions
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
@@ -59,7 +62,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 /// The node knows what makes sense; here it is only written down.
 fn query(arguments: &Arguments) -> String {
-    let Arguments { percent, header, ramp, to, sticky, error_rate, p99, min_requests, note, .. } = arguments;
+    let Arguments { percent, header, ramp, to, sticky, error_rate, p99, min_requests, window, note, .. } =
+        arguments;
     let said = [
         ("percent", percent),
         ("header", header),
@@ -69,6 +73,7 @@ fn query(arguments: &Arguments) -> String {
         ("error-rate", error_rate),
         ("p99", p99),
         ("min-requests", min_requests),
+        ("window", window),
         ("note", note),
     ];
     let pairs =

@@ -1,4 +1,4 @@
-//! `selvedge hook rollback`: the canary is taken back, or the live version is left.
+//! `selvedge hook rollback`: the canary is taken back, or the live version is left for one that is named.
 
 use super::super::Exit;
 use super::super::remote::{self, Call};
@@ -11,8 +11,8 @@ pub(super) struct Arguments {
     /// The hook, as the node's config names it
     #[arg(value_name = "NAME")]
     name: String,
-    /// The version that is to be live: its first digits, "previous" or "config". Default: the canary is taken back; where
-    /// there is none, the version before becomes live
+    /// The version that is to be live: its first digits, "previous" or "config". Default: the canary is taken back, and the
+    /// live version stays
     #[arg(long, value_name = "VERSION")]
     to: Option<String>,
     #[command(flatten)]
