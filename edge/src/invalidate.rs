@@ -40,7 +40,7 @@ pub fn stands_for_get(visit: &Visit, response: &Response<Body>) -> Option<Permit
 }
 
 fn forget(visit: &Visit) {
-    if let Some(key) = visit.key() {
+    if let Some(key) = visit.key_of_all() {
         visit.node.store.invalidate(&key);
     }
 }

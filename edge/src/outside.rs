@@ -4,9 +4,10 @@ use crate::headers;
 use crate::visit::Visit;
 use bytes::Bytes;
 use hooks::{Fetch, FetchError, Fetching};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use origin_shield::{Exhausted, Failure, Group, OriginBody, OutgoingBody};
+use origin_shield::{Exhausted, Failure, Group, OriginBody, OutgoingBody, Withheld};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
@@ -76,6 +77,12 @@ fn request(visit: &Visit, group: &Group, request: Request<Bytes>) -> Request<Out
 async fn whole(response: Response<OriginBody>, limit: u64) -> Result<Response<Bytes>, FetchError> {
     let (mut head, body) = response.into_parts();
     headers::end_hop(&mut head.headers);
+    // A hook may answer with what it has fetched.
+    if head.extensions.get::<Withheld>().is_some() {
+        head.headers.remove(CONTENT_LENGTH);
+        head.headers.remove(CONTENT_TYPE);
+        return Ok(Response::from_parts(head, Bytes::new()));
+    }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),

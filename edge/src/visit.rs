@@ -263,6 +263,18 @@ impl Visit {
     /// The cache key of a GET for the same; `None` on routes that store nothing, and where a hook goes by the store.
     #[must_use]
     pub fn key(&self) -> Option<Key> {
+        let key = self.key_of_all()?;
+        match &self.caching {
+            None => Some(key),
+            Some(caching) if caching.bypass => None,
+            Some(caching) => Some(key.parted_by(&caching.key_parts)),
+        }
+    }
+
+    /// The same without what hooks say, for invalidation: it reaches copies of all their parts, also where a hook goes by
+    /// the store.
+    #[must_use]
+    pub fn key_of_all(&self) -> Option<Key> {
         let policy = self.route.policy.as_ref()?;
         let parts = KeyParts {
             site: &self.site.name,
@@ -272,15 +284,10 @@ impl Visit {
             path_and_query: &self.keyed_path_and_query(policy.key()),
         };
         let key = Key::of(&parts, &self.request.headers, policy.key());
-        let key = match self.trial_mark() {
+        Some(match self.trial_mark() {
             None => key,
             Some(mark) => key.beside(&mark),
-        };
-        match &self.caching {
-            None => Some(key),
-            Some(caching) if caching.bypass => None,
-            Some(caching) => Some(key.parted_by(&caching.key_parts)),
-        }
+        })
     }
 
     /// Notes what a hook says of the answer's caching.
