@@ -134,6 +134,11 @@ impl Node {
     pub fn take_over(&self, previous: Option<&Node>) {
         let words = self.hooks.commit(previous.map(|previous| &previous.hooks));
         words.into_iter().for_each(|words| self.observer.say(words));
+        if let Some(engine) = &self.engine {
+            engine.limit_memory(self.config.node.limits.hook_memory.as_u64());
+            engine.make_images(&self.config.node.images);
+            engine.stores().settle(&self.config.kv);
+        }
     }
 
     /// Whether a peer may speak for the viewer.

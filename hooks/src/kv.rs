@@ -17,8 +17,8 @@ use std::time::SystemTime;
 
 use saver::Saver;
 pub use settings::KvSettings;
-pub(crate) use shelf::Refusal;
 use shelf::Shelf;
+pub(crate) use shelf::{Refusal, is_key};
 
 /// Bytes of a store's name, which is a file's.
 const MAX_NAME_BYTES: usize = 64;
@@ -173,7 +173,7 @@ impl Store {
         ttl: Option<u32>,
         now: SystemTime,
     ) -> Result<(), Refusal> {
-        self.change(|shelf| shelf.set(key, value.into(), ttl, now))
+        self.change(|shelf| shelf.set(key, value.into(), ttl, now), Result::is_ok)
     }
 
     /// Puts a value there for as long as the store keeps one; whether it takes this key and value.
@@ -183,7 +183,7 @@ impl Store {
 
     /// Whether there was one.
     pub fn delete(&self, key: &str, now: SystemTime) -> bool {
-        self.change(|shelf| shelf.delete(key, now))
+        self.change(|shelf| shelf.delete(key, now), |was_there| *was_there)
     }
 
     pub(crate) fn increment(
@@ -193,17 +193,28 @@ impl Store {
         ttl: Option<u32>,
         now: SystemTime,
     ) -> Result<i64, Refusal> {
-        self.change(|shelf| shelf.increment(key, by, ttl, now))
+        self.change(|shelf| shelf.increment(key, by, ttl, now), Result::is_ok)
     }
 
     /// At most `limit` keys that begin with `prefix`, in order.
     pub fn keys(&self, prefix: &str, limit: usize, now: SystemTime) -> Vec<String> {
-        self.shelf().keys(prefix, limit, now)
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            // Others get their turn between two looks: most of what is there may be over.
+            let (keys, rest) = self.shelf().keys(prefix, after.as_deref(), limit - found.len(), now);
+            found.extend(keys);
+            match rest {
+                Some(last) if found.len() < limit => after = Some(last),
+                _ => return found,
+            }
+        }
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut Shelf) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut Shelf) -> T, has_changed: impl FnOnce(&T) -> bool) -> T {
         let done = change(&mut self.shelf());
-        self.changed.store(true, SeqCst);
+        if has_changed(&done) {
+            self.changed.store(true, SeqCst);
+        }
         done
     }
 
@@ -213,7 +224,10 @@ impl Store {
             return Ok(());
         }
         if self.is_damaged.swap(false, SeqCst) {
-            saved::keep_aside(&self.file)?;
+            saved::keep_aside(&self.file).inspect_err(|_| {
+                self.is_damaged.store(true, SeqCst);
+                self.changed.store(true, SeqCst);
+            })?;
         }
         let written = saved::write(&self.file, |after| self.shelf().copy_after(after));
         if written.is_err() {

@@ -87,7 +87,6 @@ impl Node {
             engine => engine,
         };
         if let Some(engine) = &engine {
-            engine.limit_memory(config.node.limits.hook_memory.as_u64());
             engine.stores().open(&config.kv, &config.node.state, now);
         }
         let hooks = build_hooks(config, engine.as_deref(), previous, &observer, now)?;
@@ -99,9 +98,6 @@ impl Node {
             settings.hosts.iter().for_each(|host| sites.insert(&host.to_string(), &site));
         }
         let (tls, local_root) = build_tls(config, now)?;
-        if let Some(engine) = &engine {
-            engine.make_images(&config.node.images);
-        }
         // Last, for it takes possession of a folder.
         let store = match previous {
             Some(previous) => previous.store.clone(),
@@ -113,9 +109,6 @@ impl Node {
         }));
         let edges = config.node.edges.as_ref().map(Edges::build).transpose()?;
         let (via, mark) = (header(format!("1.1 {name}"))?, build_mark(name, previous)?);
-        if let Some(engine) = &engine {
-            engine.stores().settle(&config.kv);
-        }
         Ok(Self {
             via,
             mark,

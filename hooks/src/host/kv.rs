@@ -25,6 +25,9 @@ impl HostStore for CallState {
         store: Resource<Store>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, KvError>> {
+        if !kv::is_key(&key) {
+            return Ok(Err(KvError::InvalidKey));
+        }
         let found = self.store(&store)?.get(&key, self.facts.later());
         Ok(Ok(found.map(Vec::from)))
     }
@@ -40,6 +43,9 @@ impl HostStore for CallState {
     }
 
     fn delete(&mut self, store: Resource<Store>, key: String) -> wasmtime::Result<Result<bool, KvError>> {
+        if !kv::is_key(&key) {
+            return Ok(Err(KvError::InvalidKey));
+        }
         Ok(Ok(self.store(&store)?.delete(&key, self.facts.later())))
     }
 

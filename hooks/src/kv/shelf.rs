@@ -1,7 +1,7 @@
 //! What a store holds: pure, in memory, within its bound. Time is an argument.
 
 use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Unbounded};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +14,8 @@ const MAX_KEY_BYTES: usize = 512;
 const PAIR_BYTES: usize = 160;
 /// Pairs that are copied at once, so that nobody waits for a save.
 const COPIED: usize = 256;
+/// Pairs that are looked at for keys at once, for the same reason.
+const LOOKED: usize = 1024;
 
 /// Why a store does not take something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,13 +127,30 @@ impl Shelf {
         self.put(key, sum.to_string().into(), expires).map(|()| sum)
     }
 
-    pub(crate) fn keys(&self, prefix: &str, limit: usize, now: SystemTime) -> Vec<String> {
-        let from = self.pairs.range::<str, _>((std::ops::Bound::Included(prefix), Unbounded));
-        from.take_while(|(key, _)| key.starts_with(prefix))
-            .filter(|(_, kept)| !kept.is_over(now))
-            .take(limit)
-            .map(|(key, _)| key.to_string())
-            .collect()
+    /// Keys with this prefix among the next pairs, at most `limit`, and the last pair that was looked at if there may be more.
+    /// Pairs that are over go, so that nobody looks at them twice.
+    pub(crate) fn keys(
+        &mut self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: SystemTime,
+    ) -> (Vec<String>, Option<Arc<str>>) {
+        let (mut found, mut over, mut last) = (Vec::new(), Vec::new(), None);
+        let rest = self.pairs.range::<str, _>((after.map_or(Included(prefix), Excluded), Unbounded));
+        for (key, kept) in rest.take_while(|(key, _)| key.starts_with(prefix)).take(LOOKED) {
+            if found.len() == limit {
+                break;
+            }
+            last = Some(Arc::clone(key));
+            match kept.is_over(now) {
+                true => over.push(Arc::clone(key)),
+                false => found.push(key.to_string()),
+            }
+        }
+        let is_end = found.len() + over.len() < LOOKED;
+        over.iter().for_each(|key| drop(self.take(key)));
+        (found, last.filter(|_| !is_end))
     }
 
     /// Takes a pair as it was saved.
@@ -141,7 +160,7 @@ impl Shelf {
         value: Bytes,
         expires: Option<SystemTime>,
     ) -> Result<(), Refusal> {
-        if key.is_empty() || key.len() > MAX_KEY_BYTES || key.chars().any(char::is_control) {
+        if !is_key(key) {
             return Err(Refusal::InvalidKey);
         }
         if value.len() > self.largest || weight(key, &value) > self.bound {
@@ -192,6 +211,11 @@ impl Shelf {
             }
         }
     }
+}
+
+/// Whether a store can hold this key.
+pub(crate) fn is_key(key: &str) -> bool {
+    !key.is_empty() && key.len() <= MAX_KEY_BYTES && !key.chars().any(char::is_control)
 }
 
 fn weight(key: &str, value: &Bytes) -> usize {

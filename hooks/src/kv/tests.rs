@@ -229,3 +229,42 @@ fn a_store_is_called_as_a_file_can_be() {
         assert!(!is_store_name(name), "{name}");
     }
 }
+
+#[test]
+fn a_damaged_file_that_cannot_be_kept_aside_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, aside) = (folder.path().join("kv/s"), folder.path().join("kv/s.damaged"));
+    std::fs::create_dir_all(&aside).unwrap();
+    std::fs::write(&file, b"damaged").unwrap();
+    let (_stores, store) = opened(folder.path(), KvSettings::default());
+    store.set("new", b"1".to_vec(), None, at(0)).unwrap();
+    assert!(store.save().is_err());
+    assert_eq!(std::fs::read(&file).unwrap(), b"damaged");
+    std::fs::remove_dir(&aside).unwrap();
+    store.save().unwrap();
+    assert_eq!(std::fs::read(&aside).unwrap(), b"damaged");
+    assert_eq!(text(&opened(folder.path(), KvSettings::default()).1, "new", 0).as_deref(), Some("1"));
+}
+
+#[test]
+fn what_is_refused_or_was_not_there_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_stores, store) = opened(folder.path(), KvSettings::default());
+    assert!(store.set("", b"1".to_vec(), None, at(0)).is_err());
+    assert!(!store.delete("absent", at(0)));
+    store.save().unwrap();
+    assert!(!folder.path().join("kv/s").exists());
+}
+
+#[test]
+fn keys_are_found_behind_many_that_are_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_stores, store) = opened(folder.path(), KvSettings::default());
+    (0..5000).for_each(|number| store.set(&format!("k{number:04}"), Vec::new(), Some(1), at(0)).unwrap());
+    for key in ["k0000x", "k2500x", "k9"] {
+        store.set(key, Vec::new(), None, at(0)).unwrap();
+    }
+    assert_eq!(store.keys("k", 9, at(1)), ["k0000x", "k2500x", "k9"]);
+    assert_eq!(store.keys("k", 2, at(1)), ["k0000x", "k2500x"]);
+    assert_eq!(store.keys("k", 9, at(0)).len(), 3, "what is over has gone");
+}
