@@ -103,7 +103,8 @@ pub async fn origin_request(
                 request = parts;
                 *upload = upload::exchanged(&mut request.headers, body);
                 name(derived);
-                group = visit.node.groups.get(&*origin).cloned().ok_or(Fault::UnknownOrigin(origin))?;
+                let unknown = || Fault::UnknownOrigin(hook.spoken(&origin));
+                group = visit.node.groups.get(&*origin).cloned().ok_or_else(unknown)?;
             }
             Ok((OriginRequestOutcome::Respond(response), _)) => {
                 return Ok(OriginRequest::Answered(Box::new(response.map(Body::Whole))));

@@ -135,9 +135,7 @@ impl Hook {
             None if matches!(answer, Answer::Respond(_)) => {
                 Ok((answer, state, HookBody::Replaced(Bytes::new())))
             }
-            None => Err(self
-                .unusable(&state, "the request's body broke off while the hook read it".into())
-                .into()),
+            None => Err(self.unusable(&state, "the request's body broke off while the hook read it").into()),
         }
     }
 
@@ -201,7 +199,7 @@ impl Hook {
     /// A response that the guest made.
     fn made(&self, state: &mut CallState, handle: u32) -> Result<http::Response<Bytes>, HookError> {
         let response = state.take_response(handle).ok_or_else(|| "the response is gone".to_owned());
-        response.and_then(Response::finish).map_err(|cause| self.unusable(state, cause))
+        response.and_then(Response::finish).map_err(|cause| self.unusable(state, &cause))
     }
 
     fn answered<B>(
@@ -229,7 +227,7 @@ impl Hook {
                 replace(chosen, parts)
             }
         });
-        done.map_err(|cause| Box::new(FailedCall { error: self.unusable(&state, cause), body: None }))
+        done.map_err(|cause| Box::new(FailedCall { error: self.unusable(&state, &cause), body: None }))
     }
 }
 

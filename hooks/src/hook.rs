@@ -21,7 +21,7 @@ use crate::meter::{MemoryLimit, Meter};
 use crate::outside::{Allowance, Reach};
 use crate::own::Own;
 use crate::places::Places;
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::secrets::Secrets;
 use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
 use crate::state::{CallState, Messages, Surroundings};
@@ -196,11 +196,10 @@ impl Hook {
         let (ran, cpu) = watch::running(self.watch.as_ref(), running, &meter).await;
         let memory = ran.as_ref().map_or(0, |ended| ended.memory);
         let log = ran.as_ref().map_or(log, |ended| ended.state.log.clone());
-        inner.own.secrets.redact_log(&log);
         let reporter = Reporter { own: &inner.own, event, limits, log: &log };
         let outcome = match ran {
             Ok(Ended { answer: Ok(Answer::Failed(message)), state, .. }) => {
-                Err(Box::new(FailedCall { error: reporter.failed(message), body: state.body }))
+                Err(Box::new(FailedCall { error: reporter.failed(&message), body: state.body }))
             }
             Ok(Ended { answer: Ok(answer), state, .. }) => Ok((answer, state)),
             Ok(Ended { answer: Err(error), state, .. }) => {
@@ -216,8 +215,14 @@ impl Hook {
         outcome
     }
 
+    /// Words of the guest as they may stand in a log: without its secrets, and cut short.
+    #[must_use]
+    pub fn spoken(&self, words: &str) -> String {
+        report::spoken(&self.inner.own, words)
+    }
+
     /// An answer that cannot be sent.
-    pub(crate) fn unusable(&self, state: &CallState, cause: String) -> HookError {
+    pub(crate) fn unusable(&self, state: &CallState, cause: &str) -> HookError {
         let Inner { own, limits, .. } = &*self.inner;
         Reporter { own, event: state.event, limits, log: &state.log }.unusable(cause)
     }
@@ -260,7 +265,7 @@ impl Inner {
             kept.begin(CallState::new(event, messages, around));
             return kept;
         }
-        let around = self.surroundings(facts.clone(), &CallLog::default(), deadline);
+        let around = self.surroundings(facts.clone(), &CallLog::without(&self.own.secrets), deadline);
         let state = CallState::new(event, messages, around);
         Instance::new(self.engine.wasmtime(), state, Meter::new(self.limits.cpu), now)
     }
@@ -330,7 +335,7 @@ fn own(engine: &Engine, name: &str, settings: &HookSettings, component: &[u8]) -
         name: name.into(),
         version: version(component),
         config: settings.config.clone(),
-        secrets: Secrets::read(&settings.secrets)?,
+        secrets: Arc::new(Secrets::read(&settings.secrets)?),
         has_store: settings.store.is_some(),
         stores: settings.kv.iter().map(store).collect::<Result<_, _>>()?,
         figures: engine.figures().of(name, settings.limits.metrics as usize),

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::secrets::Secrets;
+
 /// The last lines of one call, and the last of a hook: more would only bury what matters.
 const LINES: usize = 32;
 /// Longer lines are cut.
@@ -62,9 +64,12 @@ impl fmt::Display for LogLine {
     }
 }
 
-/// Shared by the call, its output streams and whoever reports its failure.
+/// Shared by the call, its output streams and whoever reports its failure. No secret gets into it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CallLog(Arc<Mutex<Lines>>);
+pub(crate) struct CallLog {
+    lines: Arc<Mutex<Lines>>,
+    secrets: Arc<Secrets>,
+}
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -75,27 +80,27 @@ struct Lines {
 }
 
 impl CallLog {
+    /// For a hook with these secrets.
+    pub(crate) fn without(secrets: &Arc<Secrets>) -> Self {
+        Self { lines: Arc::default(), secrets: Arc::clone(secrets) }
+    }
+
     pub(crate) fn line(&self, level: LogLevel, message: &str) {
-        self.lines().keep(LogLine { level, text: cut(message).to_owned() });
+        let text = self.secrets.redact(message.as_bytes(), LINE_BYTES);
+        self.lines().keep(LogLine { level, text });
     }
 
     /// The lines that are kept, oldest first, and how many came before them.
     pub(crate) fn kept(&self) -> (Vec<LogLine>, u64) {
         let mut lines = self.lines();
-        lines.end_line();
+        lines.end_line(&self.secrets);
         (lines.kept.iter().cloned().collect(), lines.dropped)
-    }
-
-    /// Changes what the lines say, before anybody is told of them.
-    pub(crate) fn revise(&self, revise: impl Fn(String) -> String) {
-        let mut lines = self.lines();
-        lines.end_line();
-        lines.kept.iter_mut().for_each(|line| line.text = revise(std::mem::take(&mut line.text)));
     }
 
     /// Takes the lines out, for whoever reports the call, and begins anew for another one.
     pub(crate) fn take(&self) -> Self {
-        Self(Arc::new(Mutex::new(std::mem::take(&mut *self.lines()))))
+        let lines = Arc::new(Mutex::new(std::mem::take(&mut *self.lines())));
+        Self { lines, secrets: Arc::clone(&self.secrets) }
     }
 
     /// The last lines, oldest first.
@@ -106,11 +111,11 @@ impl CallLog {
     }
 
     fn write(&self, bytes: &[u8]) {
-        self.lines().write(bytes);
+        self.lines().write(bytes, &self.secrets);
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -123,31 +128,23 @@ impl Lines {
         self.kept.push_back(line);
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    fn write(&mut self, bytes: &[u8], secrets: &Secrets) {
         for (index, piece) in bytes.split(|byte| *byte == b'\n').enumerate() {
             if index > 0 {
-                self.end_line();
+                self.end_line(secrets);
             }
-            let room = LINE_BYTES.saturating_sub(self.partial.len()).min(piece.len());
+            let room = secrets.needed(LINE_BYTES).saturating_sub(self.partial.len()).min(piece.len());
             self.partial.extend_from_slice(&piece[..room]);
         }
     }
 
-    fn end_line(&mut self) {
+    fn end_line(&mut self, secrets: &Secrets) {
         if !self.partial.is_empty() {
-            let text = String::from_utf8_lossy(&self.partial).into_owned();
+            let text = secrets.redact(&self.partial, LINE_BYTES);
             self.partial.clear();
             self.keep(LogLine { level: LogLevel::Output, text });
         }
     }
-}
-
-fn cut(message: &str) -> &str {
-    let mut end = message.len().min(LINE_BYTES);
-    while !message.is_char_boundary(end) {
-        end -= 1;
-    }
-    &message[..end]
 }
 
 impl IsTerminal for CallLog {

@@ -15,7 +15,7 @@ pub(crate) struct Own {
     /// The first twelve hexadecimal digits of the component's SHA-256.
     pub(crate) version: Arc<str>,
     pub(crate) config: BTreeMap<String, String>,
-    pub(crate) secrets: Secrets,
+    pub(crate) secrets: Arc<Secrets>,
     /// Whether what the hook makes is kept somewhere.
     pub(crate) has_store: bool,
     /// The key-value stores that it may open, by name.

@@ -16,6 +16,8 @@ use crate::workers::Lost;
 
 /// Functions in a report; a deep recursion would fill pages.
 const MAX_FRAMES: usize = 12;
+/// Of what a guest says went wrong.
+const MESSAGE_BYTES: usize = 2048;
 
 /// Makes the errors of one call.
 pub(crate) struct Reporter<'a> {
@@ -26,12 +28,12 @@ pub(crate) struct Reporter<'a> {
 }
 
 impl Reporter<'_> {
-    pub(crate) fn failed(&self, message: String) -> HookError {
-        HookError::Failed { call: self.call(Vec::new()), message: self.own.secrets.redact(message) }
+    pub(crate) fn failed(&self, message: &str) -> HookError {
+        HookError::Failed { call: self.call(Vec::new()), message: spoken(self.own, message) }
     }
 
-    pub(crate) fn unusable(&self, cause: String) -> HookError {
-        HookError::Output { call: self.call(Vec::new()), cause }
+    pub(crate) fn unusable(&self, cause: &str) -> HookError {
+        HookError::Output { call: self.call(Vec::new()), cause: spoken(self.own, cause) }
     }
 
     pub(crate) fn lost(&self, lost: Lost) -> HookError {
@@ -71,7 +73,10 @@ impl Reporter<'_> {
                 HookError::Trap { call, cause: format!("{trap} (endless recursion, perhaps)") }
             }
             Some(trap) => HookError::Trap { call, cause: trap.to_string() },
-            None => HookError::Output { call, cause: error.root_cause().to_string() },
+            None => {
+                let cause = spoken(self.own, &error.root_cause().to_string());
+                HookError::Output { call, cause }
+            }
         }
     }
 
@@ -83,6 +88,11 @@ impl Reporter<'_> {
             log: self.log.last_lines(),
         })
     }
+}
+
+/// Words of a guest as they may stand in the node's log.
+pub(crate) fn spoken(own: &Own, words: &str) -> String {
+    own.secrets.redact(words.as_bytes(), MESSAGE_BYTES)
 }
 
 /// Function names, innermost first, a recursion once with its depth. The engine's own rendering is taken apart because

@@ -193,18 +193,17 @@ async fn turn(
     });
     let ran = hook.engine().workers().run_counted(deadline, &meter, call).await;
     let reporter = hook.reporter(Event::OriginResponse, &log);
-    let turned =
-        match ran {
-            Ok((Ok(Ok(made)), _)) if made.len() as u64 > output => Err(reporter
-                .unusable(format!("{} bytes for one piece of a body are over limits.output", made.len()))),
-            Ok((Ok(Ok(made)), transformer)) => match meter.check() {
-                Ok(()) => Ok(Turned { made: made.into(), next: (!is_last).then_some(transformer) }),
-                Err(spent) => Err(reporter.stopped(&spent.into(), &transformer.state().memory)),
-            },
-            Ok((Ok(Err(message)), _)) => Err(reporter.failed(message)),
-            Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.state().memory)),
-            Err(lost) => Err(reporter.lost(lost)),
-        };
+    let turned = match ran {
+        Ok((Ok(Ok(made)), _)) if made.len() as u64 > output => Err(reporter
+            .unusable(&format!("{} bytes for one piece of a body are over limits.output", made.len()))),
+        Ok((Ok(Ok(made)), transformer)) => match meter.check() {
+            Ok(()) => Ok(Turned { made: made.into(), next: (!is_last).then_some(transformer) }),
+            Err(spent) => Err(reporter.stopped(&spent.into(), &transformer.state().memory)),
+        },
+        Ok((Ok(Err(message)), _)) => Err(reporter.failed(&message)),
+        Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.state().memory)),
+        Err(lost) => Err(reporter.lost(lost)),
+    };
     if let Err(error) = &turned {
         hook.tell_of_failure(&log, request_id.to_str().unwrap_or_default(), error);
     }
