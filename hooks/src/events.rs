@@ -1,7 +1,7 @@
 //! The four events as the pipeline calls them.
 
 use bytes::Bytes;
-use http::{HeaderValue, request, response};
+use http::{HeaderValue, Method, request, response};
 use http_body::Body;
 use http_body_util::Empty;
 
@@ -92,7 +92,12 @@ impl Hook {
             let outcome = OriginRequestOutcome::Next { parts: request, derived: None };
             return Ok((outcome, HookBody::Untouched(body)));
         }
-        let (answer, mut state, body) = self.carry(Event::OriginRequest, request, body, facts).await?;
+        let had_meaning = request.method != Method::GET;
+        let (answer, mut state, mut body) = self.carry(Event::OriginRequest, request, body, facts).await?;
+        if had_meaning && state.request.method == Method::GET {
+            // The body was for the other method, and some read one of GET all the same (RFC 9110 section 9.3.1).
+            body = HookBody::Replaced(Bytes::new());
+        }
         let outcome = match answer {
             Answer::Respond(handle) => OriginRequestOutcome::Respond(self.made(&mut state, handle)?),
             Answer::RouteTo(origin) => {
