@@ -4,11 +4,13 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::error::Error;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::meter::Budget;
 use crate::transform::Transform;
 
 /// What a body fails with.
@@ -25,6 +27,8 @@ pub enum HookBody<B> {
         chunks: VecDeque<Bytes>,
         /// What it has not.
         rest: B,
+        /// What the chunks take of the memory that the node gives to hooks.
+        held: Held,
     },
     /// The hook's own.
     Replaced(Bytes),
@@ -49,8 +53,11 @@ where
             HookBody::Replaced(bytes) => {
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))));
             }
-            HookBody::Read { chunks, rest } => match chunks.pop_front() {
-                Some(chunk) => return Poll::Ready(Some(Ok(Frame::data(chunk)))),
+            HookBody::Read { chunks, rest, held } => match chunks.pop_front() {
+                Some(chunk) => {
+                    held.give_back(chunk.len() as u64);
+                    return Poll::Ready(Some(Ok(Frame::data(chunk))));
+                }
                 None => rest,
             },
             HookBody::Untouched(body) => body,
@@ -62,7 +69,7 @@ where
     fn is_end_stream(&self) -> bool {
         match self {
             HookBody::Untouched(body) => body.is_end_stream(),
-            HookBody::Read { chunks, rest } => chunks.is_empty() && rest.is_end_stream(),
+            HookBody::Read { chunks, rest, .. } => chunks.is_empty() && rest.is_end_stream(),
             HookBody::Replaced(bytes) => bytes.is_empty(),
             HookBody::Transformed(transform) => transform.is_end_stream(),
         }
@@ -73,7 +80,7 @@ where
             HookBody::Untouched(body) => body.size_hint(),
             HookBody::Replaced(bytes) => SizeHint::with_exact(bytes.len() as u64),
             HookBody::Transformed(transform) => transform.size_hint(),
-            HookBody::Read { chunks, rest } => {
+            HookBody::Read { chunks, rest, .. } => {
                 let read: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
                 let mut hint = rest.size_hint();
                 if let Some(upper) = hint.upper() {
@@ -114,14 +121,43 @@ where
 /// Why a pull gave nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PullError {
-    /// Over the hook's body limit.
+    /// Over the hook's body limit, or over the memory of all hooks.
     TooLarge,
     /// The origin broke off.
     Broken,
 }
 
+/// Bytes of the node's memory for hooks that bodies hold.
+#[derive(Debug)]
+pub struct Held {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Held {
+    fn take(&mut self, bytes: u64) -> bool {
+        let is_there = self.budget.take(bytes);
+        if is_there {
+            self.bytes = self.bytes.saturating_add(bytes);
+        }
+        is_there
+    }
+
+    fn give_back(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.give_back(bytes);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
 /// The origin's body as a guest pulls it. Chunks that were pulled are kept (they are reference-counted), because the
-/// guest may read and then let the body pass; `limit` bounds them.
+/// guest may read and then let the body pass; `limit` bounds them, and the memory of all hooks together.
 pub(crate) struct OriginBody {
     source: Box<dyn AnyBody>,
     chunks: VecDeque<Bytes>,
@@ -129,11 +165,18 @@ pub(crate) struct OriginBody {
     unread: Bytes,
     pulled: u64,
     limit: u64,
+    held: Held,
+    /// Over a limit: nothing more is pulled for the guest.
+    full: bool,
     broken: bool,
 }
 
+/// Each chunk costs some tens of bytes beside its own, so there may be one for as many bytes of the limit, and a few more.
+const BYTES_OF_CHUNK: u64 = 64;
+const SPARE_CHUNKS: u64 = 1024;
+
 impl OriginBody {
-    pub(crate) fn new<B>(body: B, limit: u64) -> Self
+    pub(crate) fn new<B>(body: B, limit: u64, budget: &Arc<Budget>) -> Self
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
@@ -144,6 +187,8 @@ impl OriginBody {
             unread: Bytes::new(),
             pulled: 0,
             limit,
+            held: Held { budget: Arc::clone(budget), bytes: 0 },
+            full: false,
             broken: false,
         }
     }
@@ -197,6 +242,9 @@ impl OriginBody {
             if self.broken {
                 return Err(PullError::Broken);
             }
+            if self.full {
+                return Err(PullError::TooLarge);
+            }
             let frame = std::future::poll_fn(|context| self.source.poll_chunk(context)).await;
             let Some(frame) = frame else { return Ok(false) };
             let Ok(frame) = frame else {
@@ -205,16 +253,23 @@ impl OriginBody {
             };
             // Trailers are not part of the contract; they are dropped once the hook reads that far.
             let Ok(chunk) = frame.into_data() else { continue };
-            self.pulled = self.pulled.saturating_add(chunk.len() as u64);
-            self.chunks.push_back(chunk.clone());
-            if self.pulled > self.limit {
-                return Err(PullError::TooLarge);
+            if chunk.is_empty() {
+                continue;
             }
-            if !chunk.is_empty() {
+            self.full = !self.fits(chunk.len() as u64);
+            // Even one that is too much, since the body may yet pass.
+            self.chunks.push_back(chunk.clone());
+            if !self.full {
                 self.unread = chunk;
                 return Ok(true);
             }
         }
+    }
+
+    fn fits(&mut self, bytes: u64) -> bool {
+        self.pulled = self.pulled.saturating_add(bytes);
+        let most_chunks = self.limit / BYTES_OF_CHUNK + SPARE_CHUNKS;
+        self.pulled <= self.limit && (self.chunks.len() as u64) < most_chunks && self.held.take(bytes)
     }
 
     /// Whether the origin's body failed under the guest's hands: then it must not pass as if it were whole.
@@ -233,7 +288,7 @@ impl OriginBody {
         if self.chunks.is_empty() {
             return Some(HookBody::Untouched(body));
         }
-        Some(HookBody::Read { chunks: self.chunks, rest: body })
+        Some(HookBody::Read { chunks: self.chunks, rest: body, held: self.held })
     }
 }
 
@@ -256,6 +311,29 @@ mod tests {
         Full::new(Bytes::from_static(text.as_bytes()))
     }
 
+    fn of<B>(body: B, limit: u64) -> OriginBody
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        OriginBody::new(body, limit, &Arc::new(Budget::new(u64::MAX)))
+    }
+
+    /// Endless, in chunks of one size.
+    struct Endless(usize);
+
+    impl Body for Endless {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b'x'; self.0])))))
+        }
+    }
+
     fn block<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
@@ -266,14 +344,14 @@ mod tests {
 
     #[test]
     fn a_body_that_nobody_reads_comes_back_untouched() {
-        let finished = OriginBody::new(body("hello"), 100).finish::<Full<Bytes>>().unwrap();
+        let finished = of(body("hello"), 100).finish::<Full<Bytes>>().unwrap();
         assert!(matches!(finished, HookBody::Untouched(_)));
     }
 
     #[test]
     fn what_was_read_is_replayed_before_the_rest() {
         block(async {
-            let mut origin = OriginBody::new(body("hello"), 100);
+            let mut origin = of(body("hello"), 100);
             assert_eq!(origin.read(2).await.unwrap().unwrap(), "he");
             assert_eq!(origin.length(), Some(3));
             let finished = origin.finish::<Full<Bytes>>().unwrap();
@@ -285,7 +363,7 @@ mod tests {
     #[test]
     fn read_all_refuses_before_reading_when_the_length_is_known() {
         block(async {
-            let mut origin = OriginBody::new(body("hello"), 100);
+            let mut origin = of(body("hello"), 100);
             assert_eq!(origin.read_all(4).await, Err(PullError::TooLarge));
             assert_eq!(origin.read_all(5).await.unwrap(), b"hello");
             assert_eq!(origin.read(9).await.unwrap(), None);
@@ -295,21 +373,63 @@ mod tests {
     #[test]
     fn the_whole_is_there_whatever_was_read_and_still_passes() {
         block(async {
-            let mut origin = OriginBody::new(body("hello"), 5);
+            let mut origin = of(body("hello"), 5);
             assert_eq!(origin.read(2).await.unwrap().unwrap(), "he");
             assert_eq!(origin.read_whole().await.unwrap(), "hello");
             assert_eq!(origin.read_whole().await.unwrap(), "hello");
             assert_eq!(origin.read(9).await.unwrap().unwrap(), "llo");
             assert_eq!(whole(origin.finish::<Full<Bytes>>().unwrap()).await, "hello");
-            assert_eq!(OriginBody::new(body("hello"), 4).read_whole().await, Err(PullError::TooLarge));
+            assert_eq!(of(body("hello"), 4).read_whole().await, Err(PullError::TooLarge));
         });
     }
 
     #[test]
     fn the_hook_limit_holds_whatever_the_guest_asks() {
         block(async {
-            let mut origin = OriginBody::new(body("hello"), 4);
+            let mut origin = of(body("hello"), 4);
             assert_eq!(origin.read(2).await, Err(PullError::TooLarge));
+        });
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_a_guest_asks_for_after_too_much() {
+        block(async {
+            let mut origin = of(Endless(3), 4);
+            assert_eq!(origin.read(9).await.unwrap().unwrap(), "xxx");
+            for _ in 0..100 {
+                assert_eq!(origin.read(9).await, Err(PullError::TooLarge));
+            }
+            assert_eq!(origin.chunks.len(), 2, "the one that was too much passes too");
+        });
+    }
+
+    #[test]
+    fn chunks_of_a_byte_are_bounded_by_what_they_cost() {
+        block(async {
+            let mut origin = of(Endless(1), 64 << 10);
+            let mut read = 0;
+            while origin.read(9).await.is_ok() {
+                read += 1;
+            }
+            assert_eq!(read, 2048);
+        });
+    }
+
+    #[test]
+    fn what_was_read_counts_until_it_has_gone_on() {
+        block(async {
+            let budget = Arc::new(Budget::new(5));
+            let mut first = OriginBody::new(Endless(5), 100, &budget);
+            first.read(5).await.unwrap();
+            let mut second = OriginBody::new(body("hello"), 100, &budget);
+            assert_eq!(second.read(5).await, Err(PullError::TooLarge));
+            let mut passing = first.finish::<Endless>().unwrap();
+            passing.frame().await.unwrap().unwrap();
+            assert!(OriginBody::new(body("hello"), 100, &budget).read(5).await.is_ok(), "it is free again");
+            let mut third = OriginBody::new(body("hello"), 100, &budget);
+            third.read(5).await.unwrap();
+            drop(third.finish::<Full<Bytes>>());
+            assert!(budget.take(5));
         });
     }
 }

@@ -83,6 +83,7 @@ fn complaint(folder: &Path, error: &io::Error) -> String {
 
 fn own(folder: &Path) -> io::Result<()> {
     const OURS_ALONE: u32 = 0o700;
+    const OTHERS_WRITE: u32 = 0o022;
 
     if let Some(parent) = folder.parent() {
         fs::create_dir_all(parent)?;
@@ -96,7 +97,34 @@ fn own(folder: &Path) -> io::Result<()> {
     if !found.is_dir() || found.uid() != rustix::process::geteuid().as_raw() {
         return Err(io::Error::other("is not a folder of the user that the node runs as"));
     }
-    fs::set_permissions(folder, Permissions::from_mode(OURS_ALONE))
+    fs::set_permissions(folder, Permissions::from_mode(OURS_ALONE))?;
+    // What others could put there is not executed.
+    if found.mode() & OTHERS_WRITE != 0 || !is_all_ours(folder)? { empty(folder) } else { Ok(()) }
+}
+
+fn is_all_ours(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Of a link this is the link itself.
+        let found = entry.metadata()?;
+        let is_ours = !found.is_symlink() && found.uid() == rustix::process::geteuid().as_raw();
+        if !is_ours || (found.is_dir() && !is_all_ours(&entry.path())?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn empty(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,8 +144,20 @@ mod tests {
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
+        fs::create_dir(open.join("modules")).unwrap();
+        fs::write(open.join("modules/planted"), "").unwrap();
+        fs::write(open.join("planted"), "").unwrap();
         on_disk(&open).unwrap();
         assert_eq!(mode(&open), 0o700);
+        assert!(!open.join("modules/planted").exists() && !open.join("planted").exists());
+        // What it keeps from then on stays, whatever others may read.
+        fs::write(open.join("kept"), "").unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
+        on_disk(&open).unwrap();
+        assert!(mode(&open) == 0o700 && open.join("kept").exists());
+        std::os::unix::fs::symlink(folder.path(), open.join("link")).unwrap();
+        on_disk(&open).unwrap();
+        assert!(!open.join("kept").exists() && folder.path().join("state").exists());
     }
 
     #[test]

@@ -47,10 +47,8 @@ struct Inner {
     ticker: Ticker,
     figures: Figures,
     stores: Stores,
-    /// What instances hold.
+    /// What instances hold, and those that wait for their next call.
     memory: Arc<Budget>,
-    /// Instances that wait for their next call, of all hooks.
-    kept: Arc<AtomicUsize>,
     images: Arc<Images>,
 }
 
@@ -97,7 +95,6 @@ impl Engine {
                 figures: Figures::default(),
                 stores: Stores::default(),
                 memory: Arc::new(Budget::new(u64::MAX)),
-                kept: Arc::default(),
                 images: Arc::default(),
             }),
         })
@@ -144,10 +141,6 @@ impl Engine {
 
     pub(crate) fn memory(&self) -> &Arc<Budget> {
         &self.inner.memory
-    }
-
-    pub(crate) fn kept(&self) -> &Arc<AtomicUsize> {
-        &self.inner.kept
     }
 
     pub(crate) fn workers(&self) -> &Workers {

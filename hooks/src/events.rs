@@ -121,7 +121,7 @@ impl Hook {
         B::Error: Into<BodyError>,
     {
         let (given, kept) = match self.reads_body() && !body.is_end_stream() {
-            true => (Some(OriginBody::new(body, self.body_limit())), None),
+            true => (Some(OriginBody::new(body, self.body_limit(), self.engine().memory())), None),
             false => (None, Some(body)),
         };
         let messages = Messages { request, response: None, body: given };
@@ -167,7 +167,7 @@ impl Hook {
         }
         let spare = (self.on_error() == OnError::Pass).then(|| parts.clone());
         let passing = Response::new(parts.status.as_u16(), std::mem::take(&mut parts.headers));
-        let body = Some(OriginBody::new(body, self.body_limit()));
+        let body = Some(OriginBody::new(body, self.body_limit(), self.engine().memory()));
         let messages = Messages { request: copy(request), response: Some(passing), body };
         let finished = match self.call(Event::OriginResponse, messages, facts).await {
             Ok((answer, state)) => self.answered(&answer, state, parts),

@@ -95,7 +95,7 @@ impl Hook {
                 exports,
                 events: settings.on.clone(),
                 places: Arc::new(Places::new(&settings.limits)),
-                kept: settings.reuse.clone().map(|reuse| Kept::new(reuse, Arc::clone(engine.kept()))),
+                kept: settings.reuse.clone().map(|reuse| Kept::new(reuse, Arc::clone(engine.memory()))),
                 limits: settings.limits.clone(),
                 on_error: settings.on_error,
                 reads_body: settings.reads_body,

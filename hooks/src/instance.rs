@@ -1,20 +1,18 @@
 //! An instance of a component: made for one call, or kept for others where the hook's settings say so.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use wasmtime::{Store, UpdateDeadline, component};
 
+use crate::idle::Waiting;
 use crate::log::CallLog;
-use crate::meter::Meter;
+use crate::meter::{Budget, Meter};
 use crate::settings::ReuseSettings;
 use crate::state::CallState;
 
 /// Epoch ticks before the first look at a call, so that even the unluckiest begin has a whole tick.
 const FIRST_LOOK: u64 = 2;
-/// Instances that wait for their next call, of all hooks together: the others of the pool are for calls.
-const MOST_KEPT: usize = 400;
 
 /// An instance, or what one will be made in.
 pub(crate) struct Instance {
@@ -64,33 +62,22 @@ impl Instance {
     }
 }
 
-/// The instances of a hook that wait for their next call.
+/// The instances of a hook that wait for their next call, on the shelf of all hooks.
 pub(crate) struct Kept {
     settings: ReuseSettings,
-    idle: Mutex<Vec<Instance>>,
-    everywhere: Arc<AtomicUsize>,
+    number: u64,
+    budget: Arc<Budget>,
 }
 
 impl Kept {
-    /// `everywhere` counts those of all hooks.
-    pub(crate) fn new(settings: ReuseSettings, everywhere: Arc<AtomicUsize>) -> Self {
-        Self { settings, idle: Mutex::default(), everywhere }
+    /// Keeps them on the shelf of `budget`.
+    pub(crate) fn new(settings: ReuseSettings, budget: Arc<Budget>) -> Self {
+        Self { settings, number: budget.idle().number(), budget }
     }
 
     /// The one that was used last: the others grow old, and are dropped.
     pub(crate) fn take(&self, now: Instant) -> Option<Instance> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let instance = idle.pop()?;
-        self.everywhere.fetch_sub(1, Ordering::Relaxed);
-        // All that lie deeper were used longer ago, but not all are older.
-        let is_young = |instance: &Instance| now.saturating_duration_since(instance.born) < self.settings.age;
-        if is_young(&instance) {
-            return Some(instance);
-        }
-        let before = idle.len();
-        idle.retain(is_young);
-        self.everywhere.fetch_sub(before - idle.len(), Ordering::Relaxed);
-        None
+        self.budget.idle().take(self.number, now)
     }
 
     /// Whether the instance may answer another call.
@@ -102,18 +89,14 @@ impl Kept {
 
     /// Keeps an instance that has come to the end of a call, whose state is no longer in it.
     pub(crate) fn put(&self, mut instance: Instance) {
-        if self.everywhere.fetch_add(1, Ordering::Relaxed) >= MOST_KEPT {
-            self.everywhere.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
         instance.calls += 1;
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(instance);
+        let (born, age) = (instance.born, self.settings.age);
+        self.budget.idle().put(Waiting { hook: self.number, born, age, what: instance }, Instant::now());
     }
 }
 
 impl Drop for Kept {
     fn drop(&mut self) {
-        let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.everywhere.fetch_sub(idle.len(), Ordering::Relaxed);
+        self.budget.idle().forget(self.number);
     }
 }

@@ -19,6 +19,7 @@ mod figures;
 mod headers;
 mod hook;
 mod host;
+mod idle;
 mod images;
 mod inspect;
 mod instance;
@@ -38,7 +39,7 @@ mod transform;
 mod watch;
 mod workers;
 
-pub use body::{BodyError, HookBody};
+pub use body::{BodyError, Held, HookBody};
 pub use doubts::Doubt;
 pub use engine::Engine;
 pub use error::{CallReport, HookError};

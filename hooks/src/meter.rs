@@ -1,5 +1,6 @@
 //! Processor time and memory of one call.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
 use crate::engine::TICK;
+use crate::idle::Shelf;
+use crate::instance::Instance;
 
 /// Why the engine stopped a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -95,16 +98,31 @@ fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Memory of all instances of the node together.
-#[derive(Debug)]
+/// Memory of all instances of the node together, with those that wait for their next call: they go when it is wanted.
 pub(crate) struct Budget {
     limit: AtomicU64,
     used: AtomicU64,
+    idle: Shelf<Instance>,
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Budget")
+            .field("limit", &self.limit)
+            .field("used", &self.used)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
-        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0) }
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0), idle: Shelf::default() }
+    }
+
+    /// The instances that wait for their next call.
+    pub(crate) fn idle(&self) -> &Shelf<Instance> {
+        &self.idle
     }
 
     pub(crate) fn set_limit(&self, limit: u64) {
@@ -115,8 +133,17 @@ impl Budget {
         self.limit.load(Ordering::Relaxed)
     }
 
-    fn take(&self, bytes: usize) -> bool {
-        let bytes = bytes as u64;
+    /// Whether the bytes were to be had. What only waits, whichever hook's, makes room for what is wanted now.
+    pub(crate) fn take(&self, bytes: u64) -> bool {
+        while !self.try_take(bytes) {
+            if bytes > self.limit() || !self.idle.drop_oldest() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn try_take(&self, bytes: u64) -> bool {
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) > self.limit() {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
@@ -125,8 +152,8 @@ impl Budget {
         true
     }
 
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes as u64, Ordering::Relaxed);
+    pub(crate) fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
@@ -177,7 +204,7 @@ impl MemoryLimit {
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        self.budget.give_back(self.used);
+        self.budget.give_back(self.used as u64);
     }
 }
 
@@ -198,7 +225,7 @@ impl ResourceLimiter for MemoryLimit {
             self.refused = Some(Refused::Own);
             return Ok(false);
         }
-        if !self.budget.take(more) {
+        if !self.budget.take(more as u64) {
             self.refused = Some(Refused::Everybody);
             return Ok(false);
         }

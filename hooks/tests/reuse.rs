@@ -67,6 +67,25 @@ fn an_instance_that_is_too_old_or_too_large_is_not_used_again() {
 }
 
 #[test]
+fn instances_that_wait_make_room_for_another_hook() {
+    let engine = hooks::Engine::new().unwrap();
+    engine.limit_memory(2 << 20);
+    let load = |name: &str| {
+        let source = hooks::WasmSource::File(support::misbehaving().to_owned());
+        let mut settings = support::settings(source, &support::ALL, &[("do", "as-asked")]);
+        settings.reuse = Some(ReuseSettings::default());
+        Hook::load(&engine, name, &settings).unwrap()
+    };
+    on_one_core(async {
+        let (one, other) = (load("one"), load("other"));
+        for _ in 0..3 {
+            assert_eq!(ask(&one, "/").await.unwrap(), "1");
+            assert_eq!(ask(&other, "/").await.unwrap(), "1");
+        }
+    });
+}
+
+#[test]
 fn an_instance_that_trapped_or_ran_into_a_limit_is_not_used_again() {
     let hook = reused(|_| {});
     on_one_core(async {

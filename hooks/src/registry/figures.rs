@@ -29,11 +29,15 @@ pub enum Ended {
 }
 
 impl Ended {
-    /// What a failed call says. That all places are taken tells of the load, of which a canary has a share of its own.
+    /// What a failed call says. That all places or all memory are taken tells of the load and of other hooks, not of this
+    /// version.
     #[must_use]
     pub fn of(error: &HookError) -> Self {
         match error {
-            HookError::Busy { .. } | HookError::Lost { .. } | HookError::Engine { .. } => Self::Uncounted,
+            HookError::Busy { .. }
+            | HookError::Crowded { .. }
+            | HookError::Lost { .. }
+            | HookError::Engine { .. } => Self::Uncounted,
             _ => Self::Failed,
         }
     }
@@ -218,6 +222,18 @@ mod tests {
         assert_eq!(counted(&figures), (2, 0));
         drop(Underway::begin(&figures, event, Duration::ZERO));
         assert_eq!(counted(&figures), (3, 1));
+    }
+
+    #[test]
+    fn that_others_hold_all_memory_says_nothing_of_a_version() {
+        let call = crate::error::CallReport {
+            hook: "guest".into(),
+            event: Event::ViewerRequest,
+            trace: Vec::new(),
+            log: Vec::new(),
+        };
+        let crowded = HookError::Crowded { call: Box::new(call), limit: bytesize::ByteSize::mib(1) };
+        assert_eq!(Ended::of(&crowded), Ended::Uncounted);
     }
 
     #[test]
