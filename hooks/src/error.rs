@@ -39,6 +39,14 @@ pub enum HookError {
         /// The limit that was reached.
         concurrency: u32,
     },
+    /// Load: as many bodies are being rewritten as may be.
+    #[error("{call} is busy: it rewrites {limit} bodies already; raise limits.transforms, or try again later{}", call.details())]
+    Transforms {
+        /// Which call.
+        call: Box<CallReport>,
+        /// `limits.transforms`.
+        limit: u32,
+    },
     /// Load: the hooks of the node hold all the memory that they may.
     #[error("{call} found no memory: the hooks of this node hold {limit} together; raise limits.hook-memory of [node]{}", call.details())]
     Crowded {
@@ -112,7 +120,7 @@ impl HookError {
         match self {
             HookError::Engine { .. } => "hook-engine",
             HookError::Load { .. } => "hook-load",
-            HookError::Busy { .. } => "hook-busy",
+            HookError::Busy { .. } | HookError::Transforms { .. } => "hook-busy",
             HookError::Crowded { .. } => "hook-crowded",
             HookError::Trap { .. } => "hook-trap",
             HookError::Deadline { .. } => "hook-deadline",

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::body::OriginBody;
@@ -188,7 +187,9 @@ impl Hook {
         let callee = Arc::clone(inner);
         let call = Box::pin(async move {
             let answer = callee.exports.perform(&mut instance).await;
-            let ended = callee.end(instance, answer, place);
+            let ended = callee.end(instance, answer);
+            // Here, and not when the answer is fetched: who asked may be slow.
+            drop(place);
             drop(ticking);
             ended
         });
@@ -238,6 +239,10 @@ impl Hook {
         watch.tell(log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory: 0, error });
     }
 
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.inner.places
+    }
+
     pub(crate) fn limits(&self) -> &LimitSettings {
         &self.inner.limits
     }
@@ -271,18 +276,19 @@ impl Inner {
     }
 
     /// Takes the state of a call out of its instance. The instance goes on with the body, is kept, or is dropped.
-    fn end(
-        &self,
-        mut instance: Instance,
-        answer: wasmtime::Result<Answer>,
-        place: OwnedSemaphorePermit,
-    ) -> Ended {
+    fn end(&self, mut instance: Instance, answer: wasmtime::Result<Answer>) -> Ended {
         let memory = instance.store.data().memory.used();
-        if let Ok(Answer::Transform(guest)) = answer {
-            let mut state = instance.store.data_mut().depart();
-            state.transformer = Some(Box::new(Transformer::new(instance, guest, place)));
-            return Ended { answer: Ok(Answer::Next), state, memory };
-        }
+        let answer = match answer {
+            Ok(Answer::Transform(guest)) => match self.places.transform() {
+                Ok(open) => {
+                    let mut state = instance.store.data_mut().depart();
+                    state.transformer = Some(Box::new(Transformer::new(instance, guest, open)));
+                    return Ended { answer: Ok(Answer::Next), state, memory };
+                }
+                Err(none) => Err(none.into()),
+            },
+            other => other,
+        };
         let Some(kept) = self.kept.as_ref().filter(|kept| answer.is_ok() && kept.wants(&instance)) else {
             return Ended { answer, state: instance.store.into_data(), memory };
         };

@@ -1,4 +1,4 @@
-//! How many calls of a hook run at once, and how many wait for their turn.
+//! How many calls of a hook run at once, how many wait for their turn, and how many bodies it rewrites.
 
 use std::sync::Arc;
 
@@ -12,13 +12,20 @@ use crate::settings::LimitSettings;
 pub(crate) struct Places {
     free: Arc<Semaphore>,
     queue: Semaphore,
+    transforms: Arc<Semaphore>,
 }
+
+/// As many bodies are being rewritten as may be.
+#[derive(Debug, thiserror::Error)]
+#[error("too many bodies are being rewritten")]
+pub(crate) struct NoTransform;
 
 impl Places {
     pub(crate) fn new(limits: &LimitSettings) -> Self {
         Self {
             free: Arc::new(Semaphore::new(limits.concurrency as usize)),
             queue: Semaphore::new(limits.queue as usize),
+            transforms: Arc::new(Semaphore::new(limits.transforms as usize)),
         }
     }
 
@@ -29,7 +36,17 @@ impl Places {
             return Some(place);
         }
         let _waiting = self.queue.try_acquire().ok()?;
+        self.wait(deadline).await
+    }
+
+    /// The same for the next piece of a body: its beginning has gone out, so it waits though the queue is full.
+    pub(crate) async fn wait(&self, deadline: Instant) -> Option<OwnedSemaphorePermit> {
         timeout_at(deadline, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()
+    }
+
+    /// The right to rewrite a body, held until it has ended: viewers may take their time, and a place is for those that run.
+    pub(crate) fn transform(&self) -> Result<OwnedSemaphorePermit, NoTransform> {
+        Arc::clone(&self.transforms).try_acquire_owned().map_err(|_| NoTransform)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::log::CallLog;
 use crate::meter::{DeadlineReached, MemoryLimit, Refused};
 use crate::own::Own;
+use crate::places::NoTransform;
 use crate::settings::LimitSettings;
 use crate::workers::Lost;
 
@@ -51,6 +52,9 @@ impl Reporter<'_> {
                 hook: Arc::clone(&self.own.name),
                 concurrency: self.limits.concurrency,
             };
+        }
+        if error.is::<NoTransform>() {
+            return HookError::Transforms { call: self.call(Vec::new()), limit: self.limits.transforms };
         }
         let call = self.call(trace(error));
         if error.is::<DeadlineReached>() {

@@ -118,6 +118,8 @@ pub struct LimitSettings {
     pub concurrency: u32,
     /// Calls that wait for their turn, within their `wall`; one more is refused as busy.
     pub queue: u32,
+    /// Bodies that it rewrites at the same time as they pass, each in an instance; one more is refused as busy.
+    pub transforms: u32,
     /// Body bytes that one call may read; as many again of what it fetches, over all fetches.
     #[schemars(with = "String")]
     pub body: ByteSize,
@@ -138,6 +140,7 @@ impl Default for LimitSettings {
             memory: ByteSize::mib(128),
             concurrency: 64,
             queue: 64,
+            transforms: 256,
             body: ByteSize::mib(64),
             output: ByteSize::mib(16),
             fetches: 8,

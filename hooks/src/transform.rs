@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::hook::Hook;
 use crate::instance::Instance;
 use crate::state::CallState;
+use crate::workers::Lost;
 
 /// Bytes that a guest gets at once.
 const PIECE: usize = 64 << 10;
@@ -28,14 +29,14 @@ const PIECE: usize = 64 << 10;
 pub(crate) struct Transformer {
     instance: Instance,
     guest: BodyTransformHook,
-    /// The call's place among those that run at once, held to the end of the body.
-    _place: OwnedSemaphorePermit,
+    /// Its right to rewrite a body, held to the end of it.
+    _open: OwnedSemaphorePermit,
 }
 
 impl Transformer {
-    pub(crate) fn new(instance: Instance, guest: BodyTransformHook, place: OwnedSemaphorePermit) -> Self {
+    pub(crate) fn new(instance: Instance, guest: BodyTransformHook, open: OwnedSemaphorePermit) -> Self {
         instance.meter.count_everything();
-        Self { instance, guest, _place: place }
+        Self { instance, guest, _open: open }
     }
 
     fn state(&self) -> &CallState {
@@ -184,14 +185,17 @@ async fn turn(
     let is_last = piece.is_none();
     let (log, meter) = (transformer.instance.log.clone(), Arc::clone(&transformer.instance.meter));
     let (deadline, output) = (Instant::now() + hook.limits().wall, hook.limits().output.as_u64());
-    let ticking = hook.engine().ticking();
+    let (engine, places) = (hook.engine().clone(), Arc::clone(hook.places()));
     let call = Box::pin(async move {
+        // A place for this piece only. Waiting for it is part of the call, which goes on though a slow viewer does not ask.
+        let Some(place) = places.wait(deadline).await else { return Err(Lost::Timeout) };
+        let ticking = engine.ticking();
         let chunk = piece.unwrap_or_default();
         let answer = transformer.transform(&chunk, is_last, deadline).await;
-        drop(ticking);
-        (answer, transformer)
+        drop((ticking, place));
+        Ok((answer, transformer))
     });
-    let ran = hook.engine().workers().run_counted(deadline, &meter, call).await;
+    let ran = hook.engine().workers().run_counted(deadline, &meter, call).await.flatten();
     let reporter = hook.reporter(Event::OriginResponse, &log);
     let turned = match ran {
         Ok((Ok(Ok(made)), _)) if made.len() as u64 > output => Err(reporter

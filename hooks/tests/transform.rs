@@ -192,11 +192,25 @@ fn what_a_guest_makes_of_one_piece_is_bounded() {
 }
 
 #[test]
-fn a_rewritten_body_holds_its_place_until_it_ends_or_is_dropped() {
+fn a_body_that_waits_for_its_viewer_takes_nobodys_place() {
     on_one_core(async {
         let hook = hook("rewrite", "upper", |settings| {
             (settings.limits.concurrency, settings.limits.queue) = (1, 0);
         });
+        let ask = || rewritten(&hook, Response::new(Pieces::of(&[b"one "])));
+        let mut slow = ask().await.into_body();
+        slow.frame().await.unwrap().unwrap();
+        for _ in 0..3 {
+            assert_eq!(whole(ask().await.into_body()).await, "ONE !");
+        }
+        assert_eq!(whole(slow).await, "!");
+    });
+}
+
+#[test]
+fn as_many_bodies_are_rewritten_as_may_be_until_they_end_or_are_dropped() {
+    on_one_core(async {
+        let hook = hook("rewrite", "upper", |settings| settings.limits.transforms = 1);
         let ask = || rewritten(&hook, Response::new(Pieces::of(&[b"one"])));
         let mut body = ask().await.into_body();
         body.frame().await.unwrap().unwrap();

@@ -35,6 +35,7 @@ impl Ended {
     pub fn of(error: &HookError) -> Self {
         match error {
             HookError::Busy { .. }
+            | HookError::Transforms { .. }
             | HookError::Crowded { .. }
             | HookError::Lost { .. }
             | HookError::Engine { .. } => Self::Uncounted,
