@@ -18,7 +18,7 @@ use file::CaseFile;
 use hooks::{Engine, Hook, HookError, HookSettings, Inspection, WasmSource};
 use serde::Deserialize as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Why cases could not be played.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,86 @@ pub fn play(engine: &Engine, cases: &Path, wasm: &Path) -> Result<Vec<Verdict>, 
         });
     }
     Ok(verdicts)
+}
+
+/// What calls of one case cost.
+#[derive(Debug)]
+pub struct Cost {
+    /// What the case checks, in its author's words.
+    pub name: String,
+    /// Whether an instance answered many calls, or each had its own.
+    pub instances: Instances,
+    /// Calls that were measured.
+    pub calls: usize,
+    /// Calls that failed among them.
+    pub failed: usize,
+    /// Processor time of a call, the making of its instance included: half of them took no more.
+    pub median: Duration,
+    /// Of a hundred calls, 99 took no more.
+    pub p99: Duration,
+    /// Bytes of the instance's memories at the end of a call, at most.
+    pub memory: u64,
+}
+
+/// Who answers calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instances {
+    /// Each call has an instance of its own.
+    Fresh,
+    /// An instance answers one call after the other: `reuse`.
+    Reused,
+}
+
+/// How long the calls of one case are measured at most, so that slow hooks are measured too.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// Calls every case of a file `calls` times, or for three seconds, and measures what they use.
+///
+/// # Errors
+/// As of [`play`].
+pub fn measure(
+    engine: &Engine,
+    cases: &Path,
+    wasm: &Path,
+    instances: Instances,
+    calls: usize,
+) -> Result<Vec<Cost>, CaseError> {
+    let file = CaseFile::read(cases).map_err(CaseError::File)?;
+    let source = WasmSource::File(wasm.to_owned());
+    let inspection = Inspection::of(engine, "hook", &source)?;
+    let mut settings = settings(&file, &source, &inspection).map_err(CaseError::File)?;
+    settings.reuse = match instances {
+        Instances::Fresh => None,
+        Instances::Reused => Some(settings.reuse.unwrap_or_default()),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut costs = Vec::new();
+    for case in &file.cases {
+        let belongings = Belongings::lay_out(engine, case.get_ref(), &settings)?;
+        let hook = Hook::load(engine, "hook", &belongings.settings)?;
+        let (begun, mut seen) = (Instant::now(), Vec::new());
+        while seen.len() < calls && (seen.is_empty() || begun.elapsed() < LONGEST) {
+            let scene = scene::Scene::of(&file, case, &inspection.events).map_err(CaseError::File)?;
+            seen.push(runtime.block_on(play::call(hook.clone(), scene)));
+        }
+        costs.push(cost(case.get_ref().name.clone(), instances, &seen));
+    }
+    Ok(costs)
+}
+
+fn cost(name: String, instances: Instances, seen: &[Seen]) -> Cost {
+    let mut times: Vec<Duration> = seen.iter().map(|seen| seen.cpu).collect();
+    times.sort_unstable();
+    let at = |percent: usize| times.get(times.len() * percent / 100).copied().unwrap_or_default();
+    Cost {
+        name,
+        instances,
+        calls: seen.len(),
+        failed: seen.iter().filter(|seen| seen.failure.is_some()).count(),
+        median: at(50),
+        p99: at(99),
+        memory: seen.iter().map(|seen| seen.memory).max().unwrap_or_default(),
+    }
 }
 
 /// The `[hook]` table as a node would read it: the component and its events are known already.

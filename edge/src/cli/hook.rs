@@ -1,5 +1,6 @@
 //! `selvedge hook …`: the loop of whoever writes and runs hooks, one verb per file.
 
+mod bench;
 mod build;
 mod deploy;
 mod folder;
@@ -34,6 +35,8 @@ enum Verb {
     Build(build::Arguments),
     /// Play the cases of a hook's folder against the real engine
     Test(test::Arguments),
+    /// Measure what calls of a hook cost, by its cases
+    Bench(bench::Arguments),
     /// What a hook of a running node says, and why calls of it fail
     Logs(logs::Arguments),
     /// Show the hooks of a running node, their versions and how canaries do
@@ -48,6 +51,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Verb::New(arguments) => new::run(arguments),
         Verb::Build(arguments) => build::run(arguments),
         Verb::Test(arguments) => test::run(arguments),
+        Verb::Bench(arguments) => bench::run(arguments),
         Verb::Logs(arguments) => logs::run(arguments),
         Verb::List(arguments) => list::run(arguments),
     }
