@@ -57,6 +57,27 @@ async fn cases_that_hold_are_told_with_what_they_cost() {
 }
 
 #[tokio::test]
+async fn what_calls_cost_is_measured_with_instances_of_both_kinds() {
+    let folder = Folder::new();
+    folder.write("hook.test.toml", CASES);
+    let wasm = thumbnail();
+    let wasm = wasm.to_str().expect("UTF-8");
+
+    let outcome = folder.run(&["hook", "bench", "--wasm", wasm, "--calls", "5", "--json"]).await;
+
+    assert_eq!(outcome.code, Some(0), "{}{}", outcome.stdout, outcome.stderr);
+    let costs: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    let costs = costs.as_array().expect("a list");
+    let kinds: Vec<_> = costs.iter().map(|cost| cost["instances"].as_str().unwrap_or_default()).collect();
+    assert_eq!(kinds, ["fresh", "fresh", "reused", "reused"]);
+    for cost in costs {
+        let is_measured =
+            cost["median_us"].as_f64() > Some(0.0) && cost["p99_us"].as_f64() >= cost["median_us"].as_f64();
+        assert!(is_measured && cost["calls"] == 5 && cost["failed"] == 0, "{cost}");
+    }
+}
+
+#[tokio::test]
 async fn a_case_that_does_not_hold_is_told_with_its_line_and_both_sides() {
     let broken = CASES.replace("\"/cat.jpg\"", "\"/dog.jpg\"").replace("= 400", "= 404");
 

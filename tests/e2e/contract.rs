@@ -140,9 +140,15 @@ async fn a_secret_is_used_and_told_to_nobody() {
     .await;
     node.log_contains("failed with [secret jwt]").await;
 
+    let admin = node.admin().to_string();
+    let said = node.folder().run(&["hook", "logs", "offered", "--admin", &admin]).await.stdout;
+    for line in ["info", "logged [secret jwt]", "printed [secret jwt]", "failed ", "viewer-request"] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+
     let effective = node.folder().run(&["config", "--effective", "selvedge.toml"]).await;
     assert!(effective.stdout.contains("jwt.key"), "{}", effective.stdout);
-    for told in [failed.text(), node.log(), node.ask_admin("/metrics").await.text(), effective.stdout] {
+    for told in [failed.text(), node.log(), node.ask_admin("/metrics").await.text(), effective.stdout, said] {
         assert!(!told.contains("hunter2"), "{told}");
     }
 }

@@ -82,6 +82,8 @@ fn a_viewer_that_reads_webp_asks_for_it_in_the_query() {
     assert_eq!(auto.for_webp("v=1"), None);
     assert_eq!(rules(&[]).for_webp("w=64&h=48"), None);
     let webp = auto.asked("w=64&h=48&fm=auto-webp").unwrap().unwrap();
+    assert!(webp.follows_viewer(), "another viewer gets another form");
+    assert!(!auto.asked("w=64&h=48&fm=png").unwrap().unwrap().follows_viewer());
     assert_eq!(webp.operations("image/png").format, Format::WebP);
     assert_eq!(webp.operations("image/jpeg").format, Format::Jpeg);
     assert_eq!(auto.asked("w=64&h=48").unwrap().unwrap().operations("image/png").format, Format::Png);
