@@ -157,8 +157,10 @@ async fn whole_loop(language: &str, events: &[&str], kept: &str) -> Value {
     let made = folder.run(&new).await;
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     assert!(made.stdout.contains("selvedge hook build"), "{}", made.stdout);
-    if kept != "target" {
-        std::os::unix::fs::symlink(tools(language), folder.path("greet").join(kept))
+    // C needs both.
+    let kept = if language == "c" { vec![".venv", "node_modules"] } else { vec![kept] };
+    for kept in kept.into_iter().filter(|kept| *kept != "target") {
+        std::os::unix::fs::symlink(tools(&format!("{language}{kept}")), folder.path("greet").join(kept))
             .expect("a link to the tools");
     }
 
@@ -231,4 +233,12 @@ async fn a_watching_node_reads_what_is_saved_and_outlives_what_is_broken() {
     node.folder().write("selvedge.toml", site("third"));
     eventually("the repaired config to be in force", async || (state().await? == "third").then_some(()))
         .await;
+}
+
+#[tokio::test]
+async fn a_hook_in_c_is_begun_built_and_tested() {
+    let built = whole_loop("c", &EVENTS[..1], ".venv").await;
+
+    assert_eq!(built["events"], Value::from(EVENTS[..1].to_vec()));
+    assert!(built["bytes"].as_u64() < Some(200 << 10), "{built}");
 }

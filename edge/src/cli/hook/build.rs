@@ -3,7 +3,7 @@
 use super::super::{Exit, data, talk};
 use super::folder;
 use super::language::Language;
-use hooks::{Engine, Inspection, WasmSource};
+use hooks::{Inspection, WasmSource};
 use serde_json::json;
 use std::ffi::OsStr;
 use std::io;
@@ -92,31 +92,33 @@ fn rust(folder: &Path, made: &Path) -> Result<(), String> {
 }
 
 fn javascript(folder: &Path, made: &Path) -> Result<(), String> {
-    let mut componentize = Command::new(node_tools(folder)?);
+    let mut componentize = Command::new(node_tool(folder, "componentize-js")?);
+    // Of WASI it needs clocks and output; fetching is the contract's.
     componentize.args([
-        "componentize",
         "hook.js",
         "--wit",
         "wit",
         "--world-name",
         "hook",
-        "--backend",
-        "quickjs",
+        "--disable",
+        "http",
+        "fetch-event",
+        "random",
     ]);
-    step(componentize.arg("--out").arg(made).current_dir(folder), "jco componentize hook.js", NODE).map(drop)
+    step(componentize.arg("--out").arg(made).current_dir(folder), "componentize-js hook.js", NODE).map(drop)
 }
 
 const NODE: &str = "install Node.js 20 or newer from https://nodejs.org, or: sudo apt-get install nodejs npm";
 
-/// The tools that package.json names; put beside the hook when they are not there.
-fn node_tools(folder: &Path) -> Result<PathBuf, String> {
-    let jco = folder.join("node_modules/.bin/jco");
-    if !jco.is_file() {
+/// A tool that package.json names; put beside the hook when it is not there.
+fn node_tool(folder: &Path, name: &str) -> Result<PathBuf, String> {
+    let tool = folder.join("node_modules/.bin").join(name);
+    if !tool.is_file() {
         talk("first build: npm puts the tools into node_modules");
         let mut npm = Command::new("npm");
         step(npm.args(["install", "--no-fund", "--no-audit"]).current_dir(folder), "npm install", NODE)?;
     }
-    Ok(jco)
+    Ok(tool)
 }
 
 fn python(folder: &Path, made: &Path) -> Result<(), String> {
@@ -143,8 +145,8 @@ fn c(folder: &Path, made: &Path) -> Result<(), String> {
     }
     sources.sort();
     step(zig.args(&sources).current_dir(folder), "zig cc -target wasm32-wasi", PYTHON)?;
-    let mut wrap = Command::new(node_tools(folder)?);
-    step(wrap.arg("new").arg(&core).arg("--out").arg(made).current_dir(folder), "jco new", NODE)?;
+    let mut wrap = Command::new(node_tool(folder, "jco")?);
+    step(wrap.arg("new").arg(&core).arg("--output").arg(made).current_dir(folder), "jco new", NODE)?;
     // What is left of it is in the folder's .gitignore.
     let _ = std::fs::remove_file(&core);
     Ok(())
@@ -189,7 +191,7 @@ fn step(command: &mut Command, shown: &str, install: &str) -> Result<String, Str
 }
 
 fn inspect(wasm: &Path) -> Result<Inspection, String> {
-    let engine = Engine::new().map_err(|error| error.to_string())?;
+    let engine = folder::engine()?;
     let name = wasm.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let found = Inspection::of(&engine, &name, &WasmSource::File(wasm.to_owned()))
         .map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! The folder of a hook: its name, its language, its component.
 
+use hooks::Engine;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +35,19 @@ pub(super) fn component(folder: &Path) -> Result<PathBuf, String> {
             usual.display()
         )),
     }
+}
+
+/// The engine. What it compiles stays in the author's cache folder (XDG base directories): a component of another language than
+/// Rust has megabytes, and `build` has compiled it already when `test` comes.
+pub(super) fn engine() -> Result<Engine, String> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    let engine = match cache {
+        // Where it cannot be kept, it is compiled again.
+        Some(cache) => Engine::keeping(&cache.join("selvedge/hooks")).map(|(engine, _)| engine),
+        None => Engine::new(),
+    };
+    engine.map_err(|error| error.to_string())
 }
 
 #[cfg(test)]

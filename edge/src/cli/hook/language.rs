@@ -16,9 +16,10 @@ impl Language {
     pub(super) fn of(folder: &Path) -> Option<Self> {
         let all = [
             ("Cargo.toml", Language::Rust),
-            ("package.json", Language::Js),
             ("app.py", Language::Python),
             ("main.c", Language::C),
+            // Last: C has one too, for the tool that makes the component.
+            ("package.json", Language::Js),
         ];
         all.into_iter().find(|(file, _)| folder.join(file).is_file()).map(|(_, language)| language)
     }

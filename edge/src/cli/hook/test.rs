@@ -3,7 +3,6 @@
 use super::super::{Exit, data, talk};
 use super::folder;
 use crate::hook_cases::{self, CaseError, Verdict};
-use hooks::Engine;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -57,7 +56,7 @@ fn play(arguments: &Arguments) -> Result<Played, String> {
         Some(wasm) => wasm.clone(),
         None => folder::component(folder)?,
     };
-    let engine = Engine::new().map_err(|error| error.to_string())?;
+    let engine = folder::engine()?;
     let one = |file: PathBuf| {
         let verdicts = hook_cases::play(&engine, &file, &wasm)?;
         Ok((file, verdicts))
