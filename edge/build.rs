@@ -89,7 +89,12 @@ fn bindings(wit: &Path, event: &str, out: &Path) -> Outcome<Vec<(String, PathBuf
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(wit)?;
     let world = resolve.select_world(&[package], Some(&format!("{event}-hook")))?;
-    let options = wit_bindgen_c::Opts { rename_world: Some("hook".into()), ..Default::default() };
+    let options = wit_bindgen_c::Opts {
+        rename_world: Some("hook".into()),
+        // The engine refuses an answer while a borrowed request or response is still held.
+        autodrop_borrows: wit_bindgen_c::Enabled::Yes,
+        ..Default::default()
+    };
     let mut made = Files::default();
     options.build().generate(&mut resolve, world, &mut made)?;
     fs::create_dir_all(out)?;

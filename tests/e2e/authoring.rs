@@ -149,19 +149,29 @@ fn tools(name: &str) -> PathBuf {
     folder
 }
 
-/// `hook new`, `hook build` and `hook test` in a row, each to its good end. `kept` is where the language's tools go.
-async fn whole_loop(language: &str, events: &[&str], kept: &str) -> Value {
+/// `hook new`, `hook build` and `hook test` in a row, each to its good end.
+async fn whole_loop(language: &str, events: &[&str]) -> Value {
     let folder = Folder::new();
     let mut new = vec!["hook", "new", "greet", "--lang", language];
     events.iter().for_each(|event| new.extend(["--event", event]));
     let made = folder.run(&new).await;
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     assert!(made.stdout.contains("selvedge hook build"), "{}", made.stdout);
-    // C needs both.
-    let kept = if language == "c" { vec![".venv", "node_modules"] } else { vec![kept] };
-    for kept in kept.into_iter().filter(|kept| *kept != "target") {
-        std::os::unix::fs::symlink(tools(&format!("{language}{kept}")), folder.path("greet").join(kept))
-            .expect("a link to the tools");
+    let greet = folder.path("greet");
+    if greet.join("package.json").is_file() {
+        // npm would put a folder in the place of a link, so it is asked before.
+        let shared = tools(&format!("{language}-node"));
+        if !shared.join("node_modules/.bin").is_dir() {
+            std::fs::copy(greet.join("package.json"), shared.join("package.json")).expect("a copy");
+            let npm = tokio::process::Command::new("npm").arg("install").current_dir(&shared).output().await;
+            let npm = npm.expect("npm is missing; install it: apt-get install npm");
+            assert!(npm.status.success(), "{}", String::from_utf8_lossy(&npm.stderr));
+        }
+        std::os::unix::fs::symlink(shared.join("node_modules"), greet.join("node_modules")).expect("a link");
+    }
+    if greet.join("requirements.txt").is_file() {
+        std::os::unix::fs::symlink(tools(&format!("{language}-python")), greet.join(".venv"))
+            .expect("a link");
     }
 
     let mut build = folder.command(&["hook", "build", "greet", "--json"]);
@@ -185,7 +195,7 @@ const EVENTS: [&str; 4] = ["viewer-request", "origin-request", "origin-response"
 
 #[tokio::test]
 async fn a_hook_in_rust_is_begun_built_and_tested() {
-    let built = whole_loop("rust", &EVENTS, "target").await;
+    let built = whole_loop("rust", &EVENTS).await;
 
     assert_eq!(built["events"], Value::from(EVENTS.to_vec()));
     assert!(built["bytes"].as_u64() < Some(200 << 10), "{built}");
@@ -193,14 +203,14 @@ async fn a_hook_in_rust_is_begun_built_and_tested() {
 
 #[tokio::test]
 async fn a_hook_in_javascript_is_begun_built_and_tested() {
-    let built = whole_loop("js", &EVENTS, "node_modules").await;
+    let built = whole_loop("js", &EVENTS).await;
 
     assert_eq!(built["events"], Value::from(EVENTS.to_vec()));
 }
 
 #[tokio::test]
 async fn a_hook_in_python_is_begun_built_and_tested() {
-    let built = whole_loop("python", &EVENTS, ".venv").await;
+    let built = whole_loop("python", &EVENTS).await;
 
     assert_eq!(built["events"], Value::from(EVENTS.to_vec()));
 }
@@ -237,7 +247,7 @@ async fn a_watching_node_reads_what_is_saved_and_outlives_what_is_broken() {
 
 #[tokio::test]
 async fn a_hook_in_c_is_begun_built_and_tested() {
-    let built = whole_loop("c", &EVENTS[..1], ".venv").await;
+    let built = whole_loop("c", &EVENTS[..1]).await;
 
     assert_eq!(built["events"], Value::from(EVENTS[..1].to_vec()));
     assert!(built["bytes"].as_u64() < Some(200 << 10), "{built}");

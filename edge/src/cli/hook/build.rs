@@ -132,7 +132,17 @@ fn c(folder: &Path, made: &Path) -> Result<(), String> {
     let core = made.with_extension("core");
     let tools = environment(folder, "python-zig")?;
     let mut zig = Command::new(tools.join("python-zig"));
-    zig.args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-Os", "-Wall", "-o"]).arg(&core);
+    zig.args([
+        "cc",
+        "-target",
+        "wasm32-wasi",
+        "-mexec-model=reactor",
+        "-Os",
+        "-Wall",
+        "-Wl,-z,stack-size=262144",
+        "-o",
+    ])
+    .arg(&core);
     let mut sources = Vec::new();
     for place in [folder.to_owned(), folder.join("bindings")] {
         let entries = std::fs::read_dir(&place).map_err(|error| format!("{}: {error}", place.display()))?;
@@ -162,7 +172,9 @@ fn environment(folder: &Path, program: &str) -> Result<PathBuf, String> {
     }
     talk("first build: pip puts the tools into .venv");
     let mut venv = Command::new("python3");
-    step(venv.args(["-m", "venv", ".venv"]).current_dir(folder), "python3 -m venv .venv", PYTHON)?;
+    // Through a link to a folder that several hooks share, venv makes none.
+    let place = folder.join(".venv").canonicalize().unwrap_or_else(|_| folder.join(".venv"));
+    step(venv.args(["-m", "venv"]).arg(place).current_dir(folder), "python3 -m venv .venv", PYTHON)?;
     let mut pip = Command::new(tools.join("pip"));
     let arguments =
         ["install", "--quiet", "--disable-pip-version-check", "--requirement", "requirements.txt"];
