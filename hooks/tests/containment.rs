@@ -11,7 +11,7 @@ use bytes::Bytes;
 use bytesize::ByteSize;
 use hooks::{Engine, Event, Hook, HookError, HookSettings, RequestOutcome, WasmSource};
 use http_body::{Body, Frame};
-use support::{engine, facts, misbehaving, on_one_core, request, response, settings, told, whole};
+use support::{engine, facts, guest, misbehaving, on_one_core, request, response, settings, told, whole};
 
 /// The failure of a viewer-request call.
 async fn failure(hook: &Hook) -> HookError {
@@ -325,8 +325,8 @@ fn what_cannot_be_a_hook_is_refused_at_load_with_the_remedy() {
     assert!(load_error(file("core.wasm", b"\0asm\x01\0\0\0"), &on).contains("wasm32-wasip2"));
     let empty = file("empty.wasm", b"\0asm\x0d\0\x01\0");
     assert!(load_error(empty, &on).contains("does not export selvedge:edge/viewer-request"));
-    let missing =
-        load_error(WasmSource::Builtin("thumbnail".into()), &[Event::OriginRequest, Event::ViewerResponse]);
+    let editing = WasmSource::File(guest("editing"));
+    let missing = load_error(editing, &[Event::ViewerRequest, Event::ViewerResponse]);
     assert!(missing.contains("selvedge:edge/viewer-response"), "{missing}");
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hooks::{CallRecord, Event, Inspection, WasmSource, Watch};
-use support::{engine, facts, misbehaving, on_one_core, request, told};
+use support::{engine, facts, guest, misbehaving, on_one_core, request, told};
 
 type Told = Arc<Mutex<Vec<(Event, Vec<String>, Duration, u64, Option<&'static str>)>>>;
 
@@ -62,6 +62,6 @@ fn a_component_says_which_events_it_answers_and_what_it_imports() {
     assert_eq!(found.events, Event::ALL);
     assert!(found.imports.iter().any(|import| import == "selvedge:edge/config@0.1.0"), "{found:?}");
     assert!(found.bytes > 1000, "{found:?}");
-    let builtin = Inspection::of(engine(), "thumb", &WasmSource::Builtin("thumbnail".into())).unwrap();
-    assert_eq!(builtin.events, [Event::OriginRequest, Event::OriginResponse]);
+    let file = WasmSource::File(guest("editing"));
+    assert_eq!(Inspection::of(engine(), "guest", &file).unwrap().events, [Event::ViewerRequest]);
 }
