@@ -1,4 +1,8 @@
 //! Hits beside a hundred thumbnails in the making, on one core: what a picture costs, and how long hits wait for it.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a load keeps its pace by the clock; nothing waits for a state here"
+)]
 
 use crate::answer::{Connection, Expected};
 use crate::failure::Failure;

@@ -26,7 +26,8 @@ config = {{ origin = "api", {told} }}
         site(origin),
         guest::outward().display()
     );
-    Node::start(&config).await
+    // One thread, and so one pool of connections to each origin.
+    Node::start(&config.replacen("[node]", "[node]\nthreads = 1", 1)).await
 }
 
 #[tokio::test]
