@@ -29,16 +29,24 @@ impl Visit {
         }
         let mut mark = String::new();
         for (place, (hook, chosen)) in self.route.hooks.iter().zip(self.versions().iter()).enumerate() {
-            if chosen.is_canary && shapes_what_is_stored(hook) {
+            if chosen.is_canary && self.shapes_what_is_stored(hook) {
                 // Writing to a String cannot fail.
                 let _ = write!(mark, "canary {place} {} ", chosen.version());
             }
         }
         (!mark.is_empty()).then_some(mark)
     }
-}
 
-/// What a hook does before the cache is asked is in the key already, and what it does after an answer was stored is not stored.
-fn shapes_what_is_stored(hook: &Slot) -> bool {
-    hook.listens(Event::OriginRequest) || hook.listens(Event::OriginResponse)
+    /// What a hook does after an answer was stored is not stored. What it does before the cache is asked is in the key already,
+    /// where nothing else of the request reaches those who shape the answer: neither the origin nor hooks that see both.
+    fn shapes_what_is_stored(&self, hook: &Slot) -> bool {
+        let is_keyed = || {
+            let policy = self.route.policy.as_ref();
+            policy.is_some_and(cache::Policy::forwards_only_the_key)
+                && !self.route.hooks.iter().any(|hook| hook.listens(Event::OriginResponse))
+        };
+        hook.listens(Event::OriginRequest)
+            || hook.listens(Event::OriginResponse)
+            || (hook.listens(Event::ViewerRequest) && !is_keyed())
+    }
 }

@@ -112,8 +112,8 @@ pub async fn origin_request(
             Err(failure) => *upload = pass_with(visit, hook, failure)?,
         }
     }
-    // What a canary makes is not put where everybody is answered from, nor is it spared the making.
-    let named = named.filter(|(chosen, _)| !chosen.is_canary);
+    // What a canary has a part in is not put where everybody is answered from, nor is it spared the making.
+    let named = named.filter(|_| visit.trial_mark().is_none());
     let derived =
         |(chosen, path): (&Chosen, _)| visit.node.derived.derived(chosen.hook().name(), path, &request);
     let derived = named.and_then(derived);
