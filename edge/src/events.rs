@@ -12,13 +12,15 @@ use crate::visit::Visit;
 use cache::Permit;
 use cache::control::Directives;
 use hooks::{
-    Chosen, Ended, Event, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome, RequestFailure,
-    RequestOutcome, Storing,
+    Chosen, Ended, Event, Facts, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome,
+    RequestFailure, RequestOutcome, Slot, Storing,
 };
 use http::request::Parts;
-use http::{HeaderMap, Response, StatusCode};
+use http::uri::InvalidUri;
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as _;
 use origin_shield::{Group, OutgoingBody};
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 
@@ -131,7 +133,11 @@ pub async fn origin_request(
 ///
 /// # Errors
 /// [`Fault::Hook`], also under `on-error = "pass"` when the failed call has used the body up.
-pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Result<Response<Body>, Fault> {
+pub async fn origin_response(
+    visit: &Visit,
+    mut response: Response<Body>,
+    permit: Option<&Permit>,
+) -> Result<Response<Body>, Fault> {
     if upgrade::is_agreed(&response) {
         return Ok(response);
     }
@@ -144,7 +150,7 @@ pub async fn origin_response(visit: &Visit, mut response: Response<Body>) -> Res
             response = plain(visit, response).await?;
         }
         let (call, before) = (chosen.begin(Event::OriginResponse), response.status());
-        let outcome = Box::pin(hook.origin_response(&visit.request, response, &visit.facts(chosen))).await;
+        let outcome = Box::pin(hook.origin_response(&request, response, &visit.facts(chosen))).await;
         let ended = match &outcome {
             Ok(outcome) if !before.is_server_error() => of_answer(&outcome.response),
             Ok(_) => Ended::Well,
@@ -182,6 +188,7 @@ fn keep_as(visit: &Visit, headers: &mut HeaderMap, keeping: &Keeping) {
     if ttl.is_none() && while_revalidate.is_none() && if_error.is_none() && !no_store {
         return;
     }
+    let request = as_asked(visit, permit);
     let mut said = Directives::of_response(headers);
     if said.no_store || said.private {
         return;
@@ -214,6 +221,17 @@ async fn edit_response(visit: &Visit, mut response: Response<Body>) -> Result<Re
         let (hook, call) = (chosen.hook(), chosen.begin(Event::ViewerResponse));
         let outcome = hook.viewer_response(&visit.request, parts.clone(), &visit.facts(chosen)).await;
         let ended = outcome.as_ref().map_or_else(Ended::of, |_| Ended::Well);
+/// The viewer's request, and GET where the answer may be stored: the origin was asked by it, and what is made of a HEAD's
+/// answer is what others get.
+fn as_asked<'a>(visit: &'a Visit, permit: Option<&Permit>) -> Cow<'a, Parts> {
+    if permit.is_none() || visit.request.method == Method::GET {
+        return Cow::Borrowed(&visit.request);
+    }
+    let mut request = visit.request.clone();
+    request.method = Method::GET;
+    Cow::Owned(request)
+}
+
         call.end(ended);
         response = match outcome {
             Ok(edited) => Response::from_parts(edited, body),

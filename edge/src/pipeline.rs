@@ -206,7 +206,7 @@ async fn ask(visit: &Visit, upload: OutgoingBody, permit: Option<&Permit>) -> Re
     if stale.is_some() && response.status() == StatusCode::NOT_MODIFIED {
         return Ok((response, attempts));
     }
-    Ok((events::origin_response(visit, response).await?, attempts))
+    Ok((events::origin_response(visit, response, permit).await?, attempts))
 }
 
 /// An answer of the origin's side, and the attempts that failed before it.

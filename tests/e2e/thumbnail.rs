@@ -1,5 +1,7 @@
 //! The thumbnail hook: pictures made smaller on the fly from the original.
 
+use http::Request;
+use http_body_util::Full;
 use image::ImageFormat;
 use tests::{Answer, Node, Origin, picture};
 use tokio::task::JoinSet;
@@ -52,6 +54,26 @@ async fn a_thumbnail_has_exactly_the_size_asked_for_and_is_kept() {
     assert_eq!(picture::size(&made.body), (128, 128));
     assert!(kept.is_hit(), "{}", kept.header("cache-status"));
     assert_eq!(kept.body, made.body);
+    assert_eq!(origin.requests_for("/img/cat.jpg").len(), 1);
+}
+
+#[tokio::test]
+async fn a_head_that_comes_first_keeps_the_thumbnail_and_not_the_original() {
+    let origin = Origin::start().await;
+    let original = picture::jpeg(800, 600);
+    origin.on("/img/cat.jpg", move |_| {
+        Answer::cacheable(original.clone()).header("content-type", "image/jpeg")
+    });
+    let node = node(&origin).await;
+    let url = format!("{SITE}/img/cat.jpg?w=64&h=64");
+
+    let head = node.viewer().send(Request::head(&url).body(Full::default()).unwrap()).await;
+    let made = node.viewer().get(&url).await;
+
+    assert_eq!((head.status, made.status), (200, 200), "{}", made.text());
+    assert!(made.is_hit(), "{}", made.header("cache-status"));
+    assert_eq!(picture::size(&made.body), (64, 64));
+    assert_eq!(head.header("content-length"), made.body.len().to_string());
     assert_eq!(origin.requests_for("/img/cat.jpg").len(), 1);
 }
 
