@@ -63,9 +63,6 @@ pub enum Fault {
     /// A hook failed.
     #[error("a hook failed")]
     Hook(Box<HookError>),
-    /// A hook named an origin that the config does not have.
-    #[error("a hook chose an unknown origin")]
-    UnknownOrigin(String),
     /// What the origin has encoded, and this viewer cannot read, cannot be decoded either.
     #[error(transparent)]
     Unreadable(compress::Unreadable),
@@ -130,8 +127,7 @@ impl Fault {
             }
             Self::Shared(refusal) => (refusal.status, refusal.token, refusal.token),
             Self::Changed => (StatusCode::BAD_GATEWAY, "object-changed", "http_response_incomplete"),
-            Self::Hook(error) => (hook_status(error), error.token(), "proxy_internal_response"),
-            Self::UnknownOrigin(_) => (StatusCode::BAD_GATEWAY, "hook-origin", "destination_not_found"),
+            Self::Hook(error) => (hook_status(error), error.token(), hook_error_type(error)),
             // RFC 9209 §2.3.25
             Self::Unreadable(unreadable) => {
                 (StatusCode::BAD_GATEWAY, unreadable.token(), "http_response_content_coding")
@@ -179,9 +175,6 @@ impl Fault {
         match self {
             Self::Origin(exhausted) => exhausted.to_string(),
             Self::Hook(error) => error.to_string(),
-            Self::UnknownOrigin(name) => {
-                format!("a hook chose the origin {name:?}, which the config does not have")
-            }
             Self::EdgesOnly(Some(said)) => format!("the site is for edges only: {said}"),
             Self::Loop(passed) => format!("the request has come back to this node: {passed} > here"),
             Self::Signature(reason) => reason.to_string(),
@@ -329,6 +322,13 @@ fn hook_status(error: &HookError) -> StatusCode {
             StatusCode::SERVICE_UNAVAILABLE
         }
         _ => StatusCode::BAD_GATEWAY,
+    }
+}
+
+fn hook_error_type(error: &HookError) -> &'static str {
+    match error {
+        HookError::UnknownOrigin { .. } => "destination_not_found",
+        _ => "proxy_internal_response",
     }
 }
 

@@ -49,6 +49,7 @@ pub async fn viewer_request(
         let (hook, request, facts) = (chosen.hook(), visit.request.clone(), visit.facts(chosen));
         let call = chosen.begin(Event::ViewerRequest);
         let called = Box::pin(hook.viewer_request_with(request, mem::take(upload), &facts)).await;
+        let called = called.and_then(|called| normalised(hook, &facts, called));
         let ended = match &called {
             Ok((RequestOutcome::Respond(response), _)) => of_answer(response),
             Ok((RequestOutcome::Next(..), _)) => Ended::Well,
@@ -56,11 +57,8 @@ pub async fn viewer_request(
         };
         call.end(ended);
         match called {
-            Ok((RequestOutcome::Next(mut request, caching), body)) => {
+            Ok((RequestOutcome::Next(request, caching), body)) => {
                 *upload = upload::carried(body);
-                let path =
-                    Path::normalise(headers::path_and_query(&request.uri))?.path_and_query.into_owned();
-                request.uri = path.parse().map_err(|_| Fault::BadTarget)?;
                 visit.request = request;
                 visit.cache_as(caching);
             }
@@ -71,10 +69,54 @@ pub async fn viewer_request(
     Ok(None)
 }
 
+/// What a viewer-request hook came to, and the body that it was given.
+type Called<Outcome> = (Outcome, HookBody<OutgoingBody>);
+
+/// The request in its one normal form. One that has none is its hook's failure: the viewer's own had one.
+fn normalised(
+    hook: &Hook,
+    facts: &Facts,
+    (outcome, body): Called<RequestOutcome>,
+) -> Result<Called<RequestOutcome>, RequestFailure<OutgoingBody>> {
+    let RequestOutcome::Next(mut request, caching) = outcome else { return Ok((outcome, body)) };
+    let normal = match Path::normalise(headers::path_and_query(&request.uri)) {
+        Ok(path) => path.path_and_query.parse().map_err(|error: InvalidUri| error.to_string()),
+        Err(fault) => Err(fault.to_string()),
+    };
+    match normal {
+        Ok(uri) => {
+            request.uri = uri;
+            Ok((RequestOutcome::Next(request, caching), body))
+        }
+        Err(cause) => {
+            let error = hook.refuse_request(Event::ViewerRequest, &cause, facts);
+            Err(RequestFailure { error, body: Some(body) })
+        }
+    }
+}
+
+/// An origin that the config does not have is a failure of the hook that chose it.
+fn reachable(
+    visit: &Visit,
+    hook: &Hook,
+    facts: &Facts,
+    (outcome, body): Called<OriginRequestOutcome>,
+) -> Result<Called<OriginRequestOutcome>, RequestFailure<OutgoingBody>> {
+    match &outcome {
+        OriginRequestOutcome::RouteTo { origin, .. } if !visit.node.groups.contains_key(origin) => {
+            let error = hook.refuse_origin(origin, facts);
+            // A body of the hook's own has taken the viewer's place: without the hook there is none.
+            let body = (!matches!(body, HookBody::Replaced(_))).then_some(body);
+            Err(RequestFailure { error, body })
+        }
+        _ => Ok((outcome, body)),
+    }
+}
+
 /// `origin-request`: may answer, change the request, or choose another origin of the config.
 ///
 /// # Errors
-/// [`Fault::Hook`], and [`Fault::UnknownOrigin`] for a name that the config does not have.
+/// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn origin_request(
     visit: &Visit,
     mut request: Parts,
@@ -89,6 +131,7 @@ pub async fn origin_request(
         let (hook, facts) = (chosen.hook(), visit.facts_of_fetch(chosen, storing));
         let call = chosen.begin(Event::OriginRequest);
         let called = Box::pin(hook.origin_request_with(request.clone(), mem::take(upload), &facts)).await;
+        let called = called.and_then(|called| reachable(visit, hook, &facts, called));
         let ended = match &called {
             Ok((OriginRequestOutcome::Respond(response), _)) => of_answer(response),
             Ok(_) => Ended::Well,
@@ -105,8 +148,7 @@ pub async fn origin_request(
                 request = parts;
                 *upload = upload::exchanged(&mut request.headers, body);
                 name(derived);
-                let unknown = || Fault::UnknownOrigin(hook.spoken(&origin));
-                group = visit.node.groups.get(&*origin).cloned().ok_or_else(unknown)?;
+                group = visit.node.groups.get(&*origin).cloned().unwrap_or(group);
             }
             Ok((OriginRequestOutcome::Respond(response), _)) => {
                 return Ok(OriginRequest::Answered(Box::new(response.map(Body::Whole))));
@@ -144,6 +186,7 @@ pub async fn origin_response(
     if derive::is_found(&response) {
         return Ok(response);
     }
+    let request = as_asked(visit, permit);
     for chosen in listeners(visit.versions(), Event::OriginResponse) {
         let hook = chosen.hook();
         if hook.transforms() {
@@ -176,6 +219,17 @@ pub async fn origin_response(
     Ok(response)
 }
 
+/// The viewer's request, and GET where the answer may be stored: the origin was asked by it, and what is made of a HEAD's
+/// answer is what others get.
+fn as_asked<'a>(visit: &'a Visit, permit: Option<&Permit>) -> Cow<'a, Parts> {
+    if permit.is_none() || visit.request.method == Method::GET {
+        return Cow::Borrowed(&visit.request);
+    }
+    let mut request = visit.request.clone();
+    request.method = Method::GET;
+    Cow::Owned(request)
+}
+
 /// What a hook says of keeping is written as `CDN-Cache-Control` (RFC 9213) and as tags in the policy's own field, so that one
 /// rule decides about storing, here and on edges that ask this node; it never beats `private` or `no-store`.
 fn keep_as(visit: &Visit, headers: &mut HeaderMap, keeping: &Keeping) {
@@ -188,7 +242,6 @@ fn keep_as(visit: &Visit, headers: &mut HeaderMap, keeping: &Keeping) {
     if ttl.is_none() && while_revalidate.is_none() && if_error.is_none() && !no_store {
         return;
     }
-    let request = as_asked(visit, permit);
     let mut said = Directives::of_response(headers);
     if said.no_store || said.private {
         return;
@@ -219,37 +272,33 @@ async fn edit_response(visit: &Visit, mut response: Response<Body>) -> Result<Re
     for chosen in listeners(visit.versions(), Event::ViewerResponse) {
         let (parts, body) = response.into_parts();
         let (hook, call) = (chosen.hook(), chosen.begin(Event::ViewerResponse));
-        let outcome = hook.viewer_response(&visit.request, parts.clone(), &visit.facts(chosen)).await;
+        let spare = (hook.on_error() == OnError::Pass).then(|| parts.clone());
+        let outcome = hook.viewer_response(&visit.request, parts, &visit.facts(chosen)).await;
         let ended = outcome.as_ref().map_or_else(Ended::of, |_| Ended::Well);
-/// The viewer's request, and GET where the answer may be stored: the origin was asked by it, and what is made of a HEAD's
-/// answer is what others get.
-fn as_asked<'a>(visit: &'a Visit, permit: Option<&Permit>) -> Cow<'a, Parts> {
-    if permit.is_none() || visit.request.method == Method::GET {
-        return Cow::Borrowed(&visit.request);
-    }
-    let mut request = visit.request.clone();
-    request.method = Method::GET;
-    Cow::Owned(request)
-}
-
         call.end(ended);
         response = match outcome {
             Ok(edited) => Response::from_parts(edited, body),
-            Err(error) => {
-                pass_or_fail(visit, hook, error)?;
-                Response::from_parts(parts, body)
-            }
+            Err(error) => match spare {
+                Some(untouched) => {
+                    visit.node.observer.hook_passed(&error);
+                    Response::from_parts(untouched, body)
+                }
+                None => return Err(Fault::Hook(Box::new(error))),
+            },
         };
     }
     Ok(response)
 }
 
-/// Whether a stale entry may stand in for this failure: always for origins, for hooks where they say so.
+/// Whether a stale entry may stand in for this failure: always for origins, for hooks where the one that failed says so.
 #[must_use]
 pub fn allows_stale(visit: &Visit, fault: &Fault) -> bool {
     match fault {
         Fault::Origin(_) => true,
-        Fault::Hook(_) => visit.route.hooks.iter().any(|hook| hook.on_error() == OnError::Stale),
+        Fault::Hook(error) => {
+            let failed = |hook: &&Arc<Slot>| error.hook() == Some(hook.name());
+            visit.route.hooks.iter().find(failed).is_some_and(|hook| hook.on_error() == OnError::Stale)
+        }
         _ => false,
     }
 }

@@ -95,6 +95,14 @@ pub enum HookError {
         /// What is wrong with it.
         cause: String,
     },
+    /// The author or the operator: the guest chose an origin that the node does not have.
+    #[error("{call} chose the origin {origin:?}, which the config does not have")]
+    UnknownOrigin {
+        /// Which call.
+        call: Box<CallReport>,
+        /// What it said.
+        origin: String,
+    },
     /// The author: the guest itself reported a failure.
     #[error("{call} failed: {message}{}", call.details())]
     Failed {
@@ -127,8 +135,28 @@ impl HookError {
             HookError::Timeout { .. } => "hook-timeout",
             HookError::Memory { .. } => "hook-memory",
             HookError::Output { .. } => "hook-output",
+            HookError::UnknownOrigin { .. } => "hook-origin",
             HookError::Failed { .. } => "hook-failed",
             HookError::Lost { .. } => "hook-lost",
+        }
+    }
+
+    /// Which hook's call failed; `None` where no call was made.
+    #[must_use]
+    pub fn hook(&self) -> Option<&str> {
+        match self {
+            HookError::Engine { .. } | HookError::Load { .. } => None,
+            HookError::Busy { hook, .. } => Some(hook),
+            HookError::Transforms { call, .. }
+            | HookError::Crowded { call, .. }
+            | HookError::Trap { call, .. }
+            | HookError::Deadline { call, .. }
+            | HookError::Timeout { call, .. }
+            | HookError::Memory { call, .. }
+            | HookError::Output { call, .. }
+            | HookError::UnknownOrigin { call, .. }
+            | HookError::Failed { call, .. }
+            | HookError::Lost { call, .. } => Some(&call.hook),
         }
     }
 }

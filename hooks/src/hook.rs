@@ -20,7 +20,7 @@ use crate::meter::{MemoryLimit, Meter};
 use crate::outside::{Allowance, Reach};
 use crate::own::Own;
 use crate::places::Places;
-use crate::report::{self, Reporter};
+use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
 use crate::state::{CallState, Messages, Surroundings};
@@ -216,10 +216,29 @@ impl Hook {
         outcome
     }
 
-    /// Words of the guest as they may stand in a log: without its secrets, and cut short.
+    /// The failure of a call that ended well for an origin that the node does not have; watchers hear of it.
     #[must_use]
-    pub fn spoken(&self, words: &str) -> String {
-        report::spoken(&self.inner.own, words)
+    pub fn refuse_origin(&self, origin: &str, facts: &Facts) -> HookError {
+        self.refuse(Event::OriginRequest, facts, |reporter| reporter.unknown_origin(origin))
+    }
+
+    /// The failure of a call that ended well with a request that the node cannot go on with; watchers hear of it.
+    #[must_use]
+    pub fn refuse_request(&self, event: Event, cause: &str, facts: &Facts) -> HookError {
+        self.refuse(event, facts, |reporter| reporter.unusable(cause))
+    }
+
+    fn refuse(
+        &self,
+        event: Event,
+        facts: &Facts,
+        error: impl FnOnce(Reporter<'_>) -> HookError,
+    ) -> HookError {
+        // What the guest has logged is told already.
+        let log = CallLog::without(&self.inner.own.secrets);
+        let error = error(self.reporter(event, &log));
+        self.tell_of_failure(event, &log, facts.request_id.to_str().unwrap_or_default(), &error);
+        error
     }
 
     /// An answer that cannot be sent.
@@ -233,9 +252,9 @@ impl Hook {
     }
 
     /// Tells whoever watches of a call that failed after it had answered.
-    pub(crate) fn tell_of_failure(&self, log: &CallLog, request_id: &str, error: &HookError) {
+    pub(crate) fn tell_of_failure(&self, event: Event, log: &CallLog, request_id: &str, error: &HookError) {
         let Some(watch) = &self.watch else { return };
-        let (event, cpu, error) = (Event::OriginResponse, Duration::ZERO, Some(error));
+        let (cpu, error) = (Duration::ZERO, Some(error));
         watch.tell(log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory: 0, error });
     }
 

@@ -37,6 +37,10 @@ impl Reporter<'_> {
         HookError::Output { call: self.call(Vec::new()), cause: spoken(self.own, cause) }
     }
 
+    pub(crate) fn unknown_origin(&self, origin: &str) -> HookError {
+        HookError::UnknownOrigin { call: self.call(Vec::new()), origin: spoken(self.own, origin) }
+    }
+
     pub(crate) fn lost(&self, lost: Lost) -> HookError {
         let call = self.call(Vec::new());
         match lost {

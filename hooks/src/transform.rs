@@ -209,7 +209,7 @@ async fn turn(
         Err(lost) => Err(reporter.lost(lost)),
     };
     if let Err(error) = &turned {
-        hook.tell_of_failure(&log, request_id.to_str().unwrap_or_default(), error);
+        hook.tell_of_failure(Event::OriginResponse, &log, request_id.to_str().unwrap_or_default(), error);
     }
     turned
 }
