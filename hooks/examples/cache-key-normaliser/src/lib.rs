@@ -32,10 +32,11 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// The offered language with the highest weight, the first of several (RFC 9110 section 12.5.4).
 fn best<'a>(wished: &str, offered: &'a [String]) -> Option<&'a String> {
     let weighed = wished.split(',').filter_map(|item| {
-        let (range, weight) = item.split_once(";q=").unwrap_or((item, "1"));
-        let primary = range.trim().split('-').next()?;
+        let mut parts = item.split(';').map(str::trim);
+        let primary = parts.next()?.split('-').next()?;
+        let weight = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix('=')).unwrap_or("1");
         let language = offered.iter().find(|language| language.eq_ignore_ascii_case(primary))?;
-        Some((weight.trim().parse::<f32>().ok().filter(|weight| *weight > 0.0)?, language))
+        Some((weight.parse::<f32>().ok().filter(|weight| *weight > 0.0)?, language))
     });
     weighed.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, language)| language)
 }
@@ -49,6 +50,7 @@ mod tests {
         let offered = ["en", "ko"].map(str::to_owned);
         assert_eq!(best("ko;q=0.5, en-GB;q=0.8", &offered).unwrap(), "en");
         assert_eq!(best("KO, en", &offered).unwrap(), "ko");
+        assert_eq!(best("ko; q=0.5, en ;Q=0.8", &offered).unwrap(), "en");
         assert_eq!(best("en;q=0, fr", &offered), None);
         assert_eq!(best(";;q=x,", &offered), None);
     }
