@@ -2,6 +2,7 @@
 //!
 //! The config is what is replaced by what: `"http://old.example.com" = "https://www.example.com"`,
 //! `"</head>" = "<script src=\"/tour.js\"></script></head>"`. What is replaced is stored, so it costs nothing on a hit.
+//! A page in a coding that the node does not take off (it does gzip, br and zstd) passes as it is, with a line in the log.
 
 use selvedge_hook::prelude::*;
 
@@ -18,13 +19,18 @@ fn rewrite(_: &Request, response: &Response) -> Result {
     // Where one text begins another, the longer one counts.
     pairs.sort_by_key(|(_, old)| std::cmp::Reverse(old.len()));
     let mut held = Vec::new();
-    response.transform_body(move |piece| {
+    let told = response.transform_body(move |piece| {
         let is_last = piece.is_none();
         held.extend(piece.unwrap_or_default());
         let (done, used) = replace(&held, &pairs, is_last);
         held.drain(..used);
         Ok(done)
-    })?;
+    });
+    match told {
+        // Better the page as it is than none.
+        Err(why @ (TransformRefusal::Coded | TransformRefusal::Partial)) => warn!("not rewritten: {why}"),
+        told => told?,
+    }
     Ok(())
 }
 
