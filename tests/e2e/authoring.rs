@@ -59,7 +59,9 @@ async fn cases_that_hold_are_told_with_what_they_cost() {
 #[tokio::test]
 async fn what_calls_cost_is_measured_with_instances_of_both_kinds() {
     let folder = Folder::new();
-    folder.write("hook.test.toml", CASES);
+    let failing = "[[case]]\nname = \"it fails\"\nevent = \"origin-request\"\nconfig = { sizes = \"wide\" }\n\
+                   request.url = \"https://www.test/cat.jpg?w=64&h=64\"\nexpect.outcome = \"fail\"\n";
+    folder.write("hook.test.toml", format!("{CASES}\n{failing}"));
     let wasm = thumbnail();
     let wasm = wasm.to_str().expect("UTF-8");
 
@@ -69,7 +71,7 @@ async fn what_calls_cost_is_measured_with_instances_of_both_kinds() {
     let costs: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
     let costs = costs.as_array().expect("a list");
     let kinds: Vec<_> = costs.iter().map(|cost| cost["instances"].as_str().unwrap_or_default()).collect();
-    assert_eq!(kinds, ["fresh", "fresh", "reused", "reused"]);
+    assert_eq!(kinds, ["fresh", "fresh", "reused", "reused"], "what is to fail is left out");
     for cost in costs {
         let is_measured =
             cost["median_us"].as_f64() > Some(0.0) && cost["p99_us"].as_f64() >= cost["median_us"].as_f64();

@@ -312,6 +312,15 @@ pub struct Expect {
     pub error: Option<Spanned<String>>,
 }
 
+impl Expect {
+    /// Whether the call is to fail.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        let fails = |outcome: &Spanned<String>| outcome.get_ref() == "fail";
+        self.fails.is_some() || self.error.is_some() || self.outcome.as_ref().is_some_and(fails)
+    }
+}
+
 /// A duration with its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Lifetime(#[serde(with = "humantime_serde")] pub std::time::Duration);

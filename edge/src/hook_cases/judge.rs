@@ -62,11 +62,8 @@ impl Findings<'_> {
     /// A failure that nobody expects is a difference whatever else is expected.
     fn outcome(&mut self, case: &Spanned<Case>, seen: &Seen) {
         let expect = &case.get_ref().expect;
-        let is_expected = expect.fails.is_some()
-            || expect.error.is_some()
-            || expect.outcome.as_ref().is_some_and(|outcome| outcome.get_ref() == "fail");
         match &seen.failure {
-            Some((token, message)) if !is_expected => {
+            Some((token, message)) if !expect.is_failure() => {
                 let word = expect.outcome.as_ref().map_or("no failure", |outcome| outcome.get_ref());
                 let offset =
                     expect.outcome.as_ref().map_or(case.span().start, |outcome| outcome.span().start);

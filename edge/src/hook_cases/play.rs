@@ -3,7 +3,8 @@
 use super::scene::Scene;
 use bytes::Bytes;
 use hooks::{
-    Caching, CallRecord, Event, Hook, HookError, Keeping, OriginRequestOutcome, RequestOutcome, Watch,
+    BodyError, Caching, CallRecord, Event, Hook, HookError, Keeping, OriginRequestOutcome, RequestOutcome,
+    Watch,
 };
 use http::{HeaderMap, Uri, request};
 use http_body::Body;
@@ -57,7 +58,9 @@ pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
     let hook = hook.watched(Watch::calls(move |call: &CallRecord<'_>| {
         let mut measured = writing.lock().unwrap_or_else(PoisonError::into_inner);
         measured.log.extend(call.lines.iter().map(ToString::to_string));
-        (measured.cpu, measured.memory) = (call.cpu, call.memory);
+        // A hook that fails in the middle of a body is told of once more.
+        measured.cpu += call.cpu;
+        measured.memory = measured.memory.max(call.memory);
     }));
     let origins = Arc::clone(&scene.origins);
     let mut seen = match scene.event {
@@ -78,7 +81,7 @@ async fn viewer_request(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     let called = hook.viewer_request_with(scene.request, scene.body, &scene.facts).await;
     let (outcome, body) = called.map_err(|failure| failure.error)?;
     Ok(match outcome {
-        RequestOutcome::Next(parts, caching) => Seen { caching, ..edited("next", parts, whole(body).await) },
+        RequestOutcome::Next(parts, caching) => Seen { caching, ..edited("next", parts, whole(body).await?) },
         RequestOutcome::Respond(response) => answered("respond", response),
     })
 }
@@ -88,10 +91,10 @@ async fn origin_request(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     let (outcome, body) = called.map_err(|failure| failure.error)?;
     Ok(match outcome {
         OriginRequestOutcome::Next { parts, derived } => {
-            Seen { derived, ..edited("next", parts, whole(body).await) }
+            Seen { derived, ..edited("next", parts, whole(body).await?) }
         }
         OriginRequestOutcome::RouteTo { parts, origin, derived } => {
-            Seen { derived, route_to: Some(origin), ..edited("route-to", parts, whole(body).await) }
+            Seen { derived, route_to: Some(origin), ..edited("route-to", parts, whole(body).await?) }
         }
         OriginRequestOutcome::Respond(response) => answered("respond", response),
     })
@@ -101,20 +104,24 @@ async fn origin_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     let outcome = hook.origin_response(&scene.request, scene.response, &scene.facts).await?;
     let (parts, body) = outcome.response.into_parts();
     let word = if matches!(body, hooks::HookBody::Replaced(_)) { "replace" } else { "next" };
-    let body = whole(body).await;
+    let body = whole(body).await?;
     Ok(Seen { keeping: outcome.keeping, ..answered(word, http::Response::from_parts(parts, body)) })
 }
 
 async fn viewer_response(hook: &Hook, scene: Scene) -> Result<Seen, HookError> {
     let (parts, body) = scene.response.into_parts();
     let parts = hook.viewer_response(&scene.request, parts, &scene.facts).await?;
-    let body = whole(body).await;
+    let body = whole(body).await?;
     Ok(answered("next", http::Response::from_parts(parts, body)))
 }
 
-/// A body in memory does not break off.
-async fn whole(body: impl Body<Data = Bytes>) -> Bytes {
-    body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default()
+/// All of a body. A case's own is in memory and does not break off: what does is the hook, where it rewrites a body as it passes.
+async fn whole<B: Body<Data = Bytes, Error: Into<BodyError>>>(body: B) -> Result<Bytes, HookError> {
+    match body.collect().await.map_err(|error| error.into().downcast()) {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(Ok(failure)) => Err(*failure),
+        Err(Err(_)) => Ok(Bytes::new()),
+    }
 }
 
 fn edited(outcome: &'static str, parts: request::Parts, body: Bytes) -> Seen {

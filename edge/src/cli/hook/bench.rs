@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
                 true => data(&format!("{:#}", Value::from_iter(costs.iter().map(as_json)))),
                 false => data(&table(&costs)),
             }
-            // What fails is not measured: it costs whatever its limit is.
+            // A case whose every call fails says nothing of what calls cost.
             if costs.iter().all(|cost| cost.failed < cost.calls) { Exit::Ok } else { Exit::Failed }
         }
         Err(message) => {
