@@ -102,7 +102,7 @@ fn logs(node: &Node, name: &str, head: &Parts) -> Answered {
     };
     let mut lines = node.observer.said_after(name, after);
     if lines.is_empty() && after > 0 && node.observer.said_after(name, after - 1).is_empty() {
-        // That line was another node's, which ran here before: this one counts from one again.
+        // That line was another node's, which ran here before, by a clock that was ahead of this one's.
         lines = node.observer.said_after(name, 0);
     }
     let last = lines.last().map_or(after, |line| line.number);

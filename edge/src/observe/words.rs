@@ -5,7 +5,7 @@ use humantime_serde::re::humantime::format_rfc3339_millis;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Lines of one hook that are kept.
 const KEPT: usize = 1000;
@@ -15,7 +15,7 @@ const LONGEST_STORY: usize = 2048;
 /// A line of a hook's log, or why a call failed.
 #[derive(Debug, Clone, Serialize)]
 pub struct Said {
-    /// Counts up by one for each line of this hook since the node started, from 1.
+    /// Grows from line to line of this hook, over restarts of the node too: at least the microseconds since 1970.
     pub number: u64,
     /// RFC 3339, UTC.
     pub time: String,
@@ -59,6 +59,7 @@ impl Words {
         };
         let mut all = self.all();
         let lines = all.entry(hook.to_owned()).or_default();
+        lines.number_from(now);
         if call.dropped > 0 {
             lines.keep(said("warn", &format!("({} earlier lines of this call dropped)", call.dropped)));
         }
@@ -76,6 +77,13 @@ impl Words {
 }
 
 impl Lines {
+    /// Whoever follows the lines over a restart asks for those after a number of the node that was: had this one begun at 1
+    /// again, its first lines would be lost on them.
+    fn number_from(&mut self, now: SystemTime) {
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        self.last = self.last.max(u64::try_from(since).unwrap_or_default());
+    }
+
     fn keep(&mut self, said: Said) {
         if self.kept.len() == KEPT {
             self.kept.pop_front();
@@ -110,7 +118,7 @@ impl Observer {
 mod tests {
     use super::*;
     use hooks::{CallRecord, Event, LogLevel, LogLine};
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::Duration;
 
     fn call<'a>(lines: &'a [LogLine], dropped: u64) -> CallRecord<'a> {
         CallRecord {
@@ -135,6 +143,21 @@ mod tests {
         assert_eq!((said.len(), said[0].number, said[0].text.as_str()), (KEPT, 11, "line 10"));
         assert_eq!(words.after("a", 1009).len(), 1);
         assert!(words.after("b", 0).is_empty(), "a hook has its own lines");
+    }
+
+    #[test]
+    fn whoever_follows_over_a_restart_gets_the_first_line_of_the_new_node() {
+        let started = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let line = |text: &str| LogLine { level: LogLevel::Info, text: text.into() };
+        let (before, after) = (Words::default(), Words::default());
+        before.note("a", "v", &call(&[line("one"), line("two")], 0), started);
+        let last = before.after("a", 0)[1].number;
+
+        after.note("a", "v", &call(&[line("three")], 0), started + Duration::from_millis(1));
+        after.note("a", "v", &call(&[line("four"), line("five")], 0), started + Duration::from_secs(1));
+
+        let said: Vec<_> = after.after("a", last).into_iter().map(|said| said.text).collect();
+        assert_eq!(said, ["three", "four", "five"]);
     }
 
     #[test]

@@ -41,7 +41,6 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         if !arguments.follow {
             return Exit::Ok;
         }
-        // A node that was started anew counts from one again.
         last = answer["last"].as_u64().unwrap_or_default();
         shown = usize::MAX;
         pause();
