@@ -1,5 +1,7 @@
 //! How much a request looks like a program's, from 0 to 100, by its headers: `x-bot-score` for the origin.
 //!
+//! The origin gets it on routes without a cache policy; under one it gets what the key names, and the score only keeps out.
+//!
 //! Config: `refuse-from = "80"` turns away what reaches that score. A score is a guess and keeps nobody out who takes
 //! pains; it takes the load of those who do not.
 

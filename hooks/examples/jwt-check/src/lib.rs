@@ -2,7 +2,8 @@
 //!
 //! Where it is looked for: `Authorization: Bearer`, else the cookie of config `cookie`. Who has signed it: with HMAC and the
 //! hook's secret `jwt`; or config `algorithm = "ES256"` (or `RS256`, `EdDSA`) and `key`, a public key as PEM or JWK. Config
-//! `issuer` and `audience` must match where they are given. The origin finds the subject in `x-user`.
+//! `issuer` and `audience` must match where they are given. The origin finds the subject in `x-user` on routes without a cache
+//! policy; under one it gets what the key names, and a stored answer is for all whom the hook lets in.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use selvedge_hook::prelude::*;
