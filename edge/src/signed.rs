@@ -2,6 +2,7 @@
 
 use crate::error::Fault;
 use crate::headers;
+use crate::route::Path;
 use crate::visit::Visit;
 use http::header::{COOKIE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue};
@@ -25,10 +26,15 @@ pub fn judge(visit: &Visit, keys: &KeyGroup) -> Verdict {
 /// Lets the request in: what signed it leaves it, and what it said stays known.
 ///
 /// # Errors
-/// [`Fault::BadTarget`] when nothing that is a target remains.
+/// [`Fault::BadTarget`] when nothing that is a target remains, or another path than the one that was normalised and routed.
 pub fn admit(visit: &mut Visit, grant: Grant) -> Result<(), Fault> {
     let Some(keys) = visit.route.keys.clone() else { return Ok(()) };
     if let Cow::Owned(stripped) = keys.strip(headers::path_and_query(&visit.request.uri)) {
+        // A token may stand in the path, and without it `..;URISigningPackage=…` would be `..`.
+        match Path::normalise(&stripped) {
+            Ok(path) if path.path_and_query == stripped => {}
+            _ => return Err(Fault::BadTarget),
+        }
         visit.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
     }
     strip_cookies(&mut visit.request.headers, &keys);

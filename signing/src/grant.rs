@@ -101,8 +101,8 @@ pub enum Reason {
     /// The JWT has an id, and has opened this URL before.
     #[error("the token may be used once for each URL, and was")]
     TokenSpent,
-    /// The URL holds characters that no URL may hold (RFC 3986 section 2).
-    #[error("the URL holds characters that are not allowed in a URL")]
+    /// The URL holds characters that no URL may hold (RFC 3986 section 2), or its path has segments `.` or `..`.
+    #[error("the URL holds characters that are not allowed in a URL, or dot segments")]
     UrlMalformed,
     /// Too many signatures from the same address were wrong a moment ago.
     #[error("too many signatures from this address were wrong")]

@@ -4,7 +4,7 @@ use crate::policy::seconds;
 use crate::scheme::cloudfront::{COOKIES, canned_policy, encode};
 use crate::scheme::uri_signing::{Claims, mint};
 use crate::scheme::{SchemeName, hmac};
-use crate::url::{is_url_text, strip};
+use crate::url::{has_dot_segments, is_url_text, strip};
 use crate::{Policy, PrivateKey, Secret, SigningError, SigningKey};
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -183,6 +183,9 @@ pub(crate) fn check_url(url: &str) -> Result<(), SigningError> {
     if authority.is_empty() || authority.contains(['?', '@']) {
         return refuse("it needs a host, without user name, and a path after it");
     }
+    if has_dot_segments(path_and_query) {
+        return refuse("viewers resolve the segments . and .. of the path; sign what they come to");
+    }
     if authority.ends_with(default_port) {
         return refuse("viewers do not send the default port; leave it out");
     }
@@ -227,6 +230,8 @@ mod tests {
             "https://cdn.test/a\n",
             "https://cdn.test/a?Expires=1",
             "https://cdn.test/a?b&Policy",
+            "https://cdn.test/a/../b",
+            "https://cdn.test/a/%2e",
         ] {
             let error = check_url(url).unwrap_err();
             assert!(matches!(error, SigningError::Url { .. }), "{url}: {error}");

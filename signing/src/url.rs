@@ -101,6 +101,21 @@ fn without_path_parameter<'a>(path: &'a str, name: &str) -> Cow<'a, str> {
     Cow::Owned(path.split('/').map(bare).collect::<Vec<_>>().join("/"))
 }
 
+/// Whether the path has a segment that is `.` or `..`, also where it is escaped, where an escaped slash or a backslash ends it, or
+/// where parameters follow, which origins may take off. Whoever follows such a path ends elsewhere than it begins.
+pub(crate) fn has_dot_segments(path_and_query: &str) -> bool {
+    let path = path_and_query.split_once('?').map_or(path_and_query, |parts| parts.0);
+    let plain = match path.contains('%') {
+        false => Cow::Borrowed(path),
+        true => {
+            let path = path.to_ascii_lowercase();
+            let path = path.replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace("%3b", ";");
+            Cow::Owned(path)
+        }
+    };
+    plain.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+}
+
 /// RFC 3986 section 2 knows no others; `"` and `\` would also blur where a URL ends within a policy's JSON.
 pub(crate) fn is_url_text(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\'))
@@ -175,6 +190,30 @@ mod tests {
     fn values_are_given_as_sent() {
         let found = find("/a?Signature=a=b%3D&Expires=", NAMES);
         assert_eq!(found, Ok([Some(""), Some("a=b%3D"), None]));
+    }
+
+    #[test]
+    fn dot_segments_are_found_however_they_are_written() {
+        for path in [
+            "/a/../b",
+            "/a/.",
+            "/..",
+            "/a/%2e%2E/b",
+            "/a/.%2e?b",
+            "/a/..%2fb",
+            "/a%5C..%5cb",
+            "/a\\..\\b",
+            "/a/..;v=1/b",
+            "/a/..;URISigningPackage=x/b",
+            "/a/..%3bv/b",
+        ] {
+            assert!(has_dot_segments(path), "{path}");
+        }
+        for path in
+            ["/", "/a.b/c..d/...", "/.well-known/a", "/a?b=/../c", "/a;../b", "/%252e%252e/a", "/a/.%2eb"]
+        {
+            assert!(!has_dot_segments(path), "{path}");
+        }
     }
 
     #[test]

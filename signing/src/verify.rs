@@ -117,6 +117,10 @@ impl KeyGroup {
     /// for each token.
     #[must_use]
     pub fn verify(&self, presented: &Presented<'_>, now: SystemTime) -> Verdict {
+        // A resource is compared as it was sent, and dot segments lead out of what it begins with.
+        if url::has_dot_segments(presented.path_and_query) {
+            return Verdict::Refused(Reason::UrlMalformed);
+        }
         // A player goes on asking with the token that it began with, while its cookie is renewed (RFC 9246 section 4).
         let mut is_outlived = false;
         for place in [Place::Url, Place::Cookies] {

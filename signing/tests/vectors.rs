@@ -196,6 +196,7 @@ fn cases(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
     all.extend(custom(keys));
     all.extend(tokens(keys));
     all.extend(jwts(keys));
+    all.extend(dots(keys));
     all
 }
 
@@ -305,6 +306,42 @@ fn custom(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
     let field = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
     all.push(case("custom cookies", "https://cdn.test/x/y.ts?z", &[&field], "granted"));
     all.push(case("custom cookies elsewhere", "https://dn.test/x", &[&field], "resource-mismatch"));
+    all
+}
+
+/// What leads out of that with which it begins is refused, whatever signs it.
+fn dots(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
+    let SigningKey::Secret(secret) = &keys["hmac"] else { panic!("no secret") };
+    let token = signing::hmac_token(Reach::Prefix("https://cdn.test/free/"), at(2000), None, "hmac", secret);
+    let claims = Claims::matching(r"https://cdn\.test/free/.*").unwrap().until(at(2000)).unwrap();
+    let policy = Policy::new("https://cdn.test/free/*", at(2000)).unwrap();
+    let policy = signing::cookies_policy(&policy, "rsa", private(keys, "rsa")).unwrap();
+    let policy = policy.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ");
+    let jwt = signing::sign_jwt(&claims, "hmac", &keys["hmac"]).unwrap();
+    let (token, jwt) = (format!("Selvedge-Token={}", token.unwrap()), format!("URISigningPackage={jwt}"));
+    let mut all = Vec::new();
+    for (what, cookie) in [("a prefix", &token), ("a pattern", &jwt), ("a policy", &policy)] {
+        for (path, expected) in [
+            ("/free/.hidden/a..b/...", "granted"),
+            ("/free/a?b=/../c", "granted"),
+            ("/free/../premium/film", "url-malformed"),
+            ("/free/%2e%2E/premium/film", "url-malformed"),
+            ("/free/.%2e/premium/film", "url-malformed"),
+            ("/free/./film", "url-malformed"),
+            ("/free/..", "url-malformed"),
+            ("/free/..%2fpremium/film", "url-malformed"),
+            ("/free/a%5c..%5C..%5Cpremium/film", "url-malformed"),
+            ("/free/..;v=1/premium/film", "url-malformed"),
+            ("/free/..;URISigningPackage=x/premium/film", "url-malformed"),
+        ] {
+            all.push(case(
+                &format!("{what} and {path}"),
+                &format!("https://cdn.test{path}"),
+                &[cookie],
+                expected,
+            ));
+        }
+    }
     all
 }
 

@@ -58,6 +58,7 @@ mod rewritten;
 mod sharing;
 mod shield;
 mod signed;
+mod signed_paths;
 mod signers;
 mod slices;
 mod slow;

@@ -17,6 +17,9 @@ const seconds = (time) => {
   return value;
 };
 
+/** Segments `.` and `..` of the path, however they are written: they lead out of what the path begins with. */
+const hasDotSegments = (target) => /(^|[/\\]|%2f|%5c)(\.|%2e){1,2}($|[/\\;]|%2f|%5c|%3b)/i.test(target.split("?")[0]);
+
 function split(url) {
   const parts = /^(https?):\/\/([^/?#@]+)(\/[^#]*)$/.exec(url);
   const port = { http: ":80", https: ":443" }[parts?.[1]];
@@ -24,6 +27,7 @@ function split(url) {
     throw new TypeError(`not a URL as viewers send it (http or https, a path, percent-encoded, no default port, no fragment): ${url}`);
   }
   const [, scheme, authority, pathAndQuery] = parts;
+  if (hasDotSegments(pathAndQuery)) throw new TypeError(`viewers resolve the segments . and .. of a path; sign what they come to: ${url}`);
   return { scheme, authority, pathAndQuery };
 }
 
@@ -270,6 +274,7 @@ export async function verify({ url, cookies = [], address, keys: group, accept =
   const parts = /^(https?):\/\/([^/]*)(\/.*)$/s.exec(url);
   if (!parts) throw new TypeError(`a whole URL is needed: ${url}`);
   const [scheme, authority, target] = [parts[1], parts[2].toLowerCase(), parts[3]];
+  if (hasDotSegments(target)) return { granted: false, reason: "url-malformed" };
   const time = now === undefined ? Date.now() / 1000 : now instanceof Date ? now.getTime() / 1000 : now;
   const resource = strip(target, accept);
   const request = { scheme, authority, target, resource, cookies: [cookies].flat(), address, keys: group, issuers, audience, now: time };

@@ -14,7 +14,7 @@ from typing import Any
 from . import keys as _keys
 from .keys import Key, private_key, public_key, secret
 from .policy import Policy, canned, encode, network
-from .verify import NAMES, Verdict, covered, reach, verify
+from .verify import NAMES, Verdict, covered, has_dot_segments, reach, verify
 
 __all__ = [
     "Key", "Verdict", "private_key", "public_key", "secret", "sign_cookies", "sign_jwt", "sign_token", "sign_url",
@@ -37,6 +37,8 @@ def _split(url: str) -> tuple[str, str, str]:
         raise ValueError(
             "not a URL as viewers send it (http or https, a path, percent-encoded, no default port, no fragment): " + url
         )
+    if has_dot_segments(parts[3]):
+        raise ValueError("viewers resolve the segments . and .. of a path; sign what they come to: " + url)
     return parts[1], parts[2], parts[3]
 
 

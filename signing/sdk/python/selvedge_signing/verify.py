@@ -95,6 +95,12 @@ def _strip(target: str, accept: Sequence[str]) -> str:
     return f"{path}?{'&'.join(kept)}" if delimiter and kept else path
 
 
+def has_dot_segments(target: str) -> bool:
+    """Segments ``.`` and ``..`` of the path, however they are written: they lead out of what the path begins with."""
+    form = r"(^|[/\\]|%2f|%5c)(\.|%2e){1,2}($|[/\\;]|%2f|%5c|%3b)"
+    return re.search(form, target.partition("?")[0], re.I | re.ASCII) is not None
+
+
 def covered(
     key_id: str, expires: int, extent: int, ip: str | None, scheme: str, authority: str, part: str
 ) -> bytes:
@@ -278,6 +284,8 @@ def verify(
     parts = re.fullmatch(r"(https?)://([^/]*)(/.*)", url, re.DOTALL)
     if not parts:
         raise ValueError(f"a whole URL is needed: {url}")
+    if has_dot_segments(parts[3]):
+        return Verdict(False, "url-malformed")
     fields = [cookies] if isinstance(cookies, str) else list(cookies)
     request = _Request(
         parts[1], parts[2].lower(), parts[3], _strip(parts[3], accept), fields, address, keys, issuers, audience,

@@ -60,7 +60,7 @@ class Vectors(unittest.TestCase):
         signer = {"key_id": "rsa", "key": SIGNERS["rsa"], "expires": 2000}
         for url in (
             "/a", "https://cdn.test", "https://cdn.test/a b", "https://cdn.test/a#b", "https://cdn.test:443/a",
-            "https://cdn.test/a?Expires=1",
+            "https://cdn.test/a?Expires=1", "https://cdn.test/a/../b", "https://cdn.test/a/%2E",
         ):
             with self.subTest(url), self.assertRaises(ValueError):
                 signing.sign_url(url, **signer)
