@@ -15,6 +15,7 @@ use humantime_serde::re::humantime::parse_duration;
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -242,23 +243,19 @@ fn wish(query: &str, defaults: &Terms) -> Result<Wish, Complaint> {
         let decoded = segment(&value.replace('+', " "));
         let value = decoded.ok_or_else(|| Complaint::usage(format!("{name}: not encoded rightly")))?;
         let wrong = |error: String| Complaint::usage(format!("{name}: {error}"));
-        let number = || value.parse::<f64>().map_err(|error| wrong(error.to_string()));
         if matches!(name, "to" | "sticky" | "error-rate" | "p99" | "window" | "min-requests") {
             of_trial = Some(name);
         }
         match name {
-            "percent" => (is_trial, terms.percent) = (true, number()?),
+            "percent" => (is_trial, terms.percent) = (true, number(name, &value, "5")?),
             "header" => (is_trial, terms.header) = (true, Some(value.parse().map_err(wrong)?)),
             "ramp" => (is_trial, over) = (true, Some(duration(name, &value)?)),
-            "to" => to = Some(number()?),
+            "to" => to = Some(number(name, &value, "50")?),
             "sticky" => terms.sticky = value.parse().map_err(wrong)?,
-            "error-rate" => terms.rollback_if.error_rate = number()?,
+            "error-rate" => terms.rollback_if.error_rate = number(name, &value, "0.01")?,
             "p99" => terms.rollback_if.p99 = Some(duration(name, &value)?),
             "window" => terms.rollback_if.window = duration(name, &value)?,
-            "min-requests" => {
-                terms.rollback_if.min_requests =
-                    value.parse().map_err(|error: std::num::ParseIntError| wrong(error.to_string()))?;
-            }
+            "min-requests" => terms.rollback_if.min_requests = number(name, &value, "500")?,
             "note" => note = Some(cut(&value)),
             _ => return Err(Complaint::usage(format!("{name:?} is nothing that a deploy can be told"))),
         }
@@ -279,6 +276,12 @@ fn wish(query: &str, defaults: &Terms) -> Result<Wish, Complaint> {
 fn cut(note: &str) -> String {
     const LONGEST: usize = 200;
     note.chars().filter(|character| !character.is_control()).take(LONGEST).collect()
+}
+
+fn number<T: FromStr>(name: &str, text: &str, example: &str) -> Result<T, Complaint> {
+    text.parse().map_err(|_| {
+        Complaint::usage(format!("{name}: {text:?} is not such a number; write for example {example}"))
+    })
 }
 
 fn duration(name: &str, text: &str) -> Result<Duration, Complaint> {
@@ -319,6 +322,7 @@ mod tests {
         {
             let words = understood(query).map(|_| ()).unwrap_err();
             assert!(words.contains(query.split('=').next().unwrap()), "{query}: {words}");
+            assert!(!words.contains("literal"), "not in words of the compiler's: {words}");
         }
     }
 

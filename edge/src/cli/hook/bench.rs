@@ -35,7 +35,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             if costs.iter().all(|cost| cost.failed < cost.calls) { Exit::Ok } else { Exit::Failed }
         }
         Err(message) => {
-            talk(&format!("error: {message}"));
+            match arguments.json {
+                true => data(&format!("{:#}", json!({ "ok": false, "error": message }))),
+                false => talk(&format!("error: {message}")),
+            }
             Exit::Failed
         }
     }

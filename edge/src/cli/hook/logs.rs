@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// The hook's name in the node's config
     #[arg(value_name = "NAME")]
     name: String,
-    /// Go on with what it says from now on, until interrupted
+    /// Go on with what it says from now on, until interrupted or the node ends
     #[arg(long, short)]
     follow: bool,
     /// How many of the lines that are there already
