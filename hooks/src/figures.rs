@@ -87,11 +87,15 @@ impl HookFigures {
         if let Some(there) = all.read().unwrap_or_else(PoisonError::into_inner).get(name) {
             return note(there);
         }
+        if !is_name(name) {
+            self.dropped.fetch_add(1, Relaxed);
+            return;
+        }
         let mut all = all.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(there) = all.get(name) {
             return note(there);
         }
-        if !is_name(name) || !self.has_room() {
+        if !self.has_room() {
             self.dropped.fetch_add(1, Relaxed);
             return;
         }

@@ -97,6 +97,10 @@ pub(crate) fn edit(
 }
 
 fn field_value(bytes: Vec<u8>) -> Result<HeaderValue, EditError> {
+    // Nothing interrupts the host while it looks at each byte.
+    if bytes.len() > MAX_HEAD_BYTES {
+        return Err(EditError::TooLarge);
+    }
     HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).map_err(|_| EditError::InvalidSyntax)
 }
 
@@ -193,7 +197,8 @@ mod tests {
         }
         assert_eq!(headers.len(), MAX_FIELDS);
         assert_eq!(set(&mut headers, Event::OriginResponse, "x-b", "1"), Err(EditError::TooLarge));
-        let large = "v".repeat(MAX_HEAD_BYTES);
+        // The length is looked at before any byte.
+        let large = "\n".repeat(MAX_HEAD_BYTES + 1);
         assert_eq!(
             set(&mut HeaderMap::new(), Event::OriginResponse, "x-a", &large),
             Err(EditError::TooLarge)

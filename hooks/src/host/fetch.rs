@@ -13,7 +13,7 @@ use crate::bindings::selvedge::edge::fetch::{FetchError, FetchRequest, Host};
 use crate::bindings::selvedge::edge::types::{EditError, Response};
 use crate::event::Event;
 use crate::headers::{self, Edit, Message};
-use crate::host::request::{MAX_URL_BYTES, is_path, is_query};
+use crate::host::request::{MAX_METHOD_BYTES, MAX_URL_BYTES, is_path, is_query};
 use crate::outside::{self, Fetch};
 use crate::state::{self, CallState};
 
@@ -83,6 +83,9 @@ fn request(asked: FetchRequest, most: usize) -> Result<http::Request<Bytes>, Fet
 
 /// Those that ask for a resource: CONNECT would be a tunnel, TRACE an echo of what the node adds (RFC 9110 section 9.3).
 fn method(name: &str) -> Result<Method, FetchError> {
+    if name.len() > MAX_METHOD_BYTES {
+        return Err(FetchError::TooLarge);
+    }
     match Method::from_bytes(name.as_bytes()) {
         Ok(Method::CONNECT | Method::TRACE) => Err(FetchError::Denied),
         Ok(method) => Ok(method),
@@ -92,10 +95,10 @@ fn method(name: &str) -> Result<Method, FetchError> {
 
 /// A path without dot segments, and a query.
 pub(super) fn target(text: String) -> Result<PathAndQuery, FetchError> {
-    let (path, query) = text.split_once('?').unwrap_or((&text, ""));
     if text.len() > MAX_URL_BYTES {
         return Err(FetchError::TooLarge);
     }
+    let (path, query) = text.split_once('?').unwrap_or((&text, ""));
     if !is_path(path) || !is_query(query) {
         return Err(FetchError::Invalid);
     }

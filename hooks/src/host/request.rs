@@ -16,7 +16,7 @@ pub(super) const MAX_URL_BYTES: usize = 8 << 10;
 /// As long as the name of an object in a bucket may be.
 const MAX_DERIVED_BYTES: usize = 1 << 10;
 /// Longer than any method that is registered.
-const MAX_METHOD_BYTES: usize = 32;
+pub(super) const MAX_METHOD_BYTES: usize = 32;
 const MAX_KEY_PARTS: usize = 16;
 const MAX_KEY_NAME_BYTES: usize = 64;
 const MAX_KEY_VALUE_BYTES: usize = 256;
@@ -31,12 +31,14 @@ impl HostRequest for CallState {
         _: Resource<Request>,
         method: String,
     ) -> wasmtime::Result<Result<(), EditError>> {
+        if method.len() > MAX_METHOD_BYTES {
+            return Ok(Err(EditError::TooLarge));
+        }
         // What is stored was asked for by GET; an answer to HEAD has no body for those who asked for one.
         let is_his = self.event == Event::OriginRequest && self.facts.storing == Storing::Never;
         let never = |method: &Method| matches!(*method, Method::CONNECT | Method::TRACE | Method::HEAD);
         Ok(match Method::from_bytes(method.as_bytes()) {
             Err(_) => Err(EditError::InvalidSyntax),
-            Ok(_) if method.len() > MAX_METHOD_BYTES => Err(EditError::TooLarge),
             Ok(method) if !is_his || never(&method) || never(&self.request.method) => {
                 Err(EditError::Forbidden)
             }
@@ -65,6 +67,9 @@ impl HostRequest for CallState {
     }
 
     fn set_path(&mut self, _: Resource<Request>, path: String) -> wasmtime::Result<Result<(), EditError>> {
+        if path.len() > MAX_URL_BYTES {
+            return Ok(Err(EditError::TooLarge));
+        }
         if !is_path(&path) {
             return Ok(Err(EditError::InvalidSyntax));
         }
@@ -77,6 +82,9 @@ impl HostRequest for CallState {
         _: Resource<Request>,
         query: Option<String>,
     ) -> wasmtime::Result<Result<(), EditError>> {
+        if query.as_deref().is_some_and(|query| query.len() > MAX_URL_BYTES) {
+            return Ok(Err(EditError::TooLarge));
+        }
         if query.as_deref().is_some_and(|query| !is_query(query)) {
             return Ok(Err(EditError::InvalidSyntax));
         }
@@ -145,16 +153,16 @@ impl HostRequest for CallState {
         let earlier = self.facts.caching.as_ref().map_or(0, |caching| caching.key_parts.len());
         Ok(if self.event != Event::ViewerRequest {
             Err(EditError::Forbidden)
-        } else if name.is_empty()
-            || !name.bytes().all(|byte| byte.is_ascii_graphic())
-            || value.chars().any(char::is_control)
-        {
-            Err(EditError::InvalidSyntax)
         } else if name.len() > MAX_KEY_NAME_BYTES
             || value.len() > MAX_KEY_VALUE_BYTES
             || (!is_known && earlier + self.caching.key_parts.len() >= MAX_KEY_PARTS)
         {
             Err(EditError::TooLarge)
+        } else if name.is_empty()
+            || !name.bytes().all(|byte| byte.is_ascii_graphic())
+            || value.chars().any(char::is_control)
+        {
+            Err(EditError::InvalidSyntax)
         } else {
             self.caching.add_key_part(name, value);
             Ok(())
@@ -239,16 +247,28 @@ impl CallState {
     }
 }
 
-/// A path without dot segments: what a hook sets is what the key and the origin see (RFC 3986 sections 3.3 and 6.2.2.3).
+/// A path without dot segments: what a hook sets is what the key and the origin see (RFC 3986 sections 3.3 and 6.2.2.3). Nor
+/// may it hide any, or control characters, from whoever decodes it. Its length is the caller's to look at first: nothing
+/// interrupts what the host does.
 pub(super) fn is_path(path: &str) -> bool {
-    let is_dots = |segment: &str| {
-        let plain = segment.replace("%2e", ".").replace("%2E", ".");
-        plain == "." || plain == ".."
-    };
-    path.starts_with('/')
-        && path.bytes().all(is_target_byte)
-        && !path.contains('?')
-        && !path.split('/').any(is_dots)
+    let is_written_well = path.starts_with('/') && path.bytes().all(is_target_byte) && !path.contains('?');
+    is_written_well
+        && decoded(path).is_some_and(|plain| {
+            let mut segments = plain.split(|byte| matches!(byte, b'/' | b'\\'));
+            !plain.iter().any(u8::is_ascii_control)
+                && !segments.any(|segment| matches!(segment, b"." | b".."))
+        })
+}
+
+/// Without escapes; `None` where one lacks its two hexadecimal digits (RFC 3986 section 2.1).
+fn decoded(path: &str) -> Option<Vec<u8>> {
+    let mut plain = Vec::with_capacity(path.len());
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut digit = || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        plain.push(if byte == b'%' { (digit()? << 4) | digit()? } else { byte });
+    }
+    Some(plain)
 }
 
 pub(super) fn is_query(query: &str) -> bool {
@@ -267,12 +287,17 @@ mod tests {
 
     #[test]
     fn paths_with_dot_segments_fragments_or_control_bytes_are_refused() {
-        for path in ["/", "/img/cat.jpg", "/a//b", "/a;x=1", "/a%20b", "/...", "/.well-known/x"] {
+        for path in ["/", "/img/cat.jpg", "/a//b", "/a;x=1", "/a%20b", "/...", "/.well-known/x", "/a%2Fb%e9"]
+        {
             assert!(is_path(path), "{path}");
         }
         for path in
             ["", "img", "/a?b", "/a#b", "/a b", "/a\nb", "/é", "/../x", "/a/..", "/%2e%2E/x", "/./x", "/a\\b"]
         {
+            assert!(!is_path(path), "{path}");
+        }
+        // Escapes that are none, and what shows only once they are decoded.
+        for path in ["/%", "/%2", "/%zz", "/..%2fx", "/a/%2e.%5Cx", "/a%00b", "/a%0D%0Ab"] {
             assert!(!is_path(path), "{path}");
         }
         assert!(is_query("w=1&h=2?"));

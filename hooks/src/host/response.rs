@@ -172,12 +172,12 @@ impl HostResponse for CallState {
         tag: String,
     ) -> wasmtime::Result<Result<(), EditError>> {
         self.keep(&response, |keeping| {
+            if tag.len() > MAX_TAG_BYTES || keeping.tags.len() >= MAX_TAGS {
+                return Err(EditError::TooLarge);
+            }
             // A comma separates tags in the header that carries them to the store, and on to edges.
             if tag.is_empty() || !tag.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
                 return Err(EditError::InvalidSyntax);
-            }
-            if tag.len() > MAX_TAG_BYTES || keeping.tags.len() >= MAX_TAGS {
-                return Err(EditError::TooLarge);
             }
             keeping.tags.push(tag);
             Ok(())

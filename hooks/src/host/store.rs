@@ -67,11 +67,12 @@ impl CallState {
 
 fn object(method: Method, path: String, body: Bytes) -> Result<http::Request<Bytes>, FetchError> {
     // What would be a query is part of no object's name: it is written `%3F`.
-    if path.contains('?') {
+    let target = target(path)?;
+    if target.query().is_some() {
         return Err(FetchError::Invalid);
     }
     let mut request = http::Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = target(path)?.into();
+    *request.uri_mut() = target.into();
     Ok(request)
 }
