@@ -2,11 +2,11 @@
 
 use crate::headers;
 use crate::visit::Visit;
-use bytes::Bytes;
-use hooks::{Fetch, FetchError, Fetching};
+use bytes::{Bytes, BytesMut};
+use hooks::{Fetch, FetchError, Fetching, Held};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Full};
 use origin_shield::{Exhausted, Failure, Group, OriginBody, OutgoingBody, Withheld};
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,7 +52,7 @@ async fn ask(visit: &Visit, fetch: Fetch) -> Result<Response<Bytes>, FetchError>
             visit.node.observer.fetch_failed(visit, &exhausted);
             reason(&exhausted)
         })?;
-        whole(reply.response, fetch.limit).await
+        whole(reply.response, fetch.limit, &fetch.held).await
     };
     let answer = tokio::time::timeout(fetch.timeout, answer).await.unwrap_or(Err(FetchError::Timeout));
     visit.node.observer.fetched(answer.as_ref().map_or_else(|error| error.token(), |_| "answered"));
@@ -74,8 +74,13 @@ fn request(visit: &Visit, group: &Group, request: Request<Bytes>) -> Request<Out
     Request::from_parts(head, body)
 }
 
-async fn whole(response: Response<OriginBody>, limit: u64) -> Result<Response<Bytes>, FetchError> {
-    let (mut head, body) = response.into_parts();
+/// The answer with its whole body, copied together as it comes: what is read of a connection is larger than its pieces.
+async fn whole(
+    response: Response<OriginBody>,
+    limit: u64,
+    held: &Held,
+) -> Result<Response<Bytes>, FetchError> {
+    let (mut head, mut body) = response.into_parts();
     headers::end_hop(&mut head.headers);
     // A hook may answer with what it has fetched.
     if head.extensions.get::<Withheld>().is_some() {
@@ -83,12 +88,16 @@ async fn whole(response: Response<OriginBody>, limit: u64) -> Result<Response<By
         head.headers.remove(CONTENT_TYPE);
         return Ok(Response::from_parts(head, Bytes::new()));
     }
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok(Response::from_parts(head, body.to_bytes())),
-        Err(error) if error.is::<LengthLimitError>() => Err(FetchError::TooLarge),
-        Err(_) => Err(FetchError::Protocol),
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(chunk) = frame.map_err(|_| FetchError::Protocol)?.into_data() else { continue };
+        let fits = whole.len() as u64 + chunk.len() as u64 <= limit && held.take(chunk.len() as u64);
+        if !fits {
+            return Err(FetchError::TooLarge);
+        }
+        whole.extend_from_slice(&chunk);
     }
+    Ok(Response::from_parts(head, whole.freeze()))
 }
 
 /// The last attempt speaks for all.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::held::Held;
 use crate::meter::Budget;
 use crate::transform::Transform;
 
@@ -127,35 +128,6 @@ pub(crate) enum PullError {
     Broken,
 }
 
-/// Bytes of the node's memory for hooks that bodies hold.
-#[derive(Debug)]
-pub struct Held {
-    budget: Arc<Budget>,
-    bytes: u64,
-}
-
-impl Held {
-    fn take(&mut self, bytes: u64) -> bool {
-        let is_there = self.budget.take(bytes);
-        if is_there {
-            self.bytes = self.bytes.saturating_add(bytes);
-        }
-        is_there
-    }
-
-    fn give_back(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        self.budget.give_back(bytes);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.budget.give_back(self.bytes);
-    }
-}
-
 /// The origin's body as a guest pulls it. Chunks that were pulled are kept (they are reference-counted), because the
 /// guest may read and then let the body pass; `limit` bounds them, and the memory of all hooks together.
 pub(crate) struct OriginBody {
@@ -187,7 +159,7 @@ impl OriginBody {
             unread: Bytes::new(),
             pulled: 0,
             limit,
-            held: Held { budget: Arc::clone(budget), bytes: 0 },
+            held: Held::nothing_of(budget),
             full: false,
             broken: false,
         }
@@ -207,14 +179,16 @@ impl OriginBody {
         if self.length().is_some_and(|length| length > limit as u64) {
             return Err(PullError::TooLarge);
         }
-        let mut whole = Vec::new();
+        // What was pulled is kept anyway: a copy while the rest is on its way would double it.
+        let (mut left, mut length) = (VecDeque::new(), 0);
         while let Some(bytes) = self.read(usize::MAX).await? {
-            if whole.len() + bytes.len() > limit {
+            length += bytes.len();
+            if length > limit {
                 return Err(PullError::TooLarge);
             }
-            whole.extend_from_slice(&bytes);
+            left.push_back(bytes);
         }
-        Ok(whole)
+        Ok(joined(&left).into())
     }
 
     /// All of the body, what the guest has read included; it still passes.

@@ -134,7 +134,7 @@ impl Hook {
             }
         };
         let passing = kept.map(HookBody::Untouched).or_else(|| state.body.take().and_then(OriginBody::whole));
-        match state.new_body.take().map(HookBody::Replaced).or(passing) {
+        match state.new_body.take().map(|made| HookBody::Replaced(made.bytes)).or(passing) {
             Some(body) => Ok((answer, state, body)),
             // Who answers needs no body.
             None if matches!(answer, Answer::Respond(_)) => {

@@ -9,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
 use crate::engine::TICK;
+use crate::held::Held;
 use crate::idle::Shelf;
 use crate::instance::Instance;
 
@@ -185,6 +186,11 @@ impl MemoryLimit {
     /// For a state whose instance is elsewhere.
     pub(crate) fn of_nothing(&self) -> Self {
         Self::new(0, Arc::clone(&self.budget))
+    }
+
+    /// For bodies of the same call, which are beside its memories.
+    pub(crate) fn held(&self) -> Held {
+        Held::nothing_of(&self.budget)
     }
 
     /// Bytes of all memories of the instance.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::held::Held;
 use crate::settings::HookSettings;
 
 /// The node's origins, as one call of a hook reaches them. The hook's settings have been obeyed before it is asked.
@@ -26,6 +27,8 @@ pub struct Fetch {
     pub timeout: Duration,
     /// Most bytes of the answer's body.
     pub limit: u64,
+    /// What the body takes of the memory of all hooks while it comes; [`FetchError::TooLarge`] where it finds none.
+    pub held: Arc<Held>,
 }
 
 /// The whole answer, some time.
@@ -42,7 +45,7 @@ pub enum FetchError {
     Unreachable,
     /// None answered in time.
     Timeout,
-    /// The answer's body is over [`Fetch::limit`].
+    /// The answer's body is over [`Fetch::limit`], or finds no memory.
     TooLarge,
     /// What came is no complete answer.
     Protocol,

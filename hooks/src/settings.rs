@@ -123,7 +123,7 @@ pub struct LimitSettings {
     /// Body bytes that one call may read; as many again of what it fetches, over all fetches.
     #[schemars(with = "String")]
     pub body: ByteSize,
-    /// Body bytes that one call may answer, or send in a request of its own.
+    /// Body bytes that one call may have made at a time, to answer or to go on with, or send in a request of its own.
     #[schemars(with = "String")]
     pub output: ByteSize,
     /// Requests of its own that one call may send.

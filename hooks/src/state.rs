@@ -12,6 +12,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::body::OriginBody;
 use crate::event::Event;
 use crate::facts::{Facts, Locality, Place};
+use crate::held::WholeBody;
 use crate::log::CallLog;
 use crate::meter::MemoryLimit;
 use crate::outcome::{Caching, Keeping};
@@ -36,9 +37,9 @@ pub(crate) struct CallState {
     pub(crate) body: Option<OriginBody>,
     pub(crate) body_taken: bool,
     /// The guest's own body for the request to the origin.
-    pub(crate) new_body: Option<Bytes>,
+    pub(crate) new_body: Option<WholeBody>,
     /// What is left to read of fetched bodies.
-    fetched: Vec<Bytes>,
+    fetched: Vec<WholeBody>,
     pub(crate) facts: Facts,
     /// Where the viewer is, once the guest has asked.
     pub(crate) place: Option<Place>,
@@ -52,7 +53,7 @@ pub(crate) struct CallState {
     pub(crate) log: CallLog,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
-    /// Most bytes of a body that the guest makes.
+    /// Most bytes of the bodies that the guest makes.
     pub(crate) output: usize,
     pub(crate) allowance: Allowance,
     /// Whether the guest can rewrite the body as it passes, whether it wants to, and the guest that does.
@@ -70,7 +71,7 @@ pub(crate) struct CallState {
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Option<WholeBody>,
     /// Whether that body was fetched, and the guest has not asked to read it.
     pub(crate) is_unread: bool,
     pub(crate) keeping: Keeping,
@@ -92,7 +93,7 @@ impl Response {
     /// The response with a body of the guest's own (RFC 9110 sections 15.3.5 and 15.4.5: 204 and 304 have none).
     pub(crate) fn finish(mut self) -> Result<http::Response<Bytes>, String> {
         let status = self.final_status()?;
-        let body = self.body.unwrap_or_default();
+        let body = self.body.map(|body| body.bytes).unwrap_or_default();
         if status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED {
             if !body.is_empty() {
                 return Err(format!("status {status} has no body, but the hook gave {} bytes", body.len()));
@@ -197,14 +198,20 @@ impl CallState {
     }
 
     /// A handle of a reader of these bytes.
-    pub(crate) fn add_fetched(&mut self, body: Bytes) -> wasmtime::Result<u32> {
+    pub(crate) fn add_fetched(&mut self, body: WholeBody) -> wasmtime::Result<u32> {
         self.fetched.push(body);
         self.handle(self.fetched.len())
     }
 
     pub(crate) fn fetched(&mut self, handle: u32) -> Option<&mut Bytes> {
         let index = self.index(handle)?.checked_sub(1)?;
-        self.fetched.get_mut(index)
+        self.fetched.get_mut(index).map(|body| &mut body.bytes)
+    }
+
+    /// Bytes of the bodies that the guest has made and not dropped.
+    pub(crate) fn made_bytes(&self) -> usize {
+        let bodies = self.responses.iter().flatten().filter_map(|response| response.body.as_ref());
+        bodies.chain(&self.new_body).map(WholeBody::made_bytes).sum()
     }
 
     /// Whether the instance is to live on for the body.

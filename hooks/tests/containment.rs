@@ -120,6 +120,14 @@ fn answers_that_cannot_be_sent_are_refused() {
 }
 
 #[test]
+fn the_bodies_of_one_call_are_bounded_together() {
+    let hook = told("many-bodies", |settings| settings.limits.output = ByteSize::b((4 << 20) + 100));
+    let outcome = on_one_core(hook.viewer_request(request("/", &[]), &facts())).unwrap();
+    let RequestOutcome::Respond(answer) = outcome else { panic!("it went on") };
+    assert_eq!(answer.body(), "4 then 4");
+}
+
+#[test]
 fn a_body_over_the_hooks_limit_is_not_read() {
     on_one_core(async {
         let hook = told("read-all", |settings| settings.limits.body = ByteSize::b(4));

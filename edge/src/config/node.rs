@@ -164,7 +164,7 @@ pub struct LimitSettings {
     pub codings: usize,
     /// Objects that hooks have made and that are being put into their stores at once; more are not kept, and made again.
     pub derived_writes: usize,
-    /// Memory of all instances of hooks together, and of what they have read of bodies; a hook that wants more is answered 429.
+    /// Memory of all instances of hooks together, and of what they read, fetch and make of bodies; a hook that wants more is answered 429.
     #[schemars(with = "String")]
     pub hook_memory: ByteSize,
     /// Tunnels (WebSocket and the like) that are open at the same time; one more is answered 503.

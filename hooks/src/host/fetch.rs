@@ -13,6 +13,7 @@ use crate::bindings::selvedge::edge::fetch::{FetchError, FetchRequest, Host};
 use crate::bindings::selvedge::edge::types::{EditError, Response};
 use crate::event::Event;
 use crate::headers::{self, Edit, Message};
+use crate::held::WholeBody;
 use crate::host::request::{MAX_METHOD_BYTES, MAX_URL_BYTES, is_path, is_query};
 use crate::outside::{self, Fetch};
 use crate::state::{self, CallState};
@@ -45,22 +46,27 @@ impl CallState {
         origin: Arc<str>,
         request: http::Request<Bytes>,
         timeout: Option<Duration>,
-    ) -> Result<http::Response<Bytes>, FetchError> {
+    ) -> Result<http::Response<WholeBody>, FetchError> {
         let Some(outside) = self.facts.outside.clone() else { return Err(FetchError::Denied) };
         let Some(left) = self.allowance.fetches.checked_sub(1) else { return Err(FetchError::Budget) };
         self.allowance.fetches = left;
         let rest = self.deadline.saturating_duration_since(Instant::now());
         let timeout = timeout.map_or(rest, |timeout| timeout.min(rest));
-        let limit = self.allowance.bytes;
-        let answer = outside.fetch(Fetch { origin, request, timeout, limit }).await?;
-        self.allowance.bytes = limit.saturating_sub(answer.body().len() as u64);
-        Ok(answer)
+        let (limit, held) = (self.allowance.bytes, Arc::new(self.memory.held()));
+        if !held.take(request.body().len() as u64) {
+            return Err(FetchError::TooLarge);
+        }
+        let fetch = Fetch { origin, request, timeout, limit, held: Arc::clone(&held) };
+        let (head, body) = outside.fetch(fetch).await?.into_parts();
+        self.allowance.bytes = limit.saturating_sub(body.len() as u64);
+        let body = WholeBody::fetched(body, held).ok_or(FetchError::TooLarge)?;
+        Ok(http::Response::from_parts(head, body))
     }
 
     /// Gives the guest a response that it may read, change, and answer with.
     pub(super) fn hand_over(
         &mut self,
-        response: http::Response<Bytes>,
+        response: http::Response<WholeBody>,
     ) -> wasmtime::Result<Resource<Response>> {
         let (head, body) = response.into_parts();
         let mut response = state::Response::new(head.status.as_u16(), head.headers);

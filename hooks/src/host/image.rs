@@ -25,6 +25,11 @@ impl Host for CallState {
         picture: Vec<u8>,
         asked: ImageOperations,
     ) -> wasmtime::Result<Result<Vec<u8>, ImageError>> {
+        // It may wait for its turn, and nobody else counts it.
+        let held = self.memory.held();
+        if !held.take(picture.len() as u64) {
+            return Ok(Err(no_memory()));
+        }
         Ok(self.make(picture.into(), asked).await.map(|made| made.bytes))
     }
 
@@ -49,10 +54,11 @@ impl Host for CallState {
             Err(error) => return Ok(Err(error)),
         };
         let media_type = made.format.media_type().unwrap_or_default();
+        if !self.replace_body(response.rep(), made.bytes.into())? {
+            return Ok(Err(no_memory()));
+        }
         let response = self.response(response.rep())?;
         response.headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        response.body = Some(made.bytes.into());
-        response.is_unread = false;
         Ok(Ok(ImageInfo {
             media_type: media_type.to_owned(),
             width: made.width,
@@ -70,7 +76,7 @@ impl CallState {
             return Ok(Err(ImageError::Broken));
         }
         if let Some(body) = &self.response(handle)?.body {
-            return Ok(Ok(body.clone()));
+            return Ok(Ok(body.bytes.clone()));
         }
         let Some(body) = self.body.as_mut().filter(|_| handle == PASSING) else {
             return Ok(Err(ImageError::Broken));
@@ -89,6 +95,10 @@ impl CallState {
         }
         Ok(made)
     }
+}
+
+fn no_memory() -> ImageError {
+    ImageError::TooLarge("the call holds as many bytes as it may, or all hooks do".to_owned())
 }
 
 fn info(picture: &[u8]) -> Result<ImageInfo, ImageError> {

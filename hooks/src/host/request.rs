@@ -180,14 +180,14 @@ impl HostRequest for CallState {
     fn set_body(&mut self, _: Resource<Request>, body: Vec<u8>) -> wasmtime::Result<Result<(), EditError>> {
         // A body has no meaning there, and some read it all the same (RFC 9110 section 9.3.1).
         let is_without = matches!(self.request.method, Method::GET | Method::HEAD);
-        Ok(if self.event != Event::OriginRequest || is_without {
-            Err(EditError::Forbidden)
-        } else if body.len() > self.output {
-            Err(EditError::TooLarge)
-        } else {
-            self.new_body = Some(body.into());
-            Ok(())
-        })
+        if self.event != Event::OriginRequest || is_without {
+            return Ok(Err(EditError::Forbidden));
+        }
+        let before = self.new_body.take();
+        let made = self.made(body.into());
+        let fits = made.is_some();
+        self.new_body = made.or(before);
+        Ok(if fits { Ok(()) } else { Err(EditError::TooLarge) })
     }
 
     fn key_part(&mut self, _: Resource<Request>, name: String) -> wasmtime::Result<Option<String>> {

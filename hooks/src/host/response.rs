@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
 use wasmtime::component::Resource;
@@ -107,13 +106,8 @@ impl HostResponse for CallState {
         if self.event == Event::ViewerResponse {
             return Ok(Err(BodyError::Broken));
         }
-        if body.len() > self.output {
-            return Ok(Err(BodyError::TooLarge));
-        }
-        let response = self.response(response.rep())?;
-        response.body = Some(Bytes::from(body));
-        response.is_unread = false;
-        Ok(Ok(()))
+        let fits = self.replace_body(response.rep(), body.into())?;
+        Ok(if fits { Ok(()) } else { Err(BodyError::TooLarge) })
     }
 
     fn transform_body(
@@ -258,7 +252,7 @@ impl CallState {
         if !std::mem::take(&mut response.is_unread) {
             return Ok(None);
         }
-        let body = response.body.clone().unwrap_or_default();
+        let Some(body) = response.body.clone() else { return Ok(None) };
         Ok(Some(Resource::new_own(self.add_fetched(body)?)))
     }
 

@@ -8,6 +8,7 @@ use wasmtime::component::Resource;
 use crate::bindings::selvedge::edge::fetch::FetchError;
 use crate::bindings::selvedge::edge::store::Host;
 use crate::bindings::selvedge::edge::types::Response;
+use crate::held::WholeBody;
 use crate::host::fetch::target;
 use crate::state::CallState;
 
@@ -59,7 +60,7 @@ impl CallState {
     async fn ask_store(
         &mut self,
         request: http::Request<Bytes>,
-    ) -> Result<http::Response<Bytes>, FetchError> {
+    ) -> Result<http::Response<WholeBody>, FetchError> {
         let Some(store) = self.allowance.reach.store.clone() else { return Err(FetchError::Denied) };
         self.ask(store, request, None).await
     }

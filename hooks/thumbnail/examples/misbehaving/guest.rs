@@ -57,6 +57,7 @@ impl viewer_request::Guest for Misbehaving {
             "body-on-204" => return Ok(Outcome::Respond(answer(204, b"x"))),
             "huge-body" => return huge_body(),
             "many-responses" => many_responses(),
+            "many-bodies" => return Ok(Outcome::Respond(answer(200, many_bodies().as_bytes()))),
             _ => {}
         }
         Ok(Outcome::Next)
@@ -298,6 +299,24 @@ fn many_responses() {
     loop {
         hoard.push(Response::new(200));
     }
+}
+
+/// How many bodies of a mebibyte may be had at once, and after one of them was dropped.
+fn many_bodies() -> String {
+    let body = vec![b'x'; 1 << 20];
+    let mut hoard = Vec::new();
+    let mut fill = || {
+        while hoard.len() < 32 {
+            let response = Response::new(200);
+            if response.set_body(&body).is_err() {
+                break;
+            }
+            hoard.push(response);
+        }
+        hoard.pop();
+        hoard.len() + 1
+    };
+    format!("{} then {}", fill(), fill())
 }
 
 fn answer(status: u16, body: &[u8]) -> Response {
