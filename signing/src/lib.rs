@@ -31,6 +31,7 @@ mod resource;
 mod scheme;
 mod settings;
 mod sign;
+mod strict;
 mod suspects;
 mod url;
 mod verify;

@@ -3,6 +3,7 @@
 //! Source: Amazon CloudFront Developer Guide, "Create a signed URL using a custom policy".
 
 use crate::resource::Resource;
+use crate::strict::{Object, present};
 use crate::url::is_url_text;
 use crate::{Presented, Reason, SigningError};
 use ipnet::IpNet;
@@ -42,16 +43,16 @@ pub struct Policy {
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(rename = "Statement")]
-    statement: [Statement; 1],
+    statement: [Object<Statement>; 1],
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Statement {
-    #[serde(rename = "Resource")]
+    #[serde(rename = "Resource", default, deserialize_with = "present")]
     resource: Option<String>,
     #[serde(rename = "Condition")]
-    condition: Condition,
+    condition: Object<Condition>,
 }
 
 // An unknown condition is an error: it would restrict, and passing over it would widen.
@@ -59,11 +60,11 @@ struct Statement {
 #[serde(deny_unknown_fields)]
 struct Condition {
     #[serde(rename = "DateLessThan")]
-    date_less_than: Moment,
-    #[serde(rename = "DateGreaterThan")]
-    date_greater_than: Option<Moment>,
-    #[serde(rename = "IpAddress")]
-    ip_address: Option<Source>,
+    date_less_than: Object<Moment>,
+    #[serde(rename = "DateGreaterThan", default, deserialize_with = "present")]
+    date_greater_than: Option<Object<Moment>>,
+    #[serde(rename = "IpAddress", default, deserialize_with = "present")]
+    ip_address: Option<Object<Source>>,
 }
 
 #[derive(Deserialize)]
@@ -128,31 +129,26 @@ impl Policy {
     /// # Errors
     /// [`Reason::PolicyMalformed`].
     pub fn parse(json: &[u8]) -> Result<Self, Reason> {
-        let document: Document = serde_json::from_slice(json)
+        let Object(document): Object<Document> = serde_json::from_slice(json)
             .map_err(|_| Reason::PolicyMalformed("not one statement as CloudFront's"))?;
-        let [Statement { resource: written, condition }] = document.statement;
+        let [Object(Statement { resource: written, condition: Object(condition) })] = document.statement;
         let refused = |_: &()| Reason::PolicyMalformed("the resource is no URL");
         let resource = match &written {
             Some(text) => Some(Resource::parse(text).ok_or(()).map_err(|error| refused(&error))?),
             None => None,
         };
         let address = match condition.ip_address {
-            Some(source) => {
+            Some(Object(source)) => {
                 Some(network_of(&source.network).ok_or(Reason::PolicyMalformed("the address is none"))?)
             }
             None => None,
         };
-        let moments = [Some(&condition.date_less_than), condition.date_greater_than.as_ref()];
-        if moments.into_iter().flatten().any(|moment| moment.seconds > MOST_SECONDS) {
+        let expires = condition.date_less_than.0.seconds;
+        let starts = condition.date_greater_than.map(|moment| moment.0.seconds);
+        if [Some(expires), starts].into_iter().flatten().any(|seconds| seconds > MOST_SECONDS) {
             return Err(Reason::PolicyMalformed("a time lies beyond what a clock can say"));
         }
-        Ok(Self {
-            written: written.map(Arc::from),
-            resource,
-            expires: condition.date_less_than.seconds,
-            starts: condition.date_greater_than.map(|moment| moment.seconds),
-            address,
-        })
+        Ok(Self { written: written.map(Arc::from), resource, expires, starts, address })
     }
 
     /// The text that is signed: without white space, names in CloudFront's order.
@@ -305,6 +301,16 @@ mod tests {
             PLAIN.replace(r#""Condition":{"#, r#""Condition":{"NotIpAddress":{},"#),
             PLAIN.replace(r#""Condition":{"#, r#""Condition":{"IpAddress":{"AWS:SourceIp":"all"},"#),
             PLAIN.replace(r#""Condition":{"#, r#""Condition":{"IpAddress":{"AWS:SourceIp":["192.0.2.1"]},"#),
+            PLAIN.replace(r#""https://cdn.test/*""#, "null"),
+            PLAIN.replace(r#""Condition":{"#, r#""Condition":{"IpAddress":null,"#),
+            PLAIN.replace(r#""Condition":{"#, r#""Condition":{"DateGreaterThan":null,"#),
+            PLAIN.replace(r#"{"AWS:EpochTime":1000}"#, "[1000]"),
+            PLAIN.replace(
+                r#"{"DateLessThan":{"AWS:EpochTime":1000}}"#,
+                r#"[{"AWS:EpochTime":1000},null,null]"#,
+            ),
+            format!("[[{statement}]]"),
+            r#"{"Statement":[["https://cdn.test/*",{"DateLessThan":{"AWS:EpochTime":1000}}]]}"#.to_owned(),
         ] {
             assert!(matches!(Policy::parse(json.as_bytes()), Err(Reason::PolicyMalformed(_))), "{json}");
         }

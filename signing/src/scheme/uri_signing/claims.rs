@@ -1,6 +1,7 @@
 //! The claims of a signed token (RFC 9246 section 2.1).
 
-use crate::policy::{contains, moment, network_of, seconds};
+use crate::policy::{MOST_SECONDS, contains, moment, network_of, seconds};
+use crate::strict::present;
 use crate::{KeyGroup, Presented, Reason, SigningError, SigningKey};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -22,33 +23,33 @@ use std::time::{Duration, SystemTime};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Claims {
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
     // Not looked at, and handed on in renewals (section 2.1.2).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     aud: Option<Audience>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(super) exp: Option<Date>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(super) nbf: Option<Date>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(super) iat: Option<Date>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(super) jti: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     cdniv: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     cdnicrit: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     cdniip: Option<String>,
     cdniuc: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(super) cdniets: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(super) cdnistt: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub(super) cdnistd: Option<u64>,
 }
 
@@ -188,6 +189,9 @@ impl Claims {
         if self.cdnicrit.is_some() {
             return Err(Reason::TokenMalformed("cdnicrit names what this node does not understand"));
         }
+        if [self.exp, self.nbf, self.iat].into_iter().flatten().any(Date::is_beyond_clocks) {
+            return Err(Reason::TokenMalformed("a time lies beyond what a clock can say"));
+        }
         if self.exp.is_some_and(|expires| now >= expires.moment()) {
             return Err(Reason::SignatureExpired);
         }
@@ -221,6 +225,13 @@ impl Audience {
 }
 
 impl Date {
+    fn is_beyond_clocks(self) -> bool {
+        match self {
+            Self::Whole(seconds) => seconds > MOST_SECONDS,
+            Self::Fraction(seconds) => seconds > MOST_SECONDS as f64,
+        }
+    }
+
     pub(super) fn moment(self) -> SystemTime {
         match self {
             Self::Whole(seconds) => moment(seconds),
