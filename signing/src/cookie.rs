@@ -25,6 +25,12 @@ pub(crate) fn find<'a, const N: usize>(
     Ok(found)
 }
 
+/// The values of all cookies of this name, as sent: browsers send those with the longest path first (RFC 6265 section 5.4).
+pub(crate) fn all<'a>(fields: &'a [&'a str], name: &'static str) -> impl Iterator<Item = &'a str> {
+    let pairs = fields.iter().flat_map(|field| pairs(field));
+    pairs.filter_map(move |(known, value)| (known == name).then_some(value))
+}
+
 /// The field without the cookies of these names; `None` when it has none of them, and the empty text when it has no others.
 pub(crate) fn strip(field: &str, is_signing: impl Fn(&str) -> bool) -> Option<String> {
     if !pairs(field).any(|(name, _)| is_signing(name)) {

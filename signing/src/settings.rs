@@ -35,7 +35,7 @@ pub struct KeyGroupSettings {
     #[schemars(length(min = 1))]
     pub accept: Vec<SchemeName>,
     /// About how many signatures that were found good are remembered, so that a viewer's next request costs no public-key
-    /// arithmetic: some 300 bytes each. Reloading the config forgets them.
+    /// arithmetic: some 300 bytes each, a JWT as much as its claims besides. Reloading the config forgets them.
     #[serde(default = "default_remember")]
     pub remember: usize,
     /// How many wrong signatures an address may send in a minute; after that its signatures are not computed until the minute is over,

@@ -1,7 +1,7 @@
 //! Who may have a resource: the one entrance to verification.
 
 use crate::memory::Memory;
-use crate::scheme::uri_signing::{self, Proved};
+use crate::scheme::uri_signing::{self, Container, Proved};
 use crate::scheme::{cloudfront, hmac};
 use crate::suspects::Suspects;
 use crate::{Grant, Key, Policy, Reason, SchemeName, SigningKey, Verdict, cookie, url};
@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
+
+/// How many compiled patterns a group keeps, each of at most 256 KiB and as much again while it is matched.
+const PATTERNS: usize = 256;
 
 /// The keys that open the same doors, ready to verify with.
 #[derive(Debug)]
@@ -20,8 +23,10 @@ pub struct KeyGroup {
     pub(crate) policies: Memory<Option<Arc<Policy>>>,
     /// What JWTs were.
     pub(crate) tokens: Memory<Arc<Proved>>,
-    /// What JWTs with an id have opened.
-    pub(crate) spent: Memory<()>,
+    /// The patterns of JWTs, ready to match.
+    pub(crate) patterns: Memory<Arc<Container>>,
+    /// What JWTs with an id have opened; also by the group that this one took over from.
+    pub(crate) spent: Arc<Memory<()>>,
     /// Whose JWTs are taken, where they say whose they are (`iss`).
     pub(crate) issuers: Vec<String>,
     /// What this node is called in JWTs (`aud`).
@@ -75,7 +80,8 @@ impl KeyGroup {
             accept: accept.to_vec(),
             policies: Memory::new(Self::REMEMBERED),
             tokens: Memory::new(Self::REMEMBERED),
-            spent: Memory::new(Self::REMEMBERED),
+            patterns: Memory::new(PATTERNS),
+            spent: Arc::new(Memory::new(Self::REMEMBERED)),
             issuers: Vec::new(),
             audience: Vec::new(),
             renewing: None,
@@ -101,6 +107,12 @@ impl KeyGroup {
     #[must_use]
     pub fn between(self, issuers: Vec<String>, audience: Vec<String>) -> Self {
         Self { issuers, audience, ..self }
+    }
+
+    /// The same, taking over from the group that had this name before: what JWTs with an id have opened stays spent.
+    #[must_use]
+    pub fn following(self, previous: &Self) -> Self {
+        Self { spent: Arc::clone(&previous.spent), ..self }
     }
 
     /// The same, renewing JWTs with this key, whose id is one of the group's. Without it a token is renewed with the secret that

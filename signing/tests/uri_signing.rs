@@ -181,6 +181,23 @@ fn a_token_with_an_id_opens_each_url_once() {
 }
 
 #[test]
+fn another_spelling_and_another_config_are_no_other_url() {
+    let claims = Claims::matching("https://cdn.test(:443)?/.*").unwrap().once("n1");
+    let cookie = format!("URISigningPackage={}", signing::sign_jwt(&claims, "K1", &secret()).unwrap());
+    let before = group(&secret());
+    assert!(judge(&before, "https://cdn.test/film.mp4", &[&cookie], 1).is_ok());
+    let after = group(&secret()).following(&before);
+    for group in [&before, &after] {
+        for url in
+            ["https://cdn.test/%66ilm.mp4", "https://cdn.test:443/film%2Emp4", "https://cdn.test/film.mp4"]
+        {
+            assert_eq!(judge(group, url, &[&cookie], 1), Err(Reason::TokenSpent), "{url}");
+        }
+    }
+    assert!(judge(&group(&secret()), "https://cdn.test/film.mp4", &[&cookie], 1).is_ok());
+}
+
+#[test]
 fn a_renewed_token_holds_from_the_moment_of_renewal() {
     let group = group(&secret());
     let claims = Claims::matching("https://cdn.test/live/.*").unwrap();

@@ -3,6 +3,9 @@
 //! `SELVEDGE_BLESS=1 cargo test -p signing --test vectors` writes what is expected anew.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a failing helper fails its test
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use signing::{
     Claims, KeyGroup, KeyKind, Policy, Presented, PrivateKey, Reach, SchemeName, Secret, SigningKey, Verdict,
@@ -197,6 +200,9 @@ fn cases(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
     all.extend(tokens(keys));
     all.extend(jwts(keys));
     all.extend(dots(keys));
+    all.extend(several_cookies(keys));
+    all.extend(odd_policies());
+    all.extend(odd_claims());
     all
 }
 
@@ -345,6 +351,123 @@ fn dots(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
     all
 }
 
+/// Browsers send every cookie of a name whose path fits, the longest path first.
+fn several_cookies(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
+    let token = |pattern: &str, expires: u64| {
+        let claims = Claims::matching(pattern).unwrap().until(at(expires)).unwrap();
+        format!("URISigningPackage={}", signing::sign_jwt(&claims, "hmac", &keys["hmac"]).unwrap())
+    };
+    let (good, late) = (token(r"https://cdn\.test/live/.*", 2000), token(r"https://cdn\.test/live/.*", 1400));
+    let elsewhere = token(r"https://cdn\.test/films/.*", 2000);
+    let url = "https://cdn.test/live/a";
+    vec![
+        case("a renewed cookie before the first", url, &[&format!("{good}; {late}")], "granted"),
+        case("a cookie of another path first", url, &[&format!("{elsewhere};{good}")], "granted"),
+        case("two fields", url, &[&late, &good], "granted"),
+        case("no token, then a good one", url, &[&format!("URISigningPackage=; {good}")], "granted"),
+        case("two cookies, neither good", url, &[&format!("{elsewhere}; {late}")], "resource-mismatch"),
+        case(
+            "eight cookies before the good one",
+            url,
+            &[&format!("{}{good}", format!("{late}; ").repeat(8))],
+            "signature-expired",
+        ),
+    ]
+}
+
+/// What a policy must not say, told before its signature is looked at.
+fn odd_policies() -> Vec<Value> {
+    let until = r#""DateLessThan":{"AWS:EpochTime":2000}"#;
+    let cases = [
+        ("no resource by null", format!(r#"{{"Statement":[{{"Resource":null,"Condition":{{{until}}}}}]}}"#)),
+        ("no address by null", format!(r#"{{"Statement":[{{"Condition":{{{until},"IpAddress":null}}}}]}}"#)),
+        (
+            "no network by null",
+            format!(r#"{{"Statement":[{{"Condition":{{{until},"IpAddress":{{"AWS:SourceIp":null}}}}}}]}}"#),
+        ),
+        (
+            "no start by null",
+            format!(r#"{{"Statement":[{{"Condition":{{{until},"DateGreaterThan":null}}}}]}}"#),
+        ),
+        ("lists for objects", r#"[[["*",[[2000],null,null]]]]"#.to_owned()),
+        ("a list for a statement", format!(r#"{{"Statement":[["*",{{{until}}}]]}}"#)),
+        (
+            "no IPv6",
+            format!(
+                r#"{{"Statement":[{{"Condition":{{{until},"IpAddress":{{"AWS:SourceIp":"1:2:3:4:5:6:7:8:9::1"}}}}}}]}}"#
+            ),
+        ),
+        (
+            "a netmask",
+            format!(
+                r#"{{"Statement":[{{"Condition":{{{until},"IpAddress":{{"AWS:SourceIp":"203.0.113.0/255.255.255.0"}}}}}}]}}"#
+            ),
+        ),
+    ];
+    let encode = |text: &str| STANDARD.encode(text).replace('+', "-").replace('=', "_").replace('/', "~");
+    let judged = |(name, text): &(&str, String)| {
+        let url = format!("https://cdn.test/a?Policy={}&Signature=x&Key-Pair-Id=rsa", encode(text));
+        case(&format!("a policy with {name}"), &url, &[], "policy-malformed")
+    };
+    let mut all: Vec<Value> = cases.iter().map(judged).collect();
+    let inherited = "https://cdn.test/a?Expires=2000&Signature=x&Key-Pair-Id=rsa&Hash-Algorithm=constructor";
+    all.push(case("a hash by the name of something else", inherited, &[], "parameter-malformed"));
+    all
+}
+
+/// Claims that are not what RFC 9246 says they are.
+fn odd_claims() -> Vec<Value> {
+    let secret = read("keys.json")["hmac"]["secret"].as_str().unwrap().to_owned();
+    let sign = |header: &str, claims: &Value| {
+        let message = [header, &claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, message.as_bytes()));
+        signing::in_query("https://cdn.test/a", SchemeName::UriSigning, &format!("{message}.{signature}"))
+    };
+    const HEADER: &str = r#"{"alg":"HS256","kid":"hmac","typ":"JWT"}"#;
+    let open = json!({ "cdniuc": r"regex:https://cdn\.test/.*" });
+    let mut all = vec![
+        case(
+            "claims of somebody else beside",
+            &sign(HEADER, &json!({ "cdniuc": open["cdniuc"], "x": null })),
+            &[],
+            "granted",
+        ),
+        case(
+            "claims in a list",
+            &sign(HEADER, &json!([null, null, null, open["cdniuc"]])),
+            &[],
+            "token-malformed",
+        ),
+        case("a list of key ids", &sign(r#"{"alg":"HS256","kid":["hmac"]}"#, &open), &[], "token-malformed"),
+    ];
+    let names = [
+        "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cdniv", "cdnicrit", "cdniip", "cdniuc", "cdniets",
+        "cdnistt", "cdnistd",
+    ];
+    let nulls = names.map(|name| (name, Value::Null));
+    let others = [
+        ("iss", json!(5)),
+        ("aud", json!(5)),
+        ("aud", json!([{}])),
+        ("exp", json!("2000")),
+        ("exp", json!(1e30)),
+        ("nbf", json!(1e30)),
+        ("nbf", json!(1_000_000_000_000_u64)),
+        ("cdniv", json!(true)),
+        ("cdniip", json!(5)),
+        ("cdniip", json!("1:2:3:4:5:6:7:8:9::1")),
+        ("cdniip", json!("here")),
+        ("cdniuc", json!([open["cdniuc"]])),
+    ];
+    for (name, value) in nulls.into_iter().chain(others) {
+        let mut claims = open.clone();
+        claims[name] = value.clone();
+        all.push(case(&format!("{name}: {value}"), &sign(HEADER, &claims), &[], "token-malformed"));
+    }
+    all
+}
+
 fn tokens(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
     let SigningKey::Secret(secret) = &keys["hmac"] else { panic!("no secret") };
     let token = |reach, address: Option<&str>| {
@@ -354,9 +477,24 @@ fn tokens(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
     let prefix = token(Reach::Prefix("https://cdn.test/live/"), None);
     let bound = token(Reach::Url("https://cdn.test/a?b=%20c"), Some("203.0.113.9"));
     let elsewhere = token(Reach::Url("https://cdn.test/a"), Some("203.0.113.8"));
+    let six = token(Reach::Url("https://cdn.test/a"), Some("2001:DB8:0:0:0::1"));
     let cookie = format!("Selvedge-Token={prefix}");
     let query = |url: &str, token: &str| signing::in_query(url, SchemeName::Hmac, token);
+    let at_six = |address: &str| {
+        let mut case = case(&format!("at {address}"), &query("https://cdn.test/a", &six), &[], "granted");
+        case["address"] = address.into();
+        case
+    };
+    let mapped = {
+        let mut case =
+            case("at an address in another", &query("https://cdn.test/a?b=%20c", &bound), &[], "granted");
+        case["address"] = "::FFFF:cb00:7109".into();
+        case
+    };
     vec![
+        at_six("2001:db8::1"),
+        at_six("2001:0DB8:0::0:1"),
+        mapped,
         case("a prefix", &query("https://cdn.test/live/one/a.ts?x", &prefix), &[], "granted"),
         case("a prefix in a cookie", "https://cdn.test/live/b", &[&cookie], "granted"),
         case("beside the prefix", &query("https://cdn.test/lives/a", &prefix), &[], "resource-mismatch"),

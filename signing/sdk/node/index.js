@@ -2,13 +2,16 @@
 // decoded or encoded again on the way, for that is where signatures break.
 
 import * as keys from "./keys.js";
-import { cannedPolicy, contains, covers, customPolicy, decode, encode, parsePolicy } from "./policy.js";
+import { address as canonical, cannedPolicy, contains, covers, customPolicy, decode, encode, network, parsePolicy, range } from "./policy.js";
 
 export { privateKey, publicKey, secret } from "./keys.js";
 
 const PARAMETERS = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
 const PACKAGE = "URISigningPackage";
 const TOKEN = "Selvedge-Token";
+/** Of one name in a request; what comes after them is not looked at. */
+const MOST_COOKIES = 8;
+const HASHES = new Map([["SHA1", "SHA-1"], ["SHA256", "SHA-256"]]);
 const NAMES = { cloudfront: PARAMETERS, "uri-signing": [PACKAGE], hmac: [TOKEN] };
 
 const seconds = (time) => {
@@ -82,7 +85,9 @@ export async function signToken({ url, prefix, expires, ip, keyId, key }) {
   const part = reach(pathAndQuery, extent);
   if (part === undefined) throw new TypeError("a prefix ends with a slash of the path");
   const until = seconds(expires);
-  const mac = await keys.signBytes(key, covered(keyId, until, extent, ip, scheme, authority, part));
+  const address = ip === undefined ? undefined : canonical(ip);
+  if (ip !== undefined && address === undefined) throw new TypeError(`a token is for one address: ${ip}`);
+  const mac = await keys.signBytes(key, covered(keyId, until, extent, address, scheme, authority, part));
   return `1.${until}.${extent}.${ip === undefined ? "-" : "a"}.${keys.toBase64Url(mac)}.${keyId}`;
 }
 
@@ -98,7 +103,7 @@ export async function signJwt({ url, pattern, expires, starts, ip, issuer, audie
     nbf: starts === undefined ? undefined : seconds(starts),
     jti: id,
     cdniv: 1,
-    cdniip: ip === undefined || ip.includes("/") ? ip : `${ip}/${ip.includes(":") ? 128 : 32}`,
+    cdniip: ip === undefined ? undefined : range(ip),
     cdniuc: url === undefined ? `regex:${pattern}` : `hash:sha-256;${await sha256(url)}`,
     cdniets: renew?.seconds,
     cdnistt: renew && 1,
@@ -171,8 +176,7 @@ async function judgeCloudfront(request, place) {
   const terms = isCustom ? value("Policy", 4096, /^/) : Number(value("Expires", 12, /^[1-9][0-9]*$/));
   const signature = value("Signature", 1368, /^/);
   const keyId = value("Key-Pair-Id", 128, /^/);
-  const hashes = { SHA1: "SHA-1", SHA256: "SHA-256" };
-  const hash = hashes[found[`${prefix}Hash-Algorithm`] ?? "SHA1"] ?? refuse("parameter-malformed");
+  const hash = HASHES.get(found[`${prefix}Hash-Algorithm`] ?? "SHA1") ?? refuse("parameter-malformed");
   const key = keyOf(request, keyId, ["rsa", "p256", "ed25519"]);
   const { scheme, authority, resource, now, address } = request;
   let [policy, message] = [{ expires: terms }, undefined];
@@ -206,8 +210,7 @@ async function judgeHmac(request, place) {
   const key = keyOf(request, keyId, ["hmac"]);
   if (bound && request.address === undefined) refuse("address-mismatch");
   const part = reach(request.resource, extent) ?? refuse("resource-mismatch");
-  const address = bound ? request.address.replace(/^::ffff:(?=\d+\.)/i, "") : undefined;
-  const message = covered(keyId, expires, extent, address, request.scheme, request.authority, part);
+  const message = covered(keyId, expires, extent, bound ? request.address : undefined, request.scheme, request.authority, part);
   if (!(await keys.verifyBytes(key, message, mac))) refuse("signature-mismatch");
   return { scheme: "hmac", keyId, expires };
 }
@@ -225,15 +228,36 @@ function readJwt(token) {
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
   if (parts.length !== 3 || token.length > 8192 || !isObject(header) || !isObject(claims)) refuse("token-malformed");
   if ("crit" in header || "zip" in header || "enc" in header) refuse("token-malformed");
+  if (typeof (header.kid ?? "") !== "string") refuse("token-malformed");
   return { header, claims, message: `${parts[0]}.${parts[1]}`, signature: keys.fromBase64Url(parts[2]) };
 }
 
+const isText = (value) => typeof value === "string";
+const isWhole = (value) => Number.isSafeInteger(value) && value >= 0;
+const isTime = (value) => Number.isFinite(value) && value <= 999_999_999_999;
+/** What the claims of RFC 9246 section 2.1 must be; whatever else stands in a token is passed over. */
+const CLAIMS = {
+  iss: isText,
+  sub: isText,
+  aud: (value) => isText(value) || (Array.isArray(value) && value.every(isText)),
+  exp: isTime,
+  nbf: isTime,
+  iat: isTime,
+  jti: isText,
+  cdniv: (value) => value === 1,
+  // Extensions that must be understood, of which none is known.
+  cdnicrit: () => false,
+  cdniip: (value) => isText(value) && network(value) !== undefined,
+  cdniuc: isText,
+  cdniets: isWhole,
+  cdnistt: isWhole,
+  cdnistd: isWhole,
+};
+
 function checkClaims(claims, { issuers, audience, now, address }) {
-  const { exp, nbf, iss, aud, cdniv, cdnicrit, cdniip, cdniuc, cdniets, cdnistt, cdnistd } = claims;
-  const isWhole = (value) => value === undefined || (Number.isSafeInteger(value) && value >= 0);
-  const isNumber = (value) => value === undefined || Number.isFinite(value);
-  if (typeof cdniuc !== "string" || !isNumber(exp) || !isNumber(nbf)) refuse("token-malformed");
-  if ((cdniv ?? 1) !== 1 || cdnicrit !== undefined || ![cdniets, cdnistt, cdnistd].every(isWhole)) refuse("token-malformed");
+  const wellFormed = Object.entries(CLAIMS).every(([name, fits]) => !Object.hasOwn(claims, name) || fits(claims[name]));
+  if (!wellFormed || !Object.hasOwn(claims, "cdniuc")) refuse("token-malformed");
+  const { exp, nbf, iss, aud, cdniip } = claims;
   if (exp !== undefined && now >= exp) refuse("signature-expired");
   if (nbf !== undefined && now < nbf) refuse("signature-early");
   if (iss !== undefined && !issuers.includes(iss)) refuse("claim-refused");
@@ -241,11 +265,29 @@ function checkClaims(claims, { issuers, audience, now, address }) {
   if (cdniip !== undefined && !contains(cdniip, address)) refuse("address-mismatch");
 }
 
+/** The token in the URL, or the first good one among the cookies: browsers send every one of the name whose path fits. */
 async function judgeJwt(request, place) {
-  const inPath = request.target.split("?")[0].split("/").flatMap((segment) => segment.split(";").slice(1));
-  const found = find(place === "url" ? [...inQuery(request.target), ...inPath] : inCookies(request.cookies), [PACKAGE]);
-  if (found[PACKAGE] === undefined) return undefined;
-  const { header, claims, message, signature } = readJwt(found[PACKAGE]);
+  if (place === "url") {
+    const inPath = request.target.split("?")[0].split("/").flatMap((segment) => segment.split(";").slice(1));
+    const token = find([...inQuery(request.target), ...inPath], [PACKAGE])[PACKAGE];
+    return token === undefined ? undefined : judgeToken(request, token);
+  }
+  let refusal;
+  const named = inCookies(request.cookies).filter((part) => part.split("=")[0] === PACKAGE);
+  for (const part of named.slice(0, MOST_COOKIES)) {
+    try {
+      return await judgeToken(request, part.slice(PACKAGE.length + 1));
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      refusal ??= error;
+    }
+  }
+  if (refusal) throw refusal;
+  return undefined;
+}
+
+async function judgeToken(request, token) {
+  const { header, claims, message, signature } = readJwt(token);
   const fitting = Object.keys(request.keys).filter((id) => keys.ALGORITHMS[request.keys[id].kind] === header.alg);
   const keyId = header.kid ?? (fitting.length === 1 ? fitting[0] : refuse("key-unknown"));
   const key = keyOf(request, keyId, Object.keys(keys.ALGORITHMS));
@@ -277,7 +319,7 @@ export async function verify({ url, cookies = [], address, keys: group, accept =
   if (hasDotSegments(target)) return { granted: false, reason: "url-malformed" };
   const time = now === undefined ? Date.now() / 1000 : now instanceof Date ? now.getTime() / 1000 : now;
   const resource = strip(target, accept);
-  const request = { scheme, authority, target, resource, cookies: [cookies].flat(), address, keys: group, issuers, audience, now: time };
+  const request = { scheme, authority, target, resource, cookies: [cookies].flat(), address: canonical(address), keys: group, issuers, audience, now: time };
   let outlived = false;
   for (const place of ["url", "cookies"]) {
     for (const name of accept) {

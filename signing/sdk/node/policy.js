@@ -9,7 +9,7 @@ export const cannedPolicy = (url, expires) =>
 export function customPolicy({ resource, expires, starts, ip }) {
   const condition = { DateLessThan: { "AWS:EpochTime": expires } };
   if (starts !== undefined) condition.DateGreaterThan = { "AWS:EpochTime": starts };
-  if (ip !== undefined) condition.IpAddress = { "AWS:SourceIp": ip.includes("/") ? ip : `${ip}/${ip.includes(":") ? 128 : 32}` };
+  if (ip !== undefined) condition.IpAddress = { "AWS:SourceIp": range(ip) };
   return JSON.stringify({ Statement: [{ Resource: resource, Condition: condition }] });
 }
 
@@ -104,31 +104,60 @@ export function covers(resource, scheme, authority, pathAndQuery) {
   );
 }
 
-/** The bits of an address; those of an IPv4 address also where it stands in an IPv6 one. */
-export function bits(address) {
-  const four = /^(?:::ffff:)?(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/i.exec(address);
+/** The bits of an address: 32 or 128. */
+function bits(address) {
+  const four = /^(.*:)?(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(address);
   if (four) {
-    const bytes = four.slice(1).map(Number);
-    return bytes.every((byte) => byte < 256) ? bytes.map((byte) => byte.toString(2).padStart(8, "0")).join("") : undefined;
+    const bytes = four.slice(2).map(Number);
+    if (bytes.some((byte, at) => byte > 255 || String(byte) !== four[at + 2])) return undefined;
+    if (four[1] === undefined) return bytes.map((byte) => byte.toString(2).padStart(8, "0")).join("");
+    const pair = (at) => (bytes[at] * 256 + bytes[at + 1]).toString(16);
+    return bits(`${four[1]}${pair(0)}:${pair(2)}`);
   }
   if (!/^[0-9a-f:]+$/i.test(address) || address.split("::").length > 2) return undefined;
   const [head, tail] = address.split("::").map((side) => (side === "" ? [] : side.split(":")));
-  const gap = tail === undefined ? [] : Array(8 - head.length - tail.length).fill("0");
-  const groups = [...head, ...gap, ...(tail ?? [])];
-  if (groups.length !== 8 || groups.some((group) => !/^[0-9a-f]{1,4}$/i.test(group))) return undefined;
+  const missing = 8 - head.length - (tail?.length ?? 0);
+  if (tail === undefined ? missing !== 0 : missing < 1) return undefined;
+  const groups = [...head, ...Array(missing).fill("0"), ...(tail ?? [])];
+  if (groups.some((group) => !/^[0-9a-f]{1,4}$/i.test(group))) return undefined;
   return groups.map((group) => parseInt(group, 16).toString(2).padStart(16, "0")).join("");
 }
 
-function network(text) {
-  const [address, length, more] = text.split("/");
-  const all = bits(address);
-  const size = length === undefined ? all?.length : /^\d{1,3}$/.test(length) ? Number(length) : NaN;
-  return all && more === undefined && size <= all.length ? { prefix: all.slice(0, size), size: all.length } : undefined;
+/** RFC 5952: no leading zeros, lower case, the first of the longest runs of zeros left out. */
+function text(all) {
+  if (all.length === 32) return all.match(/.{8}/g).map((byte) => parseInt(byte, 2)).join(".");
+  const groups = all.match(/.{16}/g).map((group) => parseInt(group, 2).toString(16)).join(":");
+  const runs = groups.match(/\b0(:0)+\b/g) ?? [];
+  const longest = runs.reduce((best, run) => (run.length > best.length ? run : best), "");
+  if (longest === "") return groups;
+  const at = groups.search(new RegExp(`\\b${longest}\\b`));
+  return `${groups.slice(0, at).replace(/:$/, "")}::${groups.slice(at + longest.length).replace(/^:/, "")}`;
 }
 
-/** `0.0.0.0/0` is how signers write "anywhere". */
-export function contains(text, viewer) {
-  const range = network(text);
+/** An address in its one spelling; an IPv4 one also where it stands in an IPv6 one. `undefined` for what is none. */
+export function address(written) {
+  const all = written === undefined ? undefined : bits(written);
+  const mapped = "0".repeat(80) + "1".repeat(16);
+  return all && text(all.startsWith(mapped) && all.length === 128 ? all.slice(96) : all);
+}
+
+export function network(written) {
+  const [address, length, more] = written.split("/");
+  const all = bits(address);
+  const size = length === undefined ? all?.length : /^(0|[1-9]\d{0,2})$/.test(length) ? Number(length) : NaN;
+  return all && more === undefined && size <= all.length ? { all, prefix: all.slice(0, size), size: all.length } : undefined;
+}
+
+/** A network as it is signed: an address and a length. */
+export function range(written) {
+  const found = network(written);
+  if (!found) throw new TypeError(`neither an address nor a network: ${written}`);
+  return `${text(found.all)}/${found.prefix.length}`;
+}
+
+/** `0.0.0.0/0` is how signers write "anywhere". The viewer's address is in its one spelling. */
+export function contains(written, viewer) {
+  const range = network(written);
   if (range?.size === 32 && range.prefix === "") return true;
   const all = viewer === undefined ? undefined : bits(viewer);
   return all !== undefined && range !== undefined && all.length === range.size && all.startsWith(range.prefix);

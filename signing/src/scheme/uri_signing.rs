@@ -9,17 +9,20 @@ mod renewal;
 
 pub use claims::Claims;
 pub(crate) use claims::mint;
+pub(crate) use container::Container;
 
 use crate::key::Key;
 use crate::memory;
+use crate::strict::Object;
 use crate::verify::Place;
 use crate::{Grant, KeyGroup, Presented, Reason, SchemeName, cookie, url};
-use container::Container;
 use jsonwebtoken::{crypto, dangerous, decode_header};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 const MOST_BYTES: usize = 8192;
+/// Of one name in a request; what comes after them is not looked at.
+const MOST_COOKIES: usize = 8;
 
 /// A token whose signature was found good.
 #[derive(Debug)]
@@ -27,17 +30,39 @@ pub(crate) struct Proved {
     key_id: Arc<str>,
     claims: Claims,
     opens: Arc<str>,
-    container: Container,
+    /// Of `opens`.
+    container: memory::Name,
 }
 
-/// The checks, cheapest first.
+/// The token in the URL, or the first good one among the cookies: browsers send every cookie of the name whose path fits
+/// (RFC 6265 section 5.4), the one that the application began with beside those that renewed it.
 pub(crate) fn judge(
     group: &KeyGroup,
     presented: &Presented<'_>,
     place: Place,
     now: SystemTime,
 ) -> Result<Grant, Reason> {
-    let token = find(presented, place)?.ok_or(Reason::SignatureMissing)?;
+    if place == Place::Url {
+        let token = find(presented, place)?.ok_or(Reason::SignatureMissing)?;
+        return judge_token(group, presented, token, now);
+    }
+    let mut refusal = None;
+    for token in cookie::all(presented.cookies, SchemeName::PACKAGE).take(MOST_COOKIES) {
+        match judge_token(group, presented, token, now) {
+            Ok(grant) => return Ok(grant),
+            Err(reason) => drop(refusal.get_or_insert(reason)),
+        }
+    }
+    Err(refusal.unwrap_or(Reason::SignatureMissing))
+}
+
+/// The checks, cheapest first.
+fn judge_token(
+    group: &KeyGroup,
+    presented: &Presented<'_>,
+    token: &str,
+    now: SystemTime,
+) -> Result<Grant, Reason> {
     if token.len() > MOST_BYTES {
         return Err(Reason::TokenMalformed("it is too long"));
     }
@@ -54,7 +79,7 @@ pub(crate) fn judge(
         }
     };
     let resource = group.strip(presented.path_and_query);
-    if !proved.container.covers(presented, &resource) {
+    if !container(group, &proved.container, &proved.opens)?.covers(presented, &resource) {
         return Err(Reason::ResourceMismatch);
     }
     proved.spend(group, presented, &resource)?;
@@ -77,7 +102,7 @@ pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
 
 fn find<'a>(presented: &Presented<'a>, place: Place) -> Result<Option<&'a str>, Reason> {
     match place {
-        Place::Cookies => Ok(cookie::find(presented.cookies, [SchemeName::PACKAGE])?[0]),
+        Place::Cookies => Ok(cookie::all(presented.cookies, SchemeName::PACKAGE).next()),
         Place::Url => {
             let [query] = url::find(presented.path_and_query, [SchemeName::PACKAGE])?;
             let path = url::path_parameter(presented.path_and_query, SchemeName::PACKAGE)?;
@@ -110,7 +135,7 @@ fn prove(
     if key.algorithm() != header.alg {
         return Err(Reason::KeyUnsuitable);
     }
-    let claims: Claims = dangerous::insecure_decode_claims(token)
+    let Object(claims): Object<Claims> = dangerous::insecure_decode_claims(token)
         .map_err(|_| Reason::TokenMalformed("its claims are not of RFC 9246's form"))?;
     claims.check(group, presented, now)?;
     let is_dear = matches!(key, Key::Public(_));
@@ -123,9 +148,22 @@ fn prove(
         }
         return Err(Reason::SignatureMismatch);
     }
-    let container = Container::parse(claims.container())?;
-    let opens = claims.container().into();
-    Ok(Proved { key_id: Arc::clone(key_id), claims, opens, container })
+    let opens: Arc<str> = claims.container().into();
+    let name = memory::name(&[opens.as_bytes()]);
+    container(group, &name, &opens)?;
+    Ok(Proved { key_id: Arc::clone(key_id), claims, opens, container: name })
+}
+
+/// Which URLs a token is about. A compiled pattern weighs much more than its token, so tokens share those that were made last.
+fn container(group: &KeyGroup, name: &memory::Name, text: &str) -> Result<Arc<Container>, Reason> {
+    if let Some(known) = group.patterns.get(name) {
+        return Ok(known);
+    }
+    let container = Arc::new(Container::parse(text)?);
+    if container.is_dear() {
+        group.patterns.insert(*name, Arc::clone(&container));
+    }
+    Ok(container)
 }
 
 fn is_signed(key: &Key, message: &str, signature: &str) -> bool {
@@ -133,10 +171,13 @@ fn is_signed(key: &Key, message: &str, signature: &str) -> bool {
 }
 
 impl Proved {
-    /// RFC 9246 section 2.1.7: a token with an id opens each URL once. This node remembers what it has seen itself.
+    /// RFC 9246 section 2.1.7: a token with an id opens each URL once. This node remembers what it has seen itself, as far as the
+    /// memory of the group goes.
     fn spend(&self, group: &KeyGroup, presented: &Presented<'_>, resource: &str) -> Result<(), Reason> {
         let Some(id) = self.claims.token_id() else { return Ok(()) };
-        let parts = [&*self.key_id, id, presented.scheme, presented.authority, resource];
+        // In its normal form: another spelling is no other URL.
+        let url = container::normal(presented, resource);
+        let parts = [&*self.key_id, id, &url];
         match group.spent.insert_new(memory::name(&parts.map(str::as_bytes))) {
             true => Ok(()),
             false => Err(Reason::TokenSpent),

@@ -13,7 +13,7 @@ from typing import Any
 
 from . import keys as _keys
 from .keys import Key, private_key, public_key, secret
-from .policy import Policy, canned, encode, network
+from .policy import Policy, canned, canonical, encode, network
 from .verify import NAMES, Verdict, covered, has_dot_segments, reach, verify
 
 __all__ = [
@@ -104,6 +104,9 @@ def sign_token(
     if part is None:
         raise ValueError("a prefix ends with a slash of the path")
     until = _seconds(expires)
+    if ip is not None and canonical(ip) is None:
+        raise ValueError("a token is for one address: " + ip)
+    ip = canonical(ip)
     mac = _keys.sign_bytes(key, covered(key_id, until, extent, ip, scheme, authority, part))
     return f"1.{until}.{extent}.{'a' if ip else '-'}.{_keys.to_base64url(mac)}.{key_id}"
 

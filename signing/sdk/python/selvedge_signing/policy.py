@@ -65,15 +65,24 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")
+
+
+def loads(text: str) -> Any:
+    """JSON as the standard has it: each name once in its object, and no ``NaN``."""
+    return json.loads(text, object_pairs_hook=_members, parse_constant=_no_number)
+
+
 def parse(data: bytes) -> Policy | None:
     """``None`` where it says anything else than CloudFront's policies do."""
     try:
-        (statement,) = _only(json.loads(data.decode(), object_pairs_hook=_members), {"Statement"})["Statement"]
+        (statement,) = _only(loads(data.decode()), {"Statement"})["Statement"]
         statement = _only(statement, {"Condition"}, {"Resource"})
         condition = _only(statement["Condition"], {"DateLessThan"}, {"DateGreaterThan", "IpAddress"})
         moments = [_moment(condition[name]) for name in ("DateLessThan", "DateGreaterThan") if name in condition]
         ip = _only(condition["IpAddress"], {"AWS:SourceIp"})["AWS:SourceIp"] if "IpAddress" in condition else None
-        if ip is not None:
+        if "IpAddress" in condition:
             network(ip)
         resource = statement.get("Resource")
         if "Resource" in statement:
@@ -144,17 +153,27 @@ def covers(resource: str | None, scheme: str, authority: str, path_and_query: st
 
 def network(text: str, strict_text: bool = False) -> Any:
     """An address or a network; what is written keeps its address as it is."""
+    if not re.fullmatch(r"[0-9a-f:.]+(/(0|[1-9][0-9]{0,2}))?", text, re.I | re.ASCII):
+        raise ValueError("neither an address nor a network: " + text)
     interface = ipaddress.ip_interface(text)
     return interface if strict_text else interface.network
 
 
+def canonical(address: str | None) -> str | None:
+    """An address in its one spelling (RFC 5952); an IPv4 one also where it stands in an IPv6 one. ``None`` for what is none."""
+    try:
+        parsed = ipaddress.ip_address(address or "")
+    except ValueError:
+        return None
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)
+
+
 def contains(text: str, viewer: str | None) -> bool:
-    """``0.0.0.0/0`` is how signers write "anywhere"."""
+    """``0.0.0.0/0`` is how signers write "anywhere". The viewer's address is in its one spelling."""
     where = network(text)
     if where.version == 4 and where.prefixlen == 0:
         return True
     if viewer is None:
         return False
     address = ipaddress.ip_address(viewer)
-    address = getattr(address, "ipv4_mapped", None) or address
     return address.version == where.version and address in where

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import keys as _keys
 from .keys import ALGORITHMS, Key
-from .policy import Policy, _members, canned, contains, covers, decode, parse
+from .policy import Policy, canned, canonical, contains, covers, decode, loads, network, parse
 
 PARAMETERS = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"]
 PACKAGE = "URISigningPackage"
 TOKEN = "Selvedge-Token"
+# Of one name in a request; what comes after them is not looked at.
+_MOST_COOKIES = 8
 NAMES = {"cloudfront": PARAMETERS, "uri-signing": [PACKAGE], "hmac": [TOKEN]}
 
 
@@ -184,36 +185,45 @@ def _hmac(request: _Request, place: str) -> Verdict | None:
     part = reach(request.resource, extent)
     if part is None:
         raise _Refusal("resource-mismatch")
-    address = re.sub(r"^::ffff:(?=\d+\.)", "", request.address, flags=re.I) if is_bound and request.address else None
-    message = covered(key_id, expires, extent, address, request.scheme, request.authority, part)
+    message = covered(key_id, expires, extent, request.address if is_bound else None, request.scheme, request.authority, part)
     if not _keys.verify_bytes(key, message, mac):
         raise _Refusal("signature-mismatch")
     return Verdict(True, None, "hmac", key_id, expires)
 
 
-def _is_whole(value: Any) -> bool:
-    return value is None or (type(value) is int and value >= 0)
-
-
 def _jwt(request: _Request, place: str) -> Verdict | None:
-    found = [*request.find(place, [PACKAGE]).values()]
+    """The token in the URL, or the first good one among the cookies: browsers send every one of the name whose path fits."""
     if place == "url":
+        found = [*request.find(place, [PACKAGE]).values()]
         segments = request.target.partition("?")[0].split("/")
         found += _find((part for segment in segments for part in segment.split(";")[1:]), [PACKAGE]).values()
-    if not found:
-        return None
-    if len(found) > 1:
-        raise _Refusal("parameter-duplicate")
+        if len(found) > 1:
+            raise _Refusal("parameter-duplicate")
+    else:
+        parts = (part.strip(" \t").partition("=") for field in request.cookies for part in field.split(";"))
+        found = [value for name, _, value in parts if name == PACKAGE][:_MOST_COOKIES]
+    refusal = None
+    for token in found:
+        try:
+            return _token(request, token)
+        except _Refusal as error:
+            refusal = refusal or error
+    if refusal:
+        raise refusal
+    return None
+
+
+def _token(request: _Request, token: str) -> Verdict:
     try:
-        head, body, tail = found[0].split(".")
+        head, body, tail = token.split(".")
         header, claims = (
-            json.loads((_keys.from_base64url(part) or b"").decode(), object_pairs_hook=_members) for part in (head, body)
+            loads((_keys.from_base64url(part) or b"").decode()) for part in (head, body)
         )
-        if not isinstance(header, dict) or not isinstance(claims, dict) or len(found[0]) > 8192:
+        if not isinstance(header, dict) or not isinstance(claims, dict) or len(token) > 8192:
             raise ValueError("no objects")
     except (ValueError, RecursionError):
         raise _Refusal("token-malformed") from None
-    if header.keys() & {"crit", "zip", "enc"}:
+    if header.keys() & {"crit", "zip", "enc"} or not isinstance(header.get("kid", ""), (str, type(None))):
         raise _Refusal("token-malformed")
     fitting = [key_id for key_id, key in request.keys.items() if ALGORITHMS[key.kind] == header.get("alg")]
     key_id = header.get("kid") or (fitting[0] if len(fitting) == 1 else "")
@@ -231,17 +241,55 @@ def _jwt(request: _Request, place: str) -> Verdict | None:
     return Verdict(True, None, "uri-signing", key_id, claims.get("exp"))
 
 
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _is_time(value: Any) -> bool:
+    return type(value) in (int, float) and value <= 999_999_999_999
+
+
+def _is_audience(value: Any) -> bool:
+    return _is_text(value) or isinstance(value, list) and all(_is_text(name) for name in value)
+
+
+def _is_network(value: Any) -> bool:
+    try:
+        return _is_text(value) and network(value) is not None
+    except ValueError:
+        return False
+
+
+# What the claims of RFC 9246 section 2.1 must be; whatever else stands in a token is passed over.
+_CLAIMS: dict[str, Callable[[Any], bool]] = {
+    "iss": _is_text,
+    "sub": _is_text,
+    "aud": _is_audience,
+    "exp": _is_time,
+    "nbf": _is_time,
+    "iat": _is_time,
+    "jti": _is_text,
+    "cdniv": lambda value: type(value) is int and value == 1,
+    # Extensions that must be understood, of which none is known.
+    "cdnicrit": lambda value: False,
+    "cdniip": _is_network,
+    "cdniuc": _is_text,
+    "cdniets": _is_whole,
+    "cdnistt": _is_whole,
+    "cdnistd": _is_whole,
+}
+
+
 def _check_claims(request: _Request, claims: dict[str, Any]) -> None:
-    times = [claims.get(name) for name in ("exp", "nbf")]
-    is_time = all(time is None or type(time) in (int, float) for time in times)
-    whole = all(_is_whole(claims.get(name)) for name in ("cdniets", "cdnistt", "cdnistd"))
-    if not isinstance(claims.get("cdniuc"), str) or not is_time or not whole:
+    if "cdniuc" not in claims or not all(fits(claims[name]) for name, fits in _CLAIMS.items() if name in claims):
         raise _Refusal("token-malformed")
-    if claims.get("cdniv", 1) != 1 or "cdnicrit" in claims:
-        raise _Refusal("token-malformed")
-    if times[0] is not None and request.now >= times[0]:
+    if "exp" in claims and request.now >= claims["exp"]:
         raise _Refusal("signature-expired")
-    if times[1] is not None and request.now < times[1]:
+    if "nbf" in claims and request.now < claims["nbf"]:
         raise _Refusal("signature-early")
     if "iss" in claims and claims["iss"] not in request.issuers:
         raise _Refusal("claim-refused")
@@ -249,13 +297,8 @@ def _check_claims(request: _Request, claims: dict[str, Any]) -> None:
     audience = [audience] if isinstance(audience, str) else audience
     if "aud" in claims and not set(audience) & set(request.audience):
         raise _Refusal("claim-refused")
-    if "cdniip" in claims:
-        try:
-            is_there = contains(claims["cdniip"], request.address)
-        except ValueError:
-            raise _Refusal("token-malformed") from None
-        if not is_there:
-            raise _Refusal("address-mismatch")
+    if "cdniip" in claims and not contains(claims["cdniip"], request.address):
+        raise _Refusal("address-mismatch")
 
 
 def _opens(container: str, url: str) -> bool:
@@ -288,7 +331,7 @@ def verify(
         return Verdict(False, "url-malformed")
     fields = [cookies] if isinstance(cookies, str) else list(cookies)
     request = _Request(
-        parts[1], parts[2].lower(), parts[3], _strip(parts[3], accept), fields, address, keys, issuers, audience,
+        parts[1], parts[2].lower(), parts[3], _strip(parts[3], accept), fields, canonical(address), keys, issuers, audience,
         time.time() if now is None else now,
     )
     outlived = False

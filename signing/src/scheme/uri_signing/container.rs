@@ -7,11 +7,11 @@ use regex::bytes::{Regex, RegexBuilder};
 use std::borrow::Cow;
 
 const MOST_PATTERN_BYTES: usize = 2048;
-/// What a compiled pattern may weigh.
+/// What a compiled pattern may weigh, and what it may use to match faster.
 const MOST_COMPILED_BYTES: usize = 1 << 18;
 
 #[derive(Debug)]
-pub(super) enum Container {
+pub(crate) enum Container {
     Regex(Regex),
     /// SHA-256 of the URL.
     Hash([u8; 32]),
@@ -27,6 +27,7 @@ impl Container {
             let regex = RegexBuilder::new(&format!("^(?:{pattern})$"))
                 .unicode(false)
                 .size_limit(MOST_COMPILED_BYTES)
+                .dfa_size_limit(MOST_COMPILED_BYTES)
                 .nest_limit(32)
                 .build();
             return regex
@@ -43,14 +44,19 @@ impl Container {
         }
     }
 
+    /// Whether it takes long to make.
+    pub(super) fn is_dear(&self) -> bool {
+        matches!(self, Self::Regex(_))
+    }
+
     /// The URL as sent, without the token; and, as RFC 9246 section 3.1 has it, in its normal form.
     pub(super) fn covers(&self, presented: &Presented<'_>, path_and_query: &str) -> bool {
         let sent = [presented.scheme, "://", presented.authority, path_and_query].concat();
-        self.covers_text(&sent)
-            || match normal(presented, path_and_query) {
-                Some(normal) => self.covers_text(&normal),
-                None => false,
-            }
+        if self.covers_text(&sent) {
+            return true;
+        }
+        let normal = normal(presented, path_and_query);
+        normal != sent && self.covers_text(&normal)
     }
 
     fn covers_text(&self, url: &str) -> bool {
@@ -62,15 +68,11 @@ impl Container {
 }
 
 /// RFC 9110 section 4.2.3 and RFC 3986 sections 6.2.2.1 and 6.2.2.2: no default port, percent-encodings in capitals, and none
-/// where none is needed. `None` where that is what was sent.
-fn normal(presented: &Presented<'_>, path_and_query: &str) -> Option<String> {
+/// where none is needed.
+pub(super) fn normal(presented: &Presented<'_>, path_and_query: &str) -> String {
     let port = if presented.scheme == "https" { ":443" } else { ":80" };
     let authority = presented.authority.strip_suffix(port).unwrap_or(presented.authority);
-    let decoded = decode_unreserved(path_and_query);
-    if authority.len() == presented.authority.len() && matches!(decoded, Cow::Borrowed(_)) {
-        return None;
-    }
-    Some([presented.scheme, "://", authority, &decoded].concat())
+    [presented.scheme, "://", authority, &decode_unreserved(path_and_query)].concat()
 }
 
 fn decode_unreserved(text: &str) -> Cow<'_, str> {
