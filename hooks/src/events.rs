@@ -52,12 +52,13 @@ impl Hook {
             let outcome = RequestOutcome::Next(request, Caching::default());
             return Ok((outcome, HookBody::Untouched(body)));
         }
-        let (answer, mut state, body) = self.carry(Event::ViewerRequest, request, body, facts).await?;
-        let outcome = match answer {
-            Answer::Respond(handle) => RequestOutcome::Respond(self.made(&mut state, handle)?),
-            _ => RequestOutcome::Next(state.request, state.caching),
-        };
-        Ok((outcome, body))
+        let mut carried = self.carry(Event::ViewerRequest, request, body, facts).await?;
+        if let Answer::Respond(handle) = carried.answer {
+            let response = self.made(&mut carried.state, handle);
+            return carried.answered(response.map(RequestOutcome::Respond));
+        }
+        let Carried { state, body, .. } = self.whole(carried)?;
+        Ok((RequestOutcome::Next(state.request, state.caching), body))
     }
 
     /// Calls the origin-request event for a request without a body; a hook that does not listen goes on.
@@ -93,17 +94,20 @@ impl Hook {
             return Ok((outcome, HookBody::Untouched(body)));
         }
         let had_meaning = request.method != Method::GET;
-        let (answer, mut state, mut body) = self.carry(Event::OriginRequest, request, body, facts).await?;
+        let mut carried = self.carry(Event::OriginRequest, request, body, facts).await?;
+        if let Answer::Respond(handle) = carried.answer {
+            let response = self.made(&mut carried.state, handle);
+            return carried.answered(response.map(OriginRequestOutcome::Respond));
+        }
+        let Carried { answer, state, mut body } = self.whole(carried)?;
         if had_meaning && state.request.method == Method::GET {
             // The body was for the other method, and some read one of GET all the same (RFC 9110 section 9.3.1).
             body = HookBody::Replaced(Bytes::new());
         }
+        let (parts, derived) = (state.request, state.derived);
         let outcome = match answer {
-            Answer::Respond(handle) => OriginRequestOutcome::Respond(self.made(&mut state, handle)?),
-            Answer::RouteTo(origin) => {
-                OriginRequestOutcome::RouteTo { parts: state.request, origin, derived: state.derived }
-            }
-            _ => OriginRequestOutcome::Next { parts: state.request, derived: state.derived },
+            Answer::RouteTo(origin) => OriginRequestOutcome::RouteTo { parts, origin, derived },
+            _ => OriginRequestOutcome::Next { parts, derived },
         };
         Ok((outcome, body))
     }
@@ -115,7 +119,7 @@ impl Hook {
         request: request::Parts,
         body: B,
         facts: &Facts,
-    ) -> Result<(Answer, CallState, HookBody<B>), RequestFailure<B>>
+    ) -> Result<Carried<Option<HookBody<B>>>, RequestFailure<B>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
@@ -133,13 +137,18 @@ impl Hook {
                 return Err(RequestFailure { error, body });
             }
         };
-        let passing = kept.map(HookBody::Untouched).or_else(|| state.body.take().and_then(OriginBody::whole));
-        match state.new_body.take().map(|made| HookBody::Replaced(made.bytes)).or(passing) {
-            Some(body) => Ok((answer, state, body)),
-            // Who answers needs no body.
-            None if matches!(answer, Answer::Respond(_)) => {
-                Ok((answer, state, HookBody::Replaced(Bytes::new())))
-            }
+        let body = kept.map(HookBody::Untouched).or_else(|| state.body.take().and_then(OriginBody::whole));
+        Ok(Carried { answer, state, body })
+    }
+
+    /// With a body to go on with: the guest's own, or the one that it was given, if all of it is there.
+    fn whole<B>(
+        &self,
+        carried: Carried<Option<HookBody<B>>>,
+    ) -> Result<Carried<HookBody<B>>, RequestFailure<B>> {
+        let Carried { answer, mut state, body } = carried;
+        match state.new_body.take().map(|made| HookBody::Replaced(made.bytes)).or(body) {
+            Some(body) => Ok(Carried { answer, state, body }),
             None => Err(self.unusable(&state, "the request's body broke off while the hook read it").into()),
         }
     }
@@ -170,7 +179,7 @@ impl Hook {
         let body = Some(OriginBody::new(body, self.body_limit(), self.engine().memory()));
         let messages = Messages { request: copy(request), response: Some(passing), body };
         let finished = match self.call(Event::OriginResponse, messages, facts).await {
-            Ok((answer, state)) => self.answered(&answer, state, parts),
+            Ok((answer, state)) => self.finish(&answer, state, parts),
             Err(failed) => Err(failed),
         };
         finished.map_err(|failed| OriginResponseFailure {
@@ -207,7 +216,7 @@ impl Hook {
         response.and_then(Response::finish).map_err(|cause| self.unusable(state, &cause))
     }
 
-    fn answered<B>(
+    fn finish<B>(
         &self,
         answer: &Answer,
         mut state: CallState,
@@ -219,10 +228,10 @@ impl Hook {
     {
         let handle = if let Answer::Respond(handle) = answer { *handle } else { PASSING };
         let chosen = state.take_response(handle).ok_or_else(|| "the response is gone".to_owned());
-        let (body, transformer) = (state.body.take(), state.transformer.take());
+        let (mut body, transformer) = (state.body.take(), state.transformer.take());
         let done = chosen.and_then(|chosen| {
             if handle == PASSING && chosen.body.is_none() {
-                let outcome = pass(chosen, parts, body)?;
+                let outcome = pass(chosen, parts, &mut body)?;
                 let request_id = || state.facts.request_id.clone();
                 Ok(match transformer {
                     Some(transformer) => self.transformed(outcome, transformer, request_id()),
@@ -232,7 +241,28 @@ impl Hook {
                 replace(chosen, parts)
             }
         });
-        done.map_err(|cause| Box::new(FailedCall { error: self.unusable(&state, &cause), body: None }))
+        // The origin's body may pass all the same.
+        done.map_err(|cause| Box::new(FailedCall { error: self.unusable(&state, &cause), body }))
+    }
+}
+
+/// A call about a request that has ended, and the body that it was given.
+struct Carried<Body> {
+    answer: Answer,
+    state: CallState,
+    body: Body,
+}
+
+impl<B> Carried<Option<HookBody<B>>> {
+    /// The guest answers, which needs no body; one whose answer cannot be sent gives it back.
+    fn answered<Outcome>(
+        self,
+        outcome: Result<Outcome, HookError>,
+    ) -> Result<(Outcome, HookBody<B>), RequestFailure<B>> {
+        match outcome {
+            Ok(outcome) => Ok((outcome, self.body.unwrap_or(HookBody::Replaced(Bytes::new())))),
+            Err(error) => Err(RequestFailure { error, body: self.body }),
+        }
     }
 }
 
@@ -260,14 +290,13 @@ impl Hook {
     }
 }
 
-/// The origin's own body under the head as edited.
+/// The origin's own body under the head as edited. It is taken only if it passes.
 fn pass<B: 'static>(
     chosen: Response,
     mut parts: response::Parts,
-    body: Option<OriginBody>,
+    body: &mut Option<OriginBody>,
 ) -> Result<OriginResponseOutcome<B>, String> {
-    let body = body.ok_or("the origin's body is gone")?;
-    if body.is_broken() {
+    if body.as_ref().is_some_and(OriginBody::is_broken) {
         return Err("the origin's body broke off while the hook read it, and the hook let it pass".to_owned());
     }
     // The origin's own status passes whatever it is; only an edited one is judged.
@@ -275,6 +304,7 @@ fn pass<B: 'static>(
         parts.status = chosen.final_status()?;
     }
     parts.headers = chosen.headers;
+    let body = body.take().ok_or("the origin's body is gone")?;
     let body = body.finish().ok_or("the origin's body changed its type")?;
     let response = http::Response::from_parts(parts, body);
     Ok(OriginResponseOutcome { response, keeping: chosen.keeping })

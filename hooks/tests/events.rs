@@ -5,7 +5,9 @@ mod support;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use hooks::{Event, HookBody, OnError, OriginRequestOutcome, RequestOutcome};
+use http_body_util::Full;
 use support::{facts, on_one_core, request, response, told, whole};
 
 fn next(outcome: RequestOutcome) -> http::request::Parts {
@@ -162,12 +164,25 @@ fn no_call_sees_what_another_left_in_memory() {
 #[test]
 fn a_hook_that_may_be_passed_over_gives_the_origins_response_back() {
     on_one_core(async {
-        let hook = told("read-then-trap", |settings| settings.on_error = OnError::Pass);
-        let original = response("text/plain", "hello");
-        let failure = hook.origin_response(&request("/", &[]), original, &facts()).await.unwrap_err();
-        assert_eq!(failure.error.token(), "hook-trap");
-        let restored = failure.response.unwrap();
-        assert_eq!(restored.headers()["etag"], "\"abc\"");
-        assert_eq!(whole(restored.into_body()).await, "hello");
+        for (task, token) in [("read-then-trap", "hook-trap"), ("body-on-204", "hook-output")] {
+            let hook = told(task, |settings| settings.on_error = OnError::Pass);
+            let original = response("text/plain", "hello");
+            let failure = hook.origin_response(&request("/", &[]), original, &facts()).await.unwrap_err();
+            assert_eq!(failure.error.token(), token);
+            let restored = failure.response.unwrap();
+            assert_eq!(restored.headers()["etag"], "\"abc\"");
+            assert_eq!(whole(restored.into_body()).await, "hello");
+        }
+    });
+}
+
+#[test]
+fn an_answer_that_cannot_be_sent_gives_the_requests_body_back() {
+    on_one_core(async {
+        let hook = told("bad-status", |settings| settings.on_error = OnError::Pass);
+        let body = Full::new(Bytes::from_static(b"hello"));
+        let failure = hook.viewer_request_with(request("/", &[]), body, &facts()).await.unwrap_err();
+        assert_eq!(failure.error.token(), "hook-output");
+        assert_eq!(whole(failure.body.unwrap()).await, "hello");
     });
 }

@@ -112,6 +112,7 @@ impl origin_response::Guest for Misbehaving {
                 while let Ok(Some(_)) = reader.read(1 << 20) {}
                 Ok(Outcome::Next)
             }
+            "body-on-204" => Ok(Outcome::Replace(answer(204, b"x"))),
             "read-all" => match response.body().ok_or("no body")?.read_all(u32::MAX) {
                 Ok(bytes) => Ok(Outcome::Replace(answer(200, format!("{} bytes", bytes.len()).as_bytes()))),
                 Err(error) => Ok(Outcome::Replace(answer(502, error.name().as_bytes()))),
