@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::body::OriginBody;
@@ -237,7 +238,7 @@ impl Hook {
         // What the guest has logged is told already.
         let log = CallLog::without(&self.inner.own.secrets);
         let error = error(self.reporter(event, &log));
-        self.tell_of_failure(event, &log, facts.request_id.to_str().unwrap_or_default(), &error);
+        self.tell_late(event, &log, &facts.request_id, Some(&error));
         error
     }
 
@@ -251,11 +252,19 @@ impl Hook {
         Reporter { own: &self.inner.own, event, limits: &self.inner.limits, log }
     }
 
-    /// Tells whoever watches of a call that failed after it had answered.
-    pub(crate) fn tell_of_failure(&self, event: Event, log: &CallLog, request_id: &str, error: &HookError) {
+    /// Tells whoever watches what came of a call after it had answered: what it has logged since, or a failure.
+    pub(crate) fn tell_late(
+        &self,
+        event: Event,
+        log: &CallLog,
+        request_id: &HeaderValue,
+        error: Option<&HookError>,
+    ) {
         let Some(watch) = &self.watch else { return };
-        let (cpu, error) = (Duration::ZERO, Some(error));
-        watch.tell(log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory: 0, error });
+        if error.is_some() || !log.kept().0.is_empty() {
+            let (request_id, cpu) = (request_id.to_str().unwrap_or_default(), Duration::ZERO);
+            watch.tell(log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory: 0, error });
+        }
     }
 
     pub(crate) fn places(&self) -> &Arc<Places> {
@@ -301,6 +310,8 @@ impl Inner {
             Ok(Answer::Transform(guest)) => match self.places.transform() {
                 Ok(open) => {
                     let mut state = instance.store.data_mut().depart();
+                    // What is said of the body from here on is told when that ends.
+                    state.log = instance.log.take();
                     state.transformer = Some(Box::new(Transformer::new(instance, guest, open)));
                     return Ended { answer: Ok(Answer::Next), state, memory };
                 }

@@ -19,6 +19,7 @@ use crate::error::HookError;
 use crate::event::Event;
 use crate::hook::Hook;
 use crate::instance::Instance;
+use crate::log::CallLog;
 use crate::state::CallState;
 use crate::workers::Lost;
 
@@ -63,8 +64,27 @@ pub struct Transform<B> {
     /// Pulled, and not yet handed to the guest.
     rest: Bytes,
     stage: Stage,
-    request_id: HeaderValue,
+    words: Words,
     on_failure: Option<OnFailure>,
+}
+
+/// What the guest says of the body. Whoever watches is told once, however it ends.
+struct Words {
+    hook: Hook,
+    log: CallLog,
+    request_id: HeaderValue,
+}
+
+impl Words {
+    fn tell(&self, error: Option<&HookError>) {
+        self.hook.tell_late(Event::OriginResponse, &self.log.take(), &self.request_id, error);
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        self.tell(None);
+    }
 }
 
 type OnFailure = Box<dyn FnOnce(&HookError) + Send>;
@@ -96,8 +116,9 @@ impl<B> Transform<B> {
         source: HookBody<B>,
         request_id: HeaderValue,
     ) -> Self {
+        let words = Words { hook: hook.clone(), log: transformer.instance.log.clone(), request_id };
         let stage = Stage::Waiting(transformer);
-        Self { hook, source, rest: Bytes::new(), stage, request_id, on_failure: None }
+        Self { hook, source, rest: Bytes::new(), stage, words, on_failure: None }
     }
 
     /// Has `told` called when the guest fails, in the middle of the body.
@@ -106,6 +127,7 @@ impl<B> Transform<B> {
     }
 
     fn fail(&mut self, error: HookError) -> BodyError {
+        self.words.tell(Some(&error));
         if let Some(told) = self.on_failure.take() {
             told(&error);
         }
@@ -131,7 +153,7 @@ where
                         return Poll::Pending;
                     };
                     let piece = piece?;
-                    let turn = turn(self.hook.clone(), transformer, piece, self.request_id.clone());
+                    let turn = turn(self.hook.clone(), transformer, piece);
                     self.stage = Stage::Running(Box::pin(turn));
                 }
                 Stage::Running(mut turn) => {
@@ -180,7 +202,6 @@ async fn turn(
     hook: Hook,
     mut transformer: Box<Transformer>,
     piece: Option<Bytes>,
-    request_id: HeaderValue,
 ) -> Result<Turned, HookError> {
     let is_last = piece.is_none();
     let (log, meter) = (transformer.instance.log.clone(), Arc::clone(&transformer.instance.meter));
@@ -197,7 +218,7 @@ async fn turn(
     });
     let ran = hook.engine().workers().run_counted(deadline, &meter, call).await.flatten();
     let reporter = hook.reporter(Event::OriginResponse, &log);
-    let turned = match ran {
+    match ran {
         Ok((Ok(Ok(made)), _)) if made.len() as u64 > output => Err(reporter
             .unusable(&format!("{} bytes for one piece of a body are over limits.output", made.len()))),
         Ok((Ok(Ok(made)), transformer)) => match meter.check() {
@@ -207,11 +228,7 @@ async fn turn(
         Ok((Ok(Err(message)), _)) => Err(reporter.failed(&message)),
         Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.state().memory)),
         Err(lost) => Err(reporter.lost(lost)),
-    };
-    if let Err(error) = &turned {
-        hook.tell_of_failure(Event::OriginResponse, &log, request_id.to_str().unwrap_or_default(), error);
     }
-    turned
 }
 
 /// What spoke of the origin's bytes, and does not hold for what is made of them (RFC 9110 sections 8.8.1 and 14.3, RFC 9530).

@@ -6,8 +6,9 @@ mod support;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hooks::{CallRecord, Event, Inspection, WasmSource, Watch};
-use support::{engine, facts, guest, misbehaving, on_one_core, request, told};
+use hooks::{CallRecord, Event, Hook, Inspection, WasmSource, Watch};
+use http_body_util::BodyExt;
+use support::{engine, facts, guest, misbehaving, on_one_core, outward, request, response, settings, told};
 
 type Told = Arc<Mutex<Vec<(Event, Vec<String>, Duration, u64, Option<&'static str>)>>>;
 
@@ -53,6 +54,31 @@ fn a_silent_call_that_goes_well_is_not_told_to_whoever_wants_words() {
     let seen = seen.lock().unwrap();
     let [(_, lines, .., Some("hook-trap"))] = &seen[..] else { panic!("{seen:?}") };
     assert!(lines.iter().any(|line| line.contains("on purpose")), "{lines:?}");
+}
+
+#[test]
+fn what_a_hook_says_of_a_body_is_told_once_when_that_has_ended() {
+    for (task, lines, token) in
+        [("talk", &["5 bytes", "0 bytes"][..], None), ("fail", &[][..], Some("hook-failed"))]
+    {
+        let seen = Told::default();
+        on_one_core(async {
+            let source = WasmSource::File(outward().to_owned());
+            let told = [("do", "rewrite"), ("transform", task)];
+            let hook = Hook::load(engine(), "guest", &settings(source, &[Event::OriginResponse], &told));
+            let hook = hook.unwrap().watched(Watch::words(collect(&seen)));
+            let original = response("text/plain", "hello");
+            let outcome = hook.origin_response(&request("/", &[]), original, &facts()).await.unwrap();
+            assert!(seen.lock().unwrap().is_empty());
+            drop(outcome.response.into_body().collect().await);
+        });
+        let seen = seen.lock().unwrap();
+        let [(Event::OriginResponse, said, .., failure)] = &seen[..] else { panic!("{task}: {seen:?}") };
+        assert_eq!(
+            (&said[..], *failure),
+            (&lines.iter().map(ToString::to_string).collect::<Vec<_>>()[..], token)
+        );
+    }
 }
 
 #[test]
