@@ -315,9 +315,10 @@ fn sentence(words: &str) -> String {
 
 fn hook_status(error: &HookError) -> StatusCode {
     match error {
-        HookError::Busy { .. } | HookError::Transforms { .. } | HookError::Crowded { .. } => {
-            StatusCode::TOO_MANY_REQUESTS
-        }
+        HookError::Busy { .. }
+        | HookError::Transforms { .. }
+        | HookError::Instances { .. }
+        | HookError::Crowded { .. } => StatusCode::TOO_MANY_REQUESTS,
         HookError::Engine { .. } | HookError::Load { .. } | HookError::Lost { .. } => {
             StatusCode::SERVICE_UNAVAILABLE
         }

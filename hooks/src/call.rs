@@ -1,7 +1,7 @@
 //! One call of one event: an instance, the guest's answer.
 
-use wasmtime::Store;
-use wasmtime::component::{self, Resource};
+use wasmtime::component::{self, InstancePre, Resource};
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::bindings::body_transform::exports::selvedge::edge::origin_response as body_transform;
 use crate::bindings::body_transform::{BodyTransformHook, BodyTransformHookIndices};
@@ -95,7 +95,7 @@ impl Exports {
         let store = &mut instance.store;
         let made = match instance.made {
             Some(made) => made,
-            None => *instance.made.insert(self.component.instantiate_async(&mut *store).await?),
+            None => *instance.made.insert(self.instantiate(store).await?),
         };
         match store.data().event {
             Event::ViewerRequest => self.viewer_request(store, &made).await,
@@ -112,6 +112,20 @@ impl Exports {
         &self,
         store: &mut Store<CallState>,
         made: &component::Instance,
+    /// Those that only wait for a call make room for one that is wanted now.
+    async fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<component::Instance> {
+        /// Another call may be quicker at what became free.
+        const TRIES: u32 = 4;
+
+        for _ in 1..TRIES {
+            match self.component.instantiate_async(&mut *store).await {
+                Err(error) if error.is::<PoolConcurrencyLimitError>() && store.data().memory.make_room() => {}
+                done => return done,
+            }
+        }
+        self.component.instantiate_async(store).await
+    }
+
     ) -> wasmtime::Result<Answer> {
         use viewer_request::Outcome;
         let Some(export) = &self.viewer_request else { return Ok(Answer::Next) };

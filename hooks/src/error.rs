@@ -47,6 +47,12 @@ pub enum HookError {
         /// `limits.transforms`.
         limit: u32,
     },
+    /// Load: the hooks of the node run in as many instances as it has.
+    #[error("{call} found no instance: the hooks of this node run in as many as it has; try again later{}", call.details())]
+    Instances {
+        /// Which call.
+        call: Box<CallReport>,
+    },
     /// Load: the hooks of the node hold all the memory that they may.
     #[error("{call} found no memory: the hooks of this node hold {limit} together; raise limits.hook-memory of [node]{}", call.details())]
     Crowded {
@@ -128,7 +134,9 @@ impl HookError {
         match self {
             HookError::Engine { .. } => "hook-engine",
             HookError::Load { .. } => "hook-load",
-            HookError::Busy { .. } | HookError::Transforms { .. } => "hook-busy",
+            HookError::Busy { .. } | HookError::Transforms { .. } | HookError::Instances { .. } => {
+                "hook-busy"
+            }
             HookError::Crowded { .. } => "hook-crowded",
             HookError::Trap { .. } => "hook-trap",
             HookError::Deadline { .. } => "hook-deadline",
@@ -148,6 +156,7 @@ impl HookError {
             HookError::Engine { .. } | HookError::Load { .. } => None,
             HookError::Busy { hook, .. } => Some(hook),
             HookError::Transforms { call, .. }
+            | HookError::Instances { call }
             | HookError::Crowded { call, .. }
             | HookError::Trap { call, .. }
             | HookError::Deadline { call, .. }

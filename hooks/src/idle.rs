@@ -82,6 +82,11 @@ impl<T> Shelf<T> {
         oldest.is_some()
     }
 
+    /// The sum over those that wait.
+    pub(crate) fn sum(&self, of: impl Fn(&T) -> u64) -> u64 {
+        self.lock().all.iter().map(|one| of(&one.what)).sum()
+    }
+
     /// Drops those of a hook that is gone.
     pub(crate) fn forget(&self, hook: u64) {
         let gone = self.lock().split(|one| one.hook == hook);

@@ -134,14 +134,22 @@ impl Budget {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Whether the bytes were to be had. What only waits, whichever hook's, makes room for what is wanted now.
+    /// Whether the bytes were to be had. What only waits, whichever hook's, makes room for what is wanted now, if that helps.
     pub(crate) fn take(&self, bytes: u64) -> bool {
-        while !self.try_take(bytes) {
-            if bytes > self.limit() || !self.idle.drop_oldest() {
-                return false;
+        if self.try_take(bytes) {
+            return true;
+        }
+        let waiting = self.idle.sum(|instance| instance.store.data().memory.used());
+        let of_others = self.used.load(Ordering::Relaxed).saturating_sub(waiting);
+        if of_others.saturating_add(bytes) > self.limit() {
+            return false;
+        }
+        while self.idle.drop_oldest() {
+            if self.try_take(bytes) {
+                return true;
             }
         }
-        true
+        false
     }
 
     fn try_take(&self, bytes: u64) -> bool {
@@ -191,6 +199,11 @@ impl MemoryLimit {
     /// For bodies of the same call, which are beside its memories.
     pub(crate) fn held(&self) -> Held {
         Held::nothing_of(&self.budget)
+    }
+
+    /// Whether an instance was dropped that waited for its next call.
+    pub(crate) fn make_room(&self) -> bool {
+        self.budget.idle().drop_oldest()
     }
 
     /// Bytes of all memories of the instance.

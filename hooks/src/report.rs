@@ -52,10 +52,7 @@ impl Reporter<'_> {
     /// What the engine says of a call that it stopped.
     pub(crate) fn stopped(&self, error: &wasmtime::Error, memory: &MemoryLimit) -> HookError {
         if error.is::<PoolConcurrencyLimitError>() {
-            return HookError::Busy {
-                hook: Arc::clone(&self.own.name),
-                concurrency: self.limits.concurrency,
-            };
+            return HookError::Instances { call: self.call(Vec::new()) };
         }
         if error.is::<NoTransform>() {
             return HookError::Transforms { call: self.call(Vec::new()), limit: self.limits.transforms };

@@ -36,6 +36,7 @@ impl Ended {
         match error {
             HookError::Busy { .. }
             | HookError::Transforms { .. }
+            | HookError::Instances { .. }
             | HookError::Crowded { .. }
             | HookError::Lost { .. }
             | HookError::Engine { .. } => Self::Uncounted,
