@@ -17,6 +17,9 @@ use crate::event::Event;
 use crate::instance::Instance;
 use crate::state::{CallState, PASSING};
 
+/// The export of those that rewrite bodies.
+const BODY_TRANSFORM: &str = "selvedge:edge/body-transform@0.1.0";
+
 /// A component and where in it the events are that it answers.
 pub(crate) struct Exports {
     component: Ready,
@@ -68,9 +71,10 @@ impl Exports {
                     OriginRequestHookIndices::new(component).map(|found| exports.origin_request = Some(found))
                 }
                 Event::OriginResponse => {
-                    exports.body_transform = BodyTransformHookIndices::new(component).ok();
-                    OriginResponseHookIndices::new(component)
-                        .map(|found| exports.origin_response = Some(found))
+                    body_transform_of(component).map(|found| exports.body_transform = found).and_then(|()| {
+                        OriginResponseHookIndices::new(component)
+                            .map(|found| exports.origin_response = Some(found))
+                    })
                 }
                 Event::ViewerResponse => ViewerResponseHookIndices::new(component)
                     .map(|found| exports.viewer_response = Some(found)),
@@ -108,10 +112,6 @@ impl Exports {
         }
     }
 
-    async fn viewer_request(
-        &self,
-        store: &mut Store<CallState>,
-        made: &component::Instance,
     /// Those that only wait for a call make room for one that is wanted now.
     async fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<component::Instance> {
         /// Another call may be quicker at what became free.
@@ -126,6 +126,10 @@ impl Exports {
         self.component.instantiate_async(store).await
     }
 
+    async fn viewer_request(
+        &self,
+        store: &mut Store<CallState>,
+        made: &component::Instance,
     ) -> wasmtime::Result<Answer> {
         use viewer_request::Outcome;
         let Some(export) = &self.viewer_request else { return Ok(Answer::Next) };
@@ -190,6 +194,20 @@ impl Exports {
         let answer =
             guest.selvedge_edge_viewer_response().call_on_viewer_response(store, request, response).await?;
         Ok(answer.map_or_else(Answer::Failed, |()| Answer::Next))
+    }
+}
+
+/// Where a component rewrites bodies, if it says that it does. One that does so in another form than the contract's would go
+/// without a word.
+fn body_transform_of(
+    component: &InstancePre<CallState>,
+) -> wasmtime::Result<Option<BodyTransformHookIndices>> {
+    match BodyTransformHookIndices::new(component) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) => match component.component().get_export_index(None, BODY_TRANSFORM) {
+            Some(_) => Err(error),
+            None => Ok(None),
+        },
     }
 }
 
