@@ -177,7 +177,7 @@ impl Slot {
                 Inner { state: state.clone(), trial: None, figures: BTreeMap::new(), automatic_rollbacks: 0 };
             Arc::new(Ledger { shelf, inner: Mutex::new(inner) })
         });
-        let places = Arc::new(Places::new(&settings.limits));
+        let places = places(settings, before);
         let loader = Loader { engine: parts.engine.clone(), dress: Arc::clone(&parts.dress), places };
         let ready = Ready { name, settings, loader: &loader, ledger: &ledger, components: &components };
         let choice = match before {
@@ -523,5 +523,18 @@ impl Ledger {
 impl Inner {
     fn tally(&self, version: &VersionId) -> Arm {
         self.figures.get(version).map(|figures| figures.tally()).unwrap_or_default()
+    }
+}
+
+/// Calls that run over a reload, and bodies that are being rewritten, keep their places: a reload lets no others in beside
+/// them, unless it changes how many there may be.
+fn places(settings: &HookSettings, before: Option<&Slot>) -> Arc<Places> {
+    let numbers = |settings: &HookSettings| {
+        let limits = &settings.limits;
+        (limits.concurrency, limits.queue, limits.transforms)
+    };
+    match before.filter(|before| numbers(&before.settings) == numbers(settings)) {
+        Some(before) => Arc::clone(&before.loader.places),
+        None => Arc::new(Places::new(&settings.limits)),
     }
 }
