@@ -149,7 +149,7 @@ impl Store {
             shelf = Shelf::new(settings);
             let file = file.display();
             tell(format!(
-                "kv: {file} cannot be read, so the store begins empty; it is kept as {file}.damaged: {error}"
+                "kv: {file} cannot be read, so the store begins empty; before the first save it is put aside as {file}.damaged: {error}"
             ));
         }
         Self {

@@ -28,9 +28,19 @@ pub(super) fn read(file: &Path, shelf: &mut Shelf, now: SystemTime) -> io::Resul
     read_all(BufReader::new(opened), length, shelf, now)
 }
 
-/// Keeps a damaged file under another name, for whoever wants to look into it.
+/// Keeps a damaged file under another name, for whoever wants to look into it, beside those that were kept before. Somebody
+/// may have taken it away meanwhile.
 pub(super) fn keep_aside(file: &Path) -> io::Result<()> {
-    fs::rename(file, beside(file, "damaged"))
+    const MOST: u32 = 1000;
+    let name = |number| match number {
+        1 => beside(file, "damaged"),
+        _ => beside(file, &format!("damaged-{number}")),
+    };
+    let free = (1..MOST).map(name).find(|aside| !aside.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
+    match fs::rename(file, free) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
 }
 
 fn read_all(mut from: impl Read, length: u64, shelf: &mut Shelf, now: SystemTime) -> io::Result<()> {

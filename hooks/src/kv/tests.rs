@@ -231,19 +231,24 @@ fn a_store_is_called_as_a_file_can_be() {
 }
 
 #[test]
-fn a_damaged_file_that_cannot_be_kept_aside_is_tried_again() {
+fn every_damaged_file_is_kept_aside_and_one_that_is_gone_is_in_nobodys_way() {
     let folder = tempfile::tempdir().unwrap();
-    let (file, aside) = (folder.path().join("kv/s"), folder.path().join("kv/s.damaged"));
-    std::fs::create_dir_all(&aside).unwrap();
-    std::fs::write(&file, b"damaged").unwrap();
-    let (_stores, store) = opened(folder.path(), KvSettings::default());
-    store.set("new", b"1".to_vec(), None, at(0)).unwrap();
-    assert!(store.save().is_err());
-    assert_eq!(std::fs::read(&file).unwrap(), b"damaged");
-    std::fs::remove_dir(&aside).unwrap();
-    store.save().unwrap();
-    assert_eq!(std::fs::read(&aside).unwrap(), b"damaged");
-    assert_eq!(text(&opened(folder.path(), KvSettings::default()).1, "new", 0).as_deref(), Some("1"));
+    let file = folder.path().join("kv/s");
+    std::fs::create_dir_all(folder.path().join("kv")).unwrap();
+    for (damaged, aside) in [("one", Some("kv/s.damaged")), ("two", Some("kv/s.damaged-2")), ("three", None)]
+    {
+        std::fs::write(&file, damaged).unwrap();
+        let (_stores, store) = opened(folder.path(), KvSettings::default());
+        store.set("new", damaged.into(), None, at(0)).unwrap();
+        if aside.is_none() {
+            std::fs::remove_file(&file).unwrap();
+        }
+        store.save().unwrap();
+        let kept = aside.map(|aside| std::fs::read_to_string(folder.path().join(aside)).unwrap());
+        assert_eq!(kept.as_deref(), aside.map(|_| damaged));
+        let (_stores, store) = opened(folder.path(), KvSettings::default());
+        assert_eq!(text(&store, "new", 0).as_deref(), Some(damaged));
+    }
 }
 
 #[test]
