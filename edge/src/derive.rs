@@ -3,6 +3,7 @@
 
 use crate::body::Body;
 use crate::config::Config;
+use crate::headers;
 use crate::visit::Visit;
 use crate::withheld;
 use bytes::Bytes;
@@ -96,7 +97,9 @@ impl Derived {
             observer.derived("resting");
             return Kept::Unknown;
         }
-        let Some(request) = request(Method::GET, &self.path, HeaderMap::new()) else { return Kept::Unknown };
+        let Some(request) = request(visit, Method::GET, &self.path, HeaderMap::new()) else {
+            return Kept::Unknown;
+        };
         let reply = match self.store.group.send(request.map(|()| OutgoingBody::Empty), Instant::now()).await {
             Ok(reply) => reply,
             Err(exhausted) => {
@@ -131,7 +134,7 @@ impl Derived {
     async fn put(self, visit: Visit, headers: HeaderMap, body: Bytes) {
         let observer = &visit.node.observer;
         let Ok(_place) = self.store.writes.try_acquire() else { return observer.derived("busy") };
-        let Some(request) = request(Method::PUT, &self.path, headers) else { return };
+        let Some(request) = request(&visit, Method::PUT, &self.path, headers) else { return };
         let body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
         let request = request.map(|()| OutgoingBody::Stream(body));
         match self.store.group.send(request, Instant::now()).await {
@@ -186,11 +189,14 @@ fn is_about_this_name(status: StatusCode) -> bool {
     status.is_client_error() && !matches!(status, S::UNAUTHORIZED | S::FORBIDDEN | S::TOO_MANY_REQUESTS)
 }
 
-fn request(method: Method, path: &str, headers: HeaderMap) -> Option<Request<()>> {
+/// Introduced like the viewer's own request, with all nodes that this one has passed: a store may lead back here (RFC 8586).
+fn request(visit: &Visit, method: Method, path: &str, headers: HeaderMap) -> Option<Request<()>> {
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().ok()?;
     *request.headers_mut() = headers;
+    headers::trace_on(request.headers_mut(), visit);
+    headers::introduce(request.headers_mut(), visit);
     Some(request)
 }
 
