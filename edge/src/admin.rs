@@ -43,7 +43,7 @@ pub struct Context {
     /// Held by the purge that looks at every object.
     pub scanning: Mutex<()>,
     /// Held by whoever deploys a hook.
-    pub deploying: Mutex<()>,
+    pub deploying: Arc<Mutex<()>>,
 }
 
 /// Answers admin requests until the process ends.

@@ -238,7 +238,7 @@ impl Shell {
                 draining: drain.told.clone(),
                 token,
                 scanning: tokio::sync::Mutex::default(),
-                deploying: tokio::sync::Mutex::default(),
+                deploying: Arc::default(),
             };
             tokio::spawn(admin::serve(listener, Arc::new(context)));
         }

@@ -154,10 +154,12 @@ async fn deploy(
         return Err(Complaint(StatusCode::UNSUPPORTED_MEDIA_TYPE, words.to_owned()));
     }
     let wish = wish(head.uri.query().unwrap_or_default(), &slot.default_terms())?;
-    // One at a time: a component in memory and its compilation are work enough.
-    let _turn = context.deploying.lock().await;
+    // One at a time, to the end of the work though nobody waits for it any more: a component in memory and its compilation are
+    // enough.
+    let turn = Arc::clone(&context.deploying).lock_owned().await;
     let component = read(body, slot.max_size(), DEPLOY_PATIENCE).await?;
     let change = move |node: &Node, slot: &Slot| {
+        let _turn = turn;
         node.hooks.deploy(slot, &component, wish.terms.as_ref(), wish.note.as_deref(), process::now())
     };
     changed(node, slot, change).await
