@@ -137,9 +137,19 @@ impl Shelf {
         Ok(())
     }
 
+    /// The folder, on the disk too: what is synced in it is there only if its name is.
+    fn make_folder(&self) -> io::Result<()> {
+        if self.folder.is_dir() {
+            return Ok(());
+        }
+        fs::create_dir_all(&self.folder)?;
+        let above = self.folder.ancestors().skip(1).take(2);
+        above.filter(|above| above.is_dir()).try_for_each(|above| File::open(above)?.sync_all())
+    }
+
     /// A whole file or none: written beside, brought to the disk, and only then given its name.
     fn put(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
+        self.make_folder()?;
         let (path, beside) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
         let mut file = File::create(&beside)?;
         file.write_all(content)?;
