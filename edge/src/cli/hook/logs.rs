@@ -59,5 +59,29 @@ fn told(line: &Value) -> String {
     let word = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
     let [time, version, event, request, level, text] =
         ["time", "version", "event", "request", "level", "text"].map(word);
-    format!("{time} {level:6} {event} {request} {version}: {text}")
+    harmless(&format!("{time} {level:6} {event} {request} {version}: {text}"))
+}
+
+/// What a hook says as a terminal may get it: its control characters would move the cursor, or begin lines of their own.
+fn harmless(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_hook_says_is_one_line_and_moves_no_cursor() {
+        let line = serde_json::json!({ "time": "t", "level": "info", "event": "e", "request": "r", "version": "v",
+            "text": "a\u{1b}[2Jb\nforged \u{9b}c" });
+        assert_eq!(told(&line), "t info   e r v: a\\u{1b}[2Jb\\nforged \\u{9b}c");
+    }
 }
