@@ -21,6 +21,7 @@ use crate::meter::{MemoryLimit, Meter};
 use crate::outside::{Allowance, Reach};
 use crate::own::Own;
 use crate::places::Places;
+use crate::registry::VersionId;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
@@ -369,7 +370,7 @@ fn own(engine: &Engine, name: &str, settings: &HookSettings, component: &[u8]) -
     };
     Ok(Own {
         name: name.into(),
-        version: version(component),
+        version: VersionId::of(component).as_str().into(),
         config: settings.config.clone(),
         secrets: Arc::new(Secrets::read(&settings.secrets)?),
         has_store: settings.store.is_some(),
@@ -377,15 +378,6 @@ fn own(engine: &Engine, name: &str, settings: &HookSettings, component: &[u8]) -
         figures: engine.figures().of(name, settings.limits.metrics as usize),
         images: Arc::clone(engine.images()),
     })
-}
-
-fn version(component: &[u8]) -> Arc<str> {
-    /// Nobody finds two components for one name by accident.
-    const SHOWN: usize = 6;
-
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, component);
-    let digits = digest.as_ref().iter().take(SHOWN).map(|byte| format!("{byte:02x}"));
-    digits.collect::<String>().into()
 }
 
 /// Compiles a component and ties it to what the node offers.
