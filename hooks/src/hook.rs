@@ -11,7 +11,7 @@ use crate::body::OriginBody;
 use crate::builtin;
 use crate::call::{Answer, Ended, Exports};
 use crate::components::{Ready, Unusable};
-use crate::engine::{Engine, MAX_MEMORY};
+use crate::engine::{Engine, MAX_MEMORY, TICK};
 use crate::error::HookError;
 use crate::event::Event;
 use crate::facts::Facts;
@@ -413,10 +413,16 @@ fn check_limits(limits: &LimitSettings) -> Result<(), String> {
     /// Longer is no limit any more, and clocks overflow.
     const MAX_TIME: Duration = Duration::from_secs(3600);
 
-    for (name, time) in [("cpu", limits.cpu), ("wall", limits.wall)] {
-        if time.is_zero() || time > MAX_TIME {
-            return Err(format!("limits.{name} is {time:?}; it must be more than 0s and at most 1h"));
-        }
+    // The first tick counts whole, however little of it a call has used: one that waits for an origin would not outlive it.
+    if !(2 * TICK..=MAX_TIME).contains(&limits.cpu) {
+        return Err(format!(
+            "limits.cpu is {:?}; it must be at least {:?} and at most 1h",
+            limits.cpu,
+            2 * TICK
+        ));
+    }
+    if limits.wall.is_zero() || limits.wall > MAX_TIME {
+        return Err(format!("limits.wall is {:?}; it must be more than 0s and at most 1h", limits.wall));
     }
     if limits.memory.as_u64() > MAX_MEMORY {
         return Err(format!("limits.memory is {}; an instance can have 4GiB at most", limits.memory));

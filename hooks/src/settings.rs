@@ -103,7 +103,7 @@ impl HookSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LimitSettings {
-    /// Processor time of one call.
+    /// Processor time of one call, from 2ms to 1h.
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub cpu: Duration,

@@ -353,7 +353,7 @@ fn truncated_and_flipped_components_are_errors_never_panics() {
 fn limits_out_of_range_are_refused_at_load() {
     type Adjust = fn(&mut HookSettings);
     let cases: [(&str, Adjust); 4] = [
-        ("limits.cpu", |settings| settings.limits.cpu = Duration::ZERO),
+        ("limits.cpu", |settings| settings.limits.cpu = Duration::from_millis(1)),
         ("limits.wall", |settings| settings.limits.wall = Duration::MAX),
         ("limits.memory", |settings| settings.limits.memory = ByteSize::gib(5)),
         ("limits.concurrency", |settings| settings.limits.concurrency = 0),
