@@ -161,6 +161,52 @@ fn of_an_animation_the_first_frame_is_taken_or_all_of_it_passes() {
     });
 }
 
+/// An original of which the origin says no more than this, or nothing at all.
+fn untold(kind: Option<&'static str>, original: Bytes) -> http::Response<Full<Bytes>> {
+    let mut response = response(kind.unwrap_or_default(), original);
+    if kind.is_none() {
+        response.headers_mut().remove("content-type");
+    }
+    response
+}
+
+const UNTOLD: [Option<&str>; 3] = [None, Some("binary/octet-stream"), Some("application/octet-stream")];
+
+#[test]
+fn a_picture_that_nobody_called_one_is_known_by_its_first_bytes() {
+    let jpeg = encode(&photograph(400, 300), ImageFormat::Jpeg);
+    on_one_core(async {
+        for engine in ["host", "guest"] {
+            let hook = made_by(engine, &[("format", "auto")]);
+            for kind in UNTOLD {
+                let asked = request("/img/cat?w=64&h=48", &[]);
+                let outcome =
+                    hook.origin_response(&asked, untold(kind, jpeg.clone()), &facts()).await.unwrap();
+                assert_eq!(outcome.response.headers()["content-type"], "image/jpeg", "{engine} {kind:?}");
+                let small = image::load_from_memory(&whole(outcome.response.into_body()).await).unwrap();
+                assert_eq!((small.width(), small.height()), (64, 48), "{engine} {kind:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_nobody_called_a_picture_and_is_none_passes_whatever_the_config_says() {
+    on_one_core(async {
+        for (engine, bytes) in [("host", "%PDF-1.7 and more"), ("guest", "short"), ("host", "")] {
+            let hook = made_by(engine, &[("on-bad", "refuse")]);
+            for kind in UNTOLD {
+                let asked = request("/img/cat?w=64&h=48", &[]);
+                let outcome =
+                    hook.origin_response(&asked, untold(kind, bytes.into()), &facts()).await.unwrap();
+                assert_eq!(outcome.response.status(), 200);
+                assert_eq!(outcome.response.headers()["etag"], "\"abc\"");
+                assert_eq!(whole(outcome.response.into_body()).await, bytes, "{engine} {kind:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn the_default_limits_suffice_for_large_originals() {
     let mut settings = hooks::HookSettings::new(

@@ -33,6 +33,21 @@ pub fn info(bytes: &[u8]) -> Result<Info, PictureError> {
     Head::read(bytes).map(|head| head.info())
 }
 
+/// Bytes from the begin of a file that [`media_type`] looks at.
+pub const FIRST_BYTES: usize = 12;
+
+/// What the first bytes of a file say that it is, if it is of a kind that [`info`] reads.
+#[must_use]
+pub fn media_type(first: &[u8]) -> Option<&'static str> {
+    match image::guess_format(first).ok()? {
+        ImageFormat::Jpeg => Some("image/jpeg"),
+        ImageFormat::Png => Some("image/png"),
+        ImageFormat::WebP => Some("image/webp"),
+        ImageFormat::Gif => Some("image/gif"),
+        _ => None,
+    }
+}
+
 /// A picture that is known, but not decoded.
 pub(crate) struct Head<'a> {
     pub(crate) source: Source<'a>,
@@ -202,6 +217,7 @@ mod tests {
         for (media_type, bytes) in pictures {
             let expected = Info { media_type, width: 30, height: 20, orientation: 1, is_animated: false };
             assert_eq!(info(&bytes), Ok(expected));
+            assert_eq!(self::media_type(&bytes[..FIRST_BYTES]), Some(media_type));
         }
     }
 
@@ -215,6 +231,9 @@ mod tests {
     fn what_is_no_picture_is_told_from_one_that_is_damaged() {
         assert!(matches!(info(b"<svg/>"), Err(PictureError::Unsupported(_))));
         assert!(matches!(info(b""), Err(PictureError::Unsupported(_))));
+        for other in [b"".as_slice(), b"<svg/>", b"%PDF-1.7", b"RIFF\x24\0\0\0WAVEfmt ", b"BM6\0\0\0"] {
+            assert_eq!(media_type(other), None);
+        }
         for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::WebP] {
             assert!(matches!(info(&encoded(format)[..14]), Err(PictureError::Damaged(_))), "{format:?}");
         }

@@ -15,6 +15,6 @@ mod operations;
 mod transform;
 
 pub use error::PictureError;
-pub use info::{Info, info};
+pub use info::{FIRST_BYTES, Info, info, media_type};
 pub use operations::{Crop, Fit, Format, Gravity, Operations};
 pub use transform::{Limits, Made, Plan};

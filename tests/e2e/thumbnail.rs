@@ -3,7 +3,8 @@
 use http::Request;
 use http_body_util::Full;
 use image::ImageFormat;
-use tests::{Answer, Node, Origin, picture};
+use tests::bucket::{ACCESS_KEY, Bucket, SECRET_KEY};
+use tests::{Answer, Folder, LOOPBACK, Node, Origin, picture};
 use tokio::task::JoinSet;
 
 use crate::{SITE, site};
@@ -158,6 +159,75 @@ async fn the_origins_404_is_not_taken_for_a_picture() {
     let reply = node.viewer().get(&format!("{SITE}/img/none.jpg?w=64&h=64")).await;
 
     assert_eq!(reply.status, 404);
+}
+
+#[tokio::test]
+async fn an_original_of_octets_is_known_by_its_first_bytes() {
+    let origin = Origin::start().await;
+    let original = picture::jpeg(800, 600);
+    for (path, kind) in [("/img/s3", "binary/octet-stream"), ("/img/web", "application/octet-stream")] {
+        let original = original.clone();
+        origin.on(path, move |_| Answer::cacheable(original.clone()).header("content-type", kind));
+    }
+    origin.on("/img/none", move |_| Answer::cacheable(original.clone()));
+    origin.on("/img/archive", |_| {
+        Answer::cacheable("PK\u{3}\u{4} no picture").header("content-type", "application/octet-stream")
+    });
+    let node = node(&origin).await;
+
+    for path in ["/img/s3", "/img/web", "/img/none"] {
+        let made = node.viewer().get(&format!("{SITE}{path}?w=128&h=128")).await;
+        assert_eq!((made.status, made.header("content-type").as_str()), (200, "image/jpeg"), "{path}");
+        assert_eq!(picture::size(&made.body), (128, 128), "{path}");
+    }
+    let other = node.viewer().get(&format!("{SITE}/img/archive?w=128&h=128")).await;
+    assert_eq!((other.status, other.header("content-type").as_str()), (200, "application/octet-stream"));
+    assert_eq!(other.text(), "PK\u{3}\u{4} no picture");
+}
+
+#[tokio::test]
+async fn an_object_whose_type_nobody_gave_the_bucket_is_made_smaller_too() {
+    let bucket = Bucket::start().await;
+    bucket.write("img/cat", picture::png(800, 600));
+    bucket.write("img/notes", "no picture");
+    let folder = Folder::new();
+    folder.write("access", ACCESS_KEY);
+    folder.write("secret", SECRET_KEY);
+    let config = format!(
+        r#"{LOOPBACK}
+[origin.bucket]
+url = "s3://media"
+s3 = {{ endpoint = "{}", access-key = {{ file = "access" }}, secret-key = {{ file = "secret" }} }}
+
+[hook.thumb]
+wasm = "builtin:thumbnail"
+on = ["origin-request", "origin-response"]
+limits = {{ wall = "20s" }}
+
+[cache-policy.pictures]
+ttl = {{ default = "1d" }}
+key = {{ query = ["w", "h"] }}
+
+[site."www.test"]
+origin = "bucket"
+
+[[site."www.test".route]]
+path = "/img/*"
+cache = "pictures"
+hooks = ["thumb"]
+"#,
+        bucket.url()
+    );
+    let node = Node::start_in(folder, &config).await;
+
+    let whole = node.viewer().get(&format!("{SITE}/img/cat")).await;
+    assert!(!whole.header("content-type").starts_with("image/"), "{}", whole.header("content-type"));
+    let made = node.viewer().get(&format!("{SITE}/img/cat?w=320&h=240")).await;
+    assert_eq!((made.status, picture::size(&made.body)), (200, (320, 240)), "{}", made.text());
+    assert_eq!(made.header("content-type"), "image/jpeg");
+    assert!(node.viewer().get(&format!("{SITE}/img/cat?w=320&h=240")).await.is_hit());
+    let other = node.viewer().get(&format!("{SITE}/img/notes?w=320&h=240")).await;
+    assert_eq!((other.status, other.text().as_str()), (200, "no picture"));
 }
 
 #[tokio::test]

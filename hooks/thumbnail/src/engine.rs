@@ -5,12 +5,60 @@ use picture::{Fit, Format, Gravity, Limits, Operations, PictureError, Plan};
 use crate::hook::bindings::selvedge::edge::image::{
     self, ImageError, ImageFit, ImageFormat, ImageGravity, ImageOperations,
 };
-use crate::hook::bindings::selvedge::edge::types::{BodyError, Response};
+use crate::hook::bindings::selvedge::edge::types::{BodyError, BodyReader, Response};
 
 /// The longest original, encoded, that the hook reads by itself.
 const MAX_ORIGINAL: u32 = 48 << 20;
 /// The most pixels that it decodes by itself.
 const MAX_PIXELS: u64 = 50_000_000;
+
+/// An original, and what was read of it to see what it is.
+pub(crate) struct Original<'a> {
+    response: &'a Response,
+    begun: Option<(BodyReader, Vec<u8>)>,
+}
+
+impl<'a> Original<'a> {
+    /// One of which nothing was read.
+    pub(crate) fn new(response: &'a Response) -> Self {
+        Self { response, begun: None }
+    }
+
+    /// Looks at the first bytes; with their media type where they are a picture's. What was read still passes.
+    pub(crate) fn look(response: &'a Response) -> Result<Option<(Self, &'static str)>, ImageError> {
+        let reader = response.body().ok_or(ImageError::Broken)?;
+        let mut first = Vec::new();
+        while let Some(missing) = picture::FIRST_BYTES.checked_sub(first.len()).filter(|missing| *missing > 0)
+        {
+            match reader.read(missing as u32).map_err(unread)? {
+                Some(bytes) => first.extend(bytes),
+                None => break,
+            }
+        }
+        let media_type = picture::media_type(&first);
+        Ok(media_type.map(|media_type| (Self { response, begun: Some((reader, first)) }, media_type)))
+    }
+
+    fn read(self) -> Result<Vec<u8>, ImageError> {
+        match self.begun {
+            None => {
+                let reader = self.response.body().ok_or(ImageError::Broken)?;
+                reader.read_all(MAX_ORIGINAL).map_err(unread)
+            }
+            Some((reader, mut bytes)) => {
+                bytes.extend(reader.read_all(MAX_ORIGINAL).map_err(unread)?);
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+fn unread(error: BodyError) -> ImageError {
+    match error {
+        BodyError::TooLarge => ImageError::TooLarge("its body is too long".to_owned()),
+        BodyError::Broken => ImageError::Broken,
+    }
+}
 
 /// Where the work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +81,11 @@ impl Engine {
     /// Puts the picture in the place of the response's body, and gives its media type.
     pub(crate) fn transform(
         self,
-        response: &Response,
+        original: Original<'_>,
         operations: &Operations,
         passes_animations: bool,
     ) -> Result<String, ImageError> {
+        let response = original.response;
         match self {
             Self::Host => {
                 if passes_animations && image::response_info(response)?.animated {
@@ -45,11 +94,7 @@ impl Engine {
                 image::transform_response(response, for_host(operations)).map(|info| info.media_type)
             }
             Self::Guest => {
-                let reader = response.body().ok_or(ImageError::Broken)?;
-                let original = reader.read_all(MAX_ORIGINAL).map_err(|error| match error {
-                    BodyError::TooLarge => ImageError::TooLarge("its body is too long".to_owned()),
-                    BodyError::Broken => ImageError::Broken,
-                })?;
+                let original = original.read()?;
                 if passes_animations && picture::info(&original).is_ok_and(|info| info.is_animated) {
                     return Err(ImageError::Unsupported(ANIMATED.to_owned()));
                 }

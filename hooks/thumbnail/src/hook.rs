@@ -1,7 +1,8 @@
 //! The events that the hook answers.
 
 use crate::asked::{self, Asked, Rules};
-use crate::engine::Engine;
+use crate::engine::{Engine, Original};
+use crate::original::Said;
 
 #[allow(missing_docs, unreachable_pub, clippy::all, reason = "generated code")]
 pub(crate) mod bindings {
@@ -104,9 +105,8 @@ impl origin_response::Guest for Thumbnail {
             Err(message) => return Ok(Outcome::Replace(refusal(400, &message))),
         };
         let status = response.status();
-        let kind = response.header("content-type").map(text).unwrap_or_default();
-        if status == 200 && kind.trim_start().to_ascii_lowercase().starts_with("image/") {
-            return resize(response, &asked, &kind);
+        if status == 200 {
+            return answer(response, &asked);
         }
         if status == 304 {
             // The type is that of what is stored.
@@ -119,28 +119,65 @@ impl origin_response::Guest for Thumbnail {
     }
 }
 
-fn resize(response: &Response, asked: &Asked, kind: &str) -> Result<origin_response::Outcome, String> {
+/// A thumbnail of a picture; what is none passes.
+fn answer(response: &Response, asked: &Asked) -> Result<origin_response::Outcome, String> {
     use origin_response::Outcome;
-    let engine = Engine::named(config::get("engine").as_deref())?;
-    let passes_animations = setting("animated", "first", "original")?;
-    let passes_bad = setting("on-bad", "refuse", "original")?;
-    match engine.transform(response, &asked.operations(kind), passes_animations) {
+    let policy = Policy::read()?;
+    let kind = response.header("content-type").map(text).unwrap_or_default();
+    let made = match Said::by(&kind) {
+        Said::Other => return Ok(Outcome::Next),
+        Said::Picture => resize(Original::new(response), asked, &kind, &policy),
+        Said::Nothing => match Original::look(response) {
+            Ok(None) => return Ok(Outcome::Next),
+            Ok(Some((original, kind))) => resize(original, asked, kind, &policy),
+            Err(error) => Err(error),
+        },
+    };
+    match made {
         Ok(media_type) => {
             response.set_header("content-type", media_type.as_bytes()).map_err(not_edited)?;
             head(response, asked).map_err(not_edited)?;
             Ok(Outcome::Next)
         }
-        Err(ImageError::Broken) => Err("the origin broke off in the middle of the original".to_owned()),
-        Err(ImageError::Busy) => {
+        Err(error) => refused(error, asked, &policy),
+    }
+}
+
+fn resize(original: Original<'_>, asked: &Asked, kind: &str, policy: &Policy) -> Result<String, ImageError> {
+    policy.engine.transform(original, &asked.operations(kind), policy.passes_animations)
+}
+
+/// What the config says of how pictures are made, and of those that cannot be.
+struct Policy {
+    engine: Engine,
+    passes_animations: bool,
+    passes_bad: bool,
+}
+
+impl Policy {
+    fn read() -> Result<Self, String> {
+        Ok(Self {
+            engine: Engine::named(config::get("engine").as_deref())?,
+            passes_animations: setting("animated", "first", "original")?,
+            passes_bad: setting("on-bad", "refuse", "original")?,
+        })
+    }
+}
+
+fn refused(error: ImageError, asked: &Asked, policy: &Policy) -> Result<origin_response::Outcome, String> {
+    use origin_response::Outcome;
+    match error {
+        ImageError::Broken => Err("the origin broke off in the middle of the original".to_owned()),
+        ImageError::Busy => {
             let answer = refusal(429, "images-busy: too many pictures are being made; try again in a second");
             let _ = answer.set_header("retry-after", b"1");
             Ok(Outcome::Replace(answer))
         }
-        Err(error) => {
+        error => {
             let (status, message) = words(error);
             log::log(log::Level::Warn, &format!("no thumbnail {asked}: {status} {message}"));
             // An animation that passes is no bad picture.
-            if passes_bad || (passes_animations && message.ends_with("animated")) {
+            if policy.passes_bad || (policy.passes_animations && message.ends_with("animated")) {
                 return Ok(Outcome::Next);
             }
             Ok(Outcome::Replace(refusal(status, &message)))

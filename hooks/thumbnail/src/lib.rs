@@ -14,3 +14,5 @@ mod asked;
 mod engine;
 #[cfg(target_arch = "wasm32")]
 mod hook;
+#[cfg(any(target_arch = "wasm32", test))]
+mod original;
