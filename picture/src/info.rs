@@ -9,6 +9,7 @@ use image::{ColorType, ImageDecoder, ImageFormat, Limits};
 use crate::error::PictureError;
 use crate::geometry::Size;
 use crate::jpeg;
+use crate::webp;
 
 /// What the head of a picture says of it. Nothing is decoded to find it out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,10 @@ impl<'a> Head<'a> {
             }
             Ok(ImageFormat::WebP) => {
                 let mut decoder = WebPDecoder::new(input)?;
+                let (width, height) = decoder.dimensions();
+                if let Some(fault) = webp::fault(bytes, Size { width, height }) {
+                    return Err(PictureError::Damaged(fault.to_owned()));
+                }
                 let is_animated = decoder.has_animation();
                 let (size, orientation) = known(&mut decoder);
                 Ok(Self { source: Source::WebP(Box::new(decoder)), stored: size, orientation, is_animated })
@@ -160,7 +165,9 @@ fn known(decoder: &mut impl ImageDecoder) -> (Size, Orientation) {
 /// Whether a second frame begins: a walk over blocks, nothing is unpacked (GIF89a, sections 15 to 26).
 fn gif_is_animated(bytes: &[u8]) -> bool {
     const TABLE_FLAG: u8 = 0x80;
-    let table = |flags: u8| if flags & TABLE_FLAG == 0 { 0 } else { 3 << ((flags & 7) + 1) };
+    let table = |flags: u8| {
+        if flags & TABLE_FLAG == 0 { 0 } else { 3 << ((flags & 7) + 1) }
+    };
     let Some(&flags) = bytes.get(10) else { return false };
     let (mut at, mut frames) = (13 + table(flags), 0);
     loop {
@@ -168,7 +175,9 @@ fn gif_is_animated(bytes: &[u8]) -> bool {
             Some(0x21) => at += 2,
             Some(0x2C) => {
                 frames += 1;
-                let Some(&flags) = bytes.get(at + 9) else { return false };
+                let Some(&flags) = bytes.get(at + 9) else {
+                    return false;
+                };
                 if frames == 2 {
                     return true;
                 }
@@ -178,7 +187,9 @@ fn gif_is_animated(bytes: &[u8]) -> bool {
         }
         // Sub-blocks, each behind its length, up to one of nothing.
         loop {
-            let Some(&length) = bytes.get(at) else { return false };
+            let Some(&length) = bytes.get(at) else {
+                return false;
+            };
             at += 1 + usize::from(length);
             if length == 0 {
                 break;

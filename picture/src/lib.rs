@@ -13,6 +13,7 @@ mod info;
 mod jpeg;
 mod operations;
 mod transform;
+mod webp;
 
 pub use error::PictureError;
 pub use info::{FIRST_BYTES, Info, info, media_type};
