@@ -105,7 +105,8 @@ impl<'a> Plan<'a> {
         };
         let metadata =
             if operations.strip_metadata { Metadata::default() } else { metadata(bytes, &mut head.source) };
-        let Decoded { picture, factor, colours } = decode::decode(bytes, head.source, reduction, memory)?;
+        let Decoded { picture, factor, colours } =
+            decode::decode(bytes, head.source, head.stored, reduction, memory)?;
         let part = placement.part.reduced(factor, picture.dimensions());
         let mut small = DynamicImage::ImageRgba8(resized(&picture, part, placement.size, colours)?);
         drop(picture);

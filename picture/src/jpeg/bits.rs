@@ -3,7 +3,7 @@
 const STUFFED: u8 = 0xFF;
 
 /// Reads from the most significant bit; after the end, and at a marker, come zeros, which are counted.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Bits<'a> {
     data: &'a [u8],
     at: usize,
@@ -36,11 +36,13 @@ impl<'a> Bits<'a> {
                 return;
             }
         }
-        self.refill_slowly();
+        *self = self.refilled_slowly();
     }
 
+    /// By value, so that whoever reads on keeps it in registers.
     #[cold]
-    fn refill_slowly(&mut self) {
+    #[inline(never)]
+    fn refilled_slowly(mut self) -> Self {
         while self.count <= 56 {
             let byte = match (self.data.get(self.at), self.data.get(self.at + 1)) {
                 (Some(&STUFFED), Some(0)) => {
@@ -59,6 +61,16 @@ impl<'a> Bits<'a> {
             self.buffer |= u64::from(byte) << (56 - self.count);
             self.count += 8;
         }
+        self
+    }
+
+    /// The next `length` bits, 1 to 32.
+    #[inline(always)]
+    pub(crate) fn read(&mut self, length: u32) -> usize {
+        self.refill();
+        let value = self.peek(length);
+        self.skip(length);
+        value
     }
 
     /// The next `length` bits, 1 to 32, which stay.
@@ -104,33 +116,26 @@ fn has_stuffed_byte(word: u64) -> bool {
 mod tests {
     use super::*;
 
-    fn read(bits: &mut Bits<'_>, length: u32) -> usize {
-        bits.refill();
-        let value = bits.peek(length);
-        bits.skip(length);
-        value
-    }
-
     #[test]
     fn bits_come_in_order_and_without_what_was_stuffed() {
         let data: Vec<u8> =
             (0..40).flat_map(|byte| if byte == 7 { vec![0xFF, 0] } else { vec![byte] }).collect();
         let mut bits = Bits::new(&data);
         for byte in 0..40 {
-            let whole = read(&mut bits, 3) << 5 | read(&mut bits, 5);
+            let whole = bits.read(3) << 5 | bits.read(5);
             assert_eq!(whole, if byte == 7 { 0xFF } else { byte });
         }
         assert!(!bits.is_overdrawn());
-        read(&mut bits, 1);
+        bits.read(1);
         assert!(bits.is_overdrawn());
     }
 
     #[test]
     fn a_marker_ends_the_bits_and_a_restart_begins_behind_it() {
         let mut bits = Bits::new(&[0xAB, 0xFF, 0xD3, 0xCD]);
-        assert_eq!(read(&mut bits, 4), 0xA);
+        assert_eq!(bits.read(4), 0xA);
         assert!(bits.restart());
-        assert_eq!(read(&mut bits, 8), 0xCD);
+        assert_eq!(bits.read(8), 0xCD);
         assert!(!bits.restart());
     }
 

@@ -3,19 +3,19 @@
 use super::Damaged;
 use super::huffman::Table;
 
-/// Bytes of EXIF that are kept: orientation stands near its begin.
+/// More than any camera or program writes before a scan.
 const MAX_SEGMENTS: usize = 10_000;
 
-/// A JPEG's head, up to where its first scan begins.
-#[derive(Debug)]
+/// A JPEG's head, up to where a scan begins: the first one, until [`Header::next_scan`] goes on.
+#[derive(Debug, Clone)]
 pub(crate) struct Header {
     pub(crate) width: u32,
     pub(crate) height: u32,
-    /// Whether the coefficients are one Huffman-coded sequence of eight-bit samples.
-    pub(crate) is_sequential: bool,
+    pub(crate) process: Process,
     pub(crate) components: Vec<Component>,
-    /// The components of the first scan in their order, with the tables of each.
+    /// The components of the scan in their order, with the tables of each.
     pub(crate) scan: Vec<ScanComponent>,
+    pub(crate) band: Band,
     pub(crate) quantisation: [Option<[u16; 64]>; 4],
     pub(crate) dc_tables: [Option<Table>; 4],
     pub(crate) ac_tables: [Option<Table>; 4],
@@ -25,8 +25,29 @@ pub(crate) struct Header {
     pub(crate) adobe_transform: Option<u8>,
     /// The EXIF block, without the words before it.
     pub(crate) exif: Option<std::ops::Range<usize>>,
-    /// Where the first scan's data begins.
+    /// Where the scan's data begins.
     pub(crate) data: usize,
+}
+
+/// How the coefficients are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Process {
+    /// As one Huffman-coded sequence, of samples of eight bits (T.81 annex F).
+    Sequential,
+    /// A few at a time, Huffman-coded, of samples of eight bits (T.81 annex G).
+    Progressive,
+    Other,
+}
+
+/// What a scan has of each block (T.81 section B.2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Band {
+    /// Places of its first and last coefficient.
+    pub(crate) first: u8,
+    pub(crate) last: u8,
+    /// The bit that was known of them before, and the one that is known afterwards.
+    pub(crate) high: u8,
+    pub(crate) low: u8,
 }
 
 /// A component of the frame.
@@ -54,49 +75,80 @@ impl Header {
     /// No frame or no scan, or a segment that ends too early.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut header = Self::empty();
-        let mut at = 2;
         if !bytes.starts_with(&[0xFF, 0xD8]) {
             return Err(Damaged("it does not begin as a JPEG does"));
         }
+        if !header.segments(bytes, 2)? {
+            return Err(Damaged("it has no picture"));
+        }
+        Ok(header)
+    }
+
+    /// Goes on to the next scan; whether there is one.
+    ///
+    /// # Errors
+    /// Neither a scan nor the picture's end comes, or a segment that makes no sense.
+    pub(crate) fn next_scan(&mut self, bytes: &[u8]) -> Result<bool, Damaged> {
+        // Within the data of a scan there are only stuffed bytes and restarts (T.81 section B.1.1.5).
+        let is_end = |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xD0..=0xD7 | 0xFF);
+        let data = bytes.get(self.data..).unwrap_or_default();
+        let end = data.windows(2).position(is_end).ok_or(Damaged("it ends before the picture does"))?;
+        self.segments(bytes, self.data + end)
+    }
+
+    /// Reads segments up to where a scan begins; whether one does.
+    fn segments(&mut self, bytes: &[u8], mut at: usize) -> Result<bool, Damaged> {
         for _ in 0..MAX_SEGMENTS {
-            let (marker, after) =
-                next_marker(bytes, at).ok_or(Damaged("it ends before the picture begins"))?;
+            let (marker, after) = next_marker(bytes, at).ok_or(Damaged("it ends before the picture does"))?;
             at = after;
             // Markers without a segment (T.81 table B.1).
-            if matches!(marker, 0x01 | 0xD0..=0xD8) {
-                continue;
+            match marker {
+                0x01 | 0xD0..=0xD8 => continue,
+                0xD9 => return Ok(false),
+                _ => {}
             }
             let segment = segment(bytes, at).ok_or(Damaged("a segment of its head is cut off"))?;
             let body = at + 2;
             at += 2 + segment.len();
             match marker {
-                0xC4 => header.huffman(segment)?,
-                0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => header.frame(marker, segment)?,
-                0xD9 => return Err(Damaged("it has no picture")),
+                0xC4 => self.huffman(segment)?,
+                0xC0..=0xC3 | 0xC5..=0xC7 | 0xC9..=0xCB | 0xCD..=0xCF => self.frame(marker, segment)?,
                 0xDA => {
-                    header.scan(segment)?;
-                    header.data = at;
-                    return Ok(header);
+                    self.scan(segment)?;
+                    self.data = at;
+                    return Ok(true);
                 }
-                0xDB => header.quantisation(segment)?,
-                0xDD => header.restart_interval = u32::from(word(segment, 0)?),
-                0xE1 if segment.starts_with(b"Exif\0\0") && header.exif.is_none() => {
-                    header.exif = Some(body + 6..at);
+                0xDB => self.quantisation(segment)?,
+                0xDD => self.restart_interval = u32::from(word(segment, 0)?),
+                0xE1 if segment.starts_with(b"Exif\0\0") && self.exif.is_none() => {
+                    self.exif = Some(body + 6..at);
                 }
-                0xEE if segment.starts_with(b"Adobe") => header.adobe_transform = segment.get(11).copied(),
+                0xEE if segment.starts_with(b"Adobe") => self.adobe_transform = segment.get(11).copied(),
                 _ => {}
             }
         }
         Err(Damaged("its head has no end"))
     }
 
+    /// Blocks across and down that show something of a component (T.81 section A.2.2).
+    pub(crate) fn blocks(&self, component: usize) -> (usize, usize) {
+        let widest = self.components.iter().map(|component| component.across).max().unwrap_or(1);
+        let highest = self.components.iter().map(|component| component.down).max().unwrap_or(1);
+        let blocks = |length: u32, own: u8, most: u8| {
+            (length as usize * usize::from(own)).div_ceil(usize::from(most).max(1)).div_ceil(8)
+        };
+        let sampling = self.components.get(component).map_or((1, 1), |own| (own.across, own.down));
+        (blocks(self.width, sampling.0, widest), blocks(self.height, sampling.1, highest))
+    }
+
     fn empty() -> Self {
         Self {
             width: 0,
             height: 0,
-            is_sequential: false,
+            process: Process::Other,
             components: Vec::new(),
             scan: Vec::new(),
+            band: Band { first: 0, last: 0, high: 0, low: 0 },
             quantisation: [None; 4],
             dc_tables: [const { None }; 4],
             ac_tables: [const { None }; 4],
@@ -116,7 +168,11 @@ impl Header {
             return Err(Damaged("its frame is cut off"));
         };
         (self.height, self.width) = (word(segment, 1)?.into(), word(segment, 3)?.into());
-        self.is_sequential = matches!(marker, 0xC0 | 0xC1) && precision == 8;
+        self.process = match (marker, precision) {
+            (0xC0 | 0xC1, 8) => Process::Sequential,
+            (0xC2, 8) => Process::Progressive,
+            _ => Process::Other,
+        };
         if components.len() < usize::from(count) * 3 || count == 0 || self.width == 0 {
             return Err(Damaged("its frame has no components or no width"));
         }
@@ -132,8 +188,11 @@ impl Header {
 
     /// T.81 section B.2.3.
     fn scan(&mut self, segment: &[u8]) -> Result<(), Damaged> {
-        let &[count, ref components @ ..] = segment else { return Err(Damaged("its scan is cut off")) };
-        for pair in components.chunks_exact(2).take(count.into()) {
+        const CUT: Damaged = Damaged("its scan is cut off");
+        let (&count, rest) = segment.split_first().ok_or(CUT)?;
+        let (components, rest) = rest.split_at_checked(2 * usize::from(count)).ok_or(CUT)?;
+        self.scan.clear();
+        for pair in components.chunks_exact(2) {
             let component = self.components.iter().position(|component| component.id == pair[0]);
             let component = component.ok_or(Damaged("its scan names a component that is not there"))?;
             self.scan.push(ScanComponent { component, dc_table: pair[1] >> 4, ac_table: pair[1] & 15 });
@@ -141,6 +200,10 @@ impl Header {
         if self.scan.is_empty() {
             return Err(Damaged("its scan is empty"));
         }
+        let &[first, last, bits, ..] = rest else {
+            return Err(CUT);
+        };
+        self.band = Band { first, last, high: bits >> 4, low: bits & 15 };
         Ok(())
     }
 

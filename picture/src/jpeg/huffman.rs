@@ -44,6 +44,25 @@ impl Entry {
     }
 }
 
+impl Entry {
+    fn value(self) -> i16 {
+        (self.0 >> 16) as u16 as i16
+    }
+
+    fn run(self) -> u32 {
+        self.0 >> 12 & 15
+    }
+
+    fn length(self) -> u32 {
+        self.0 & 0xFF
+    }
+
+    /// Whether code and value are both within the bits that are looked at.
+    fn is_whole(self) -> bool {
+        self.length() > 0 && self.0 >> 8 & 15 == 0
+    }
+}
+
 /// The value that `size` bits stand for (T.81 table F.1 and figure F.12).
 #[inline(always)]
 fn extend(bits: u32, size: u32) -> i16 {
@@ -94,7 +113,9 @@ impl Table {
         let Entry(entry) = self.entries[bits.peek(LOOK)];
         let length = entry & 0xFF;
         if length == 0 {
-            return self.long_coefficient(bits);
+            let (symbol, after) = self.long_coefficient(*bits)?;
+            *bits = after;
+            return Some(symbol);
         }
         bits.skip(length);
         let (size, run) = (entry >> 8 & 15, (entry >> 12 & 15) as u8);
@@ -108,16 +129,17 @@ impl Table {
     }
 
     #[cold]
-    fn long_coefficient(&self, bits: &mut Bits<'_>) -> Option<Symbol> {
+    #[inline(never)]
+    fn long_coefficient<'a>(&self, mut bits: Bits<'a>) -> Option<(Symbol, Bits<'a>)> {
         let (symbol, length) = self.long_code(bits.peek(LONGEST as u32) as u32)?;
         bits.skip(length);
         let (run, size) = (symbol >> 4, u32::from(symbol & 15));
         if size == 0 {
-            return Some(Symbol { run, value: 0, ends_block: run < 15 });
+            return Some((Symbol { run, value: 0, ends_block: run < 15 }, bits));
         }
         let value = extend(bits.peek(size) as u32, size);
         bits.skip(size);
-        Some(Symbol { run, value, ends_block: false })
+        Some((Symbol { run, value, ends_block: false }, bits))
     }
 
     fn long_code(&self, look: u32) -> Option<(u8, u32)> {
@@ -125,6 +147,96 @@ impl Table {
         let code = (look >> (LONGEST - length)) as i32;
         let symbol = usize::try_from(code + self.offsets[length]).ok()?;
         Some((*self.symbols.get(symbol)?, length as u32))
+    }
+}
+
+/// What the next `LOOK` bits hold of a block's coefficients, two symbols at a time where they hold two.
+#[derive(Debug)]
+pub(crate) struct Pairs(Box<[Pair; 1 << LOOK]>);
+
+/// Two values and how far apart they stand, in one word:
+/// `first << 48 | second << 32 | ends << 18 | skip << 17 | step << 12 | run << 8 | length`.
+/// A length of nothing means that a single symbol is to be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pair(u64);
+
+impl Pair {
+    fn new(first: Entry, second: Option<Entry>) -> Self {
+        let end = |entry: Entry| entry.value() == 0 && entry.run() < 15;
+        let value = |value: i16, place: u32| u64::from(value as u16) << place;
+        let (run, length) = (u64::from(first.run()), u64::from(first.length()));
+        if end(first) {
+            return Self(1 << 18 | length);
+        }
+        let alone = value(first.value(), 48) | run << 8;
+        match second {
+            None => Self(alone | 1 << 12 | length),
+            Some(second) => {
+                let length = length + u64::from(second.length());
+                if end(second) {
+                    return Self(alone | 1 << 18 | 1 << 12 | length);
+                }
+                let step = 1 + u64::from(second.run());
+                Self(alone | value(second.value(), 32) | 1 << 17 | step << 12 | length)
+            }
+        }
+    }
+
+    /// The first value and the second, nothing where there is none.
+    #[inline(always)]
+    pub(crate) fn values(self) -> (i16, i16) {
+        ((self.0 >> 48) as u16 as i16, (self.0 >> 32) as u16 as i16)
+    }
+
+    /// Coefficients of nothing before the first value.
+    #[inline(always)]
+    pub(crate) fn run(self) -> usize {
+        (self.0 >> 8 & 15) as usize
+    }
+
+    /// From the place of the first value to that of the second.
+    #[inline(always)]
+    pub(crate) fn step(self) -> usize {
+        (self.0 >> 12 & 31) as usize
+    }
+
+    /// From the place of the second value to the next one: nothing where there was no second.
+    #[inline(always)]
+    pub(crate) fn skip(self) -> usize {
+        (self.0 >> 17 & 1) as usize
+    }
+
+    /// Whether no more coefficients of this block are to come.
+    #[inline(always)]
+    pub(crate) fn ends_block(self) -> bool {
+        self.0 & 1 << 18 != 0
+    }
+}
+
+impl Pairs {
+    pub(crate) fn new(table: &Table) -> Self {
+        let mut pairs = Box::new([Pair::default(); 1 << LOOK]);
+        for (look, pair) in pairs.iter_mut().enumerate() {
+            let first = table.entries[look];
+            if !first.is_whole() {
+                continue;
+            }
+            let length = first.length();
+            let second = table.entries[look << length & ((1 << LOOK) - 1)];
+            let is_there = second.is_whole() && length + second.length() <= LOOK;
+            *pair = Pair::new(first, is_there.then_some(second));
+        }
+        Self(pairs)
+    }
+
+    /// What comes next, at most two symbols; `None` when a single one must be read.
+    #[inline(always)]
+    pub(crate) fn next(&self, bits: &mut Bits<'_>) -> Option<Pair> {
+        bits.refill();
+        let pair = self.0[bits.peek(LOOK)];
+        let length = pair.0 as u32 & 0xFF;
+        bits.skip(length);
+        (length > 0).then_some(pair)
     }
 }
 
@@ -150,6 +262,18 @@ mod tests {
         assert_eq!(table.coefficient(&mut bits), symbol(1, -3, false));
         assert_eq!(table.coefficient(&mut bits), symbol(15, 0, false));
         assert_eq!(table.coefficient(&mut bits), symbol(0, 0, true));
+    }
+
+    #[test]
+    fn two_symbols_are_read_at_once_where_they_fit() {
+        let pairs = Pairs::new(&table());
+        // 10 11 10 00, then 10 01 0, then a code of twelve bits.
+        let mut bits = Bits::new(&[0b1011_1000, 0b1001_0110, 0b0000_0000, 0]);
+        let pair = pairs.next(&mut bits).unwrap();
+        assert_eq!((pair.run(), pair.values(), pair.step(), pair.skip()), (1, (3, -3), 2, 1));
+        let pair = pairs.next(&mut bits).unwrap();
+        assert_eq!((pair.values(), pair.ends_block(), pair.step(), pair.skip()), ((-2, 0), true, 1, 0));
+        assert!(pairs.next(&mut bits).is_none());
     }
 
     #[test]
