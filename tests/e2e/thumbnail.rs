@@ -121,7 +121,9 @@ async fn sizes_that_are_not_listed_are_refused_as_the_viewers_fault() {
     });
     let node = node(&origin).await;
 
-    for query in ["w=129&h=128", "w=99999&h=99999", "w=0&h=0", "w=-1&h=5", "w=a&h=b"] {
+    for query in
+        ["w=129&h=128", "w=99999&h=99999", "w=0&h=0", "w=-1&h=5", "w=a&h=b", "w=064&h=64", "w=64&h=64&w=64"]
+    {
         let reply = node.viewer().get(&format!("{SITE}/img/cat.jpg?{query}")).await;
         assert!((400..500).contains(&reply.status), "{query}: {}", reply.status);
     }

@@ -167,6 +167,7 @@ impl Checks<'_> {
             if let Some(fault) = hook.canary.as_ref().and_then(|canary| canary.terms().fault()) {
                 self.refuse(&["hook", name, "canary"], format!("canary: {fault}"), None);
             }
+            self.shared_thumbnails(name, hook);
             let Some(store) = &hook.store else { continue };
             let path = ["hook", name, "store"];
             self.named(&path, "origin", store, &self.config.origin);
@@ -177,6 +178,27 @@ impl Checks<'_> {
                 let hint = "on = [\"origin-request\", \"origin-response\"]";
                 self.refuse(&path, message.into(), Some(hint.into()));
             }
+        }
+    }
+
+    /// Thumbnails are kept by name, and the same path is another picture at another site.
+    fn shared_thumbnails(&mut self, name: &str, hook: &hooks::HookSettings) {
+        let template = hook.config.get("store-as").filter(|template| !template.contains("{site}"));
+        let is_thumbnail =
+            matches!(&hook.wasm, hooks::WasmSource::Builtin(builtin) if builtin == "thumbnail");
+        if template.is_none() || !is_thumbnail {
+            return;
+        }
+        let uses =
+            |site: &SiteSettings| site.route.iter().any(|route| route.hooks.iter().any(|hook| hook == name));
+        let sites: Vec<&str> =
+            self.config.site.iter().filter(|(_, site)| uses(site)).map(|(site, _)| site.as_str()).collect();
+        if let [first, second, ..] = *sites {
+            let message = format!(
+                "config.store-as: sites {first} and {second} have this hook, and would get each other's thumbnails"
+            );
+            let hint = "store-as = \"/thumbnails/{site}{path}@{size}.jpg\"";
+            self.refuse(&["hook", name, "config", "store-as"], message, Some(hint.into()));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the viewer asks for: a size and options in the query, within what the hook's config allows.
 
+use std::str::FromStr;
+
 use picture::{Fit, Format, Gravity, Operations};
 
 /// The longest edge that is made when the config lists no sizes, and with `dpr` at all.
@@ -78,19 +80,43 @@ impl Rules {
     /// # Errors
     /// What is wrong with it, for the viewer.
     pub(crate) fn asked(&self, query: &str) -> Result<Option<Asked>, String> {
+        self.require_once(query)?;
         if let Some(name) = value(query, "preset").filter(|_| !self.presets.is_empty()) {
             let Some((_, preset)) = self.presets.iter().find(|(known, _)| known == name) else {
                 let names: Vec<&str> = self.presets.iter().map(|(name, _)| name.as_str()).collect();
                 return Err(format!("{name} is no preset here; there are {}", names.join(", ")));
             };
+            if let Some(other) = self.mine(query).find(|name| *name != "preset") {
+                return Err(format!("{other} does not go with a preset"));
+            }
             return self.with(preset, |_| true).map(Some);
         }
-        let (width, height) = (edge(query, "w")?, edge(query, "h")?);
-        if width.is_none() && height.is_none() {
+        let asked = self.with(query, |option| self.options.iter().any(|heard| heard == option))?;
+        if asked.width.is_none() && asked.height.is_none() {
             return Ok(None);
         }
-        self.require_offered(width, height)?;
-        self.with(query, |option| self.options.iter().any(|heard| heard == option)).map(Some)
+        self.require_offered(asked.width, asked.height)?;
+        Ok(Some(asked))
+    }
+
+    /// Each name that is the hook's stands in a query once: the cache's key has whatever stands there, and one picture
+    /// must not have a key for each way to ask for it.
+    fn require_once(&self, query: &str) -> Result<(), String> {
+        let twice = self.mine(query).enumerate().find(|(place, name)| {
+            self.mine(query).position(|other| other == *name).is_some_and(|first| first < *place)
+        });
+        twice.map_or(Ok(()), |(_, name)| Err(format!("{name} is there twice")))
+    }
+
+    /// The names in a query that are the hook's.
+    fn mine<'a>(&self, query: &'a str) -> impl Iterator<Item = &'a str> {
+        query.split('&').map(|pair| split(pair).0).filter(|name| self.is_mine(name))
+    }
+
+    fn is_mine(&self, name: &str) -> bool {
+        matches!(name, "w" | "h")
+            || (name == "preset" && !self.presets.is_empty())
+            || self.options.iter().any(|option| option == name)
     }
 
     fn with(&self, query: &str, is_heard: impl Fn(&str) -> bool) -> Result<Asked, String> {
@@ -138,12 +164,7 @@ impl Rules {
 
     /// The query without what is the hook's, for the origin.
     pub(crate) fn without(&self, query: &str) -> Option<String> {
-        let is_mine = |name: &str| {
-            matches!(name, "w" | "h")
-                || (name == "preset" && !self.presets.is_empty())
-                || self.options.iter().any(|option| option == name)
-        };
-        let kept: Vec<&str> = query.split('&').filter(|pair| !is_mine(split(pair).0)).collect();
+        let kept: Vec<&str> = query.split('&').filter(|pair| !self.is_mine(split(pair).0)).collect();
         (!kept.is_empty()).then(|| kept.join("&"))
     }
 
@@ -226,11 +247,13 @@ pub(crate) fn reads_webp(accept: &str) -> bool {
     })
 }
 
-/// What the thumbnail is called where it is kept: a template with `{path}` and `{size}`. What is left of the query is part
+/// What the thumbnail is called where it is kept: a template with `{path}` and `{size}`, and `{site}` where several sites
+/// share the hook. What is left of the query is part
 /// of the path, for the original may depend on it. Escapes are part of the name, as they are of the URL: decoded, `%3F` in a
 /// path would be the `?` before a query, and one viewer would get the thumbnail of what another one asked for.
 pub(crate) fn kept_name(
     template: &str,
+    site: &str,
     path: &str,
     rest: Option<&str>,
     asked: &Asked,
@@ -243,7 +266,8 @@ pub(crate) fn kept_name(
         Some(rest) => format!("{}%3F{}", literal(path), literal(rest)),
         None => literal(path),
     };
-    Ok(template.replace("{size}", &asked.to_string()).replace("{path}", &path))
+    let template = template.replace("{size}", &asked.to_string()).replace("{site}", &literal(site));
+    Ok(template.replace("{path}", &path))
 }
 
 /// The entity tag of a thumbnail: weak, because another encoder may write other bytes (RFC 9110 section 8.8.1).
@@ -261,10 +285,15 @@ pub(crate) fn original_tag(thumbnail: &str, asked: &Asked) -> Option<String> {
 
 fn edge(query: &str, name: &str) -> Result<Option<u32>, String> {
     let Some(value) = value(query, name) else { return Ok(None) };
-    match value.parse::<u32>() {
-        Ok(pixels) if pixels > 0 => Ok(Some(pixels)),
+    match number::<u32>(value) {
+        Some(pixels) if pixels > 0 => Ok(Some(pixels)),
         _ => Err(format!("{name} must be a number of pixels, as in {name}=128")),
     }
+}
+
+/// A number that is written in the one way there is: neither `+64` nor `064`.
+fn number<N: FromStr + ToString>(text: &str) -> Option<N> {
+    text.parse::<N>().ok().filter(|number| number.to_string() == text)
 }
 
 fn value<'a>(query: &'a str, name: &str) -> Option<&'a str> {
@@ -310,16 +339,16 @@ fn form(name: &str) -> Result<Form, String> {
 }
 
 fn quality(text: &str) -> Result<u8, String> {
-    let quality = text.parse().ok().filter(|quality| (1..=100).contains(quality));
+    let quality = number(text).filter(|quality| (1..=100).contains(quality));
     quality.ok_or_else(|| "q must be 1 to 100".to_owned())
 }
 
 fn tenths(text: &str) -> Result<u32, String> {
     Ok(match text {
-        "1" | "1.0" => 10,
+        "1" => 10,
         "1.5" => 15,
-        "2" | "2.0" => 20,
-        "3" | "3.0" => 30,
+        "2" => 20,
+        "3" => 30,
         _ => return Err("dpr must be 1, 1.5, 2 or 3".to_owned()),
     })
 }

@@ -57,11 +57,25 @@ fn an_option_is_heard_only_where_the_config_names_it() {
 #[test]
 fn a_preset_is_a_query_by_name() {
     let rules = rules(&[("presets", "card: w=320&h=240&fit=contain; hero: w=1600"), ("sizes", "1x1")]);
-    let card = rules.asked("preset=card&w=9&v=1").unwrap().unwrap();
+    let card = rules.asked("preset=card&v=1").unwrap().unwrap();
     assert_eq!(card.to_string(), "320x240-contain");
     assert_eq!(rules.asked("preset=hero").unwrap().unwrap().to_string(), "1600x");
+    assert!(rules.asked("preset=card&w=9").unwrap_err().contains("w does not go with a preset"));
     assert!(rules.asked("preset=none").unwrap_err().contains("card, hero"));
     assert_eq!(rules.without("preset=card&v=1"), Some("v=1".to_owned()));
+}
+
+#[test]
+fn a_picture_is_asked_for_in_one_way() {
+    for query in ["w=064&h=48", "w=+64&h=48", "w=64&h=48&w=64", "w=64&h=48&fm=png&fm=png", "w=64&h=48&q=082"]
+    {
+        assert!(free().asked(query).is_err(), "{query}");
+    }
+    for query in ["fit=64", "q=064", "dpr=2.0"] {
+        assert!(free().asked(query).is_err(), "{query} is in the key without a size, too");
+    }
+    let rules = rules(&[]);
+    assert!(rules.asked("w=64&q=x&q=y").unwrap().is_some(), "what is not heard is the origin's");
 }
 
 #[test]
@@ -104,14 +118,15 @@ fn the_origin_is_asked_without_the_size_and_with_all_else() {
 #[test]
 fn a_kept_thumbnail_has_a_name_of_all_that_it_depends_on() {
     let (template, small) = ("/thumbs{path}@{size}.jpg", small());
-    let name = |path, rest| kept_name(template, path, rest, &small).unwrap();
+    let name = |path, rest| kept_name(template, "www", path, rest, &small).unwrap();
     assert_eq!(name("/img/cat.jpg", None), "/thumbs/img/cat.jpg@64x48.jpg");
     assert_eq!(name("/img/cat.jpg", Some("v=2?")), "/thumbs/img/cat.jpg%3Fv=2%3F@64x48.jpg");
     assert_eq!(name("/img/cat.jpg%3Fv=2", None), "/thumbs/img/cat.jpg%253Fv=2@64x48.jpg");
     assert_eq!(name("/a%20b", Some("v=%00")), "/thumbs/a%2520b%3Fv=%2500@64x48.jpg");
-    assert_eq!(kept_name("/{path}/{size}", "/{size}", None, &small).unwrap(), "//{size}/64x48");
+    assert_eq!(kept_name("/{path}/{size}", "www", "/{size}", None, &small).unwrap(), "//{size}/64x48");
+    assert_eq!(kept_name("/{site}{path}@{size}", "w{path}", "/a", None, &small).unwrap(), "/w/a/a@64x48");
     for template in ["thumbs{path}{size}", "/{path}", "/{size}", ""] {
-        assert!(kept_name(template, "/a", None, &small).is_err(), "{template}");
+        assert!(kept_name(template, "www", "/a", None, &small).is_err(), "{template}");
     }
 }
 

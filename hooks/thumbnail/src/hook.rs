@@ -28,7 +28,7 @@ pub(crate) mod bindings {
 use bindings::exports::selvedge::edge::{origin_request, origin_response, viewer_request, viewer_response};
 use bindings::selvedge::edge::image::ImageError;
 use bindings::selvedge::edge::types::{EditError, Request, Response};
-use bindings::selvedge::edge::{config, log};
+use bindings::selvedge::edge::{config, facts, log};
 
 struct Thumbnail;
 
@@ -69,8 +69,10 @@ impl origin_request::Guest for Thumbnail {
         };
         let rest = rules.without(&query);
         let kept = config::get("store-as").filter(|_| request.method() == "GET");
-        let kept = kept.map(|template| asked::kept_name(&template, &request.path(), rest.as_deref(), &asked));
-        if let Some(name) = kept.transpose()? {
+        let name = |template: String| {
+            asked::kept_name(&template, &facts::site(), &request.path(), rest.as_deref(), &asked)
+        };
+        if let Some(name) = kept.map(name).transpose()? {
             // A name that is too long is no reason to make no thumbnail.
             if let Err(error) = request.derive_as(&name) {
                 log::log(log::Level::Warn, &format!("{name} is not kept: {}", error.name()));
