@@ -1,6 +1,6 @@
 //! Pictures are made on threads of this module's own: bounded in number, in what waits for them, and in memory.
 //!
-//! They are nicer than the threads that serve, so that a hit never waits behind a picture. What nobody waits for any more
+//! They are as nice as can be to the threads that serve, so that a hit never waits behind a picture. What nobody waits for any more
 //! is not begun. A decoder that panics fails its one picture.
 
 use std::collections::VecDeque;
@@ -15,8 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-/// Niceness of the threads, as of those that carry heavy calls.
-const NICENESS: i32 = 5;
+/// Niceness of the threads, the most that there is: whoever serves gets the processor at once, and a picture what is left.
+const NICENESS: i32 = 19;
 const PIXELS_PER_MEGAPIXEL: u64 = 1_000_000;
 
 /// What the node spends on pictures that it makes for hooks.
@@ -210,16 +210,17 @@ impl Drop for Reserved<'_> {
 
 fn work(shared: &Shared) {
     // Without the right to be nicer the work is done all the same.
-    let _ = rustix::process::nice(NICENESS);
+    let _ = rustix::process::setpriority_process(None, NICENESS);
     while let Some(Job { input, operations, limits, tell }) = shared.next() {
         let made = catch_unwind(AssertUnwindSafe(|| {
             let plan = Plan::new(&input, &operations, limits)?;
             let _reserved = shared.reserve(plan.memory(), limits.memory);
-            plan.run()
+            // Memory may have taken its time.
+            if tell.is_closed() { Ok(None) } else { plan.run().map(Some) }
         }));
         let made = made.unwrap_or_else(|_| Err(PictureError::Damaged("its decoder failed".to_owned())));
         lock(&shared.state).working -= 1;
-        let _ = tell.send(made.map_err(NoImage::Picture));
+        let _ = tell.send(made.map_err(NoImage::Picture).and_then(|made| made.ok_or(NoImage::Busy)));
     }
 }
 

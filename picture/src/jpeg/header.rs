@@ -25,6 +25,8 @@ pub(crate) struct Header {
     pub(crate) adobe_transform: Option<u8>,
     /// The EXIF block, without the words before it.
     pub(crate) exif: Option<std::ops::Range<usize>>,
+    /// The colour profile, if it is in one segment.
+    pub(crate) profile: Option<std::ops::Range<usize>>,
     /// Where the scan's data begins.
     pub(crate) data: usize,
 }
@@ -123,6 +125,8 @@ impl Header {
                 0xE1 if segment.starts_with(b"Exif\0\0") && self.exif.is_none() => {
                     self.exif = Some(body + 6..at);
                 }
+                // ICC.1:2022 annex B.4: the first of one.
+                0xE2 if segment.starts_with(b"ICC_PROFILE\0\x01\x01") => self.profile = Some(body + 14..at),
                 0xEE if segment.starts_with(b"Adobe") => self.adobe_transform = segment.get(11).copied(),
                 _ => {}
             }
@@ -155,6 +159,7 @@ impl Header {
             restart_interval: 0,
             adobe_transform: None,
             exif: None,
+            profile: None,
             data: 0,
         }
     }

@@ -113,6 +113,7 @@ fn read(data: &[u8], header: &Header, frame: &Frame, components: &mut [Component
         if bits.is_overdrawn() {
             return Err(CUT);
         }
+        std::thread::yield_now();
     }
     Ok(())
 }

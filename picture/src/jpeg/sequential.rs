@@ -65,6 +65,8 @@ pub(super) fn decode(
         if bits.is_overdrawn() {
             return Err(CUT);
         }
+        // Whoever waits for the processor waits no longer than for a row; nothing happens when nobody does.
+        std::thread::yield_now();
     }
     Ok(samples)
 }
