@@ -117,8 +117,8 @@ pub struct Operations {
     pub quality: u8,
     /// Whether the picture is turned as EXIF says that the camera was held.
     pub auto_orient: bool,
-    /// Whether the colour profile and EXIF are left away.
-    pub strip_metadata: bool,
+    /// Whether EXIF is left away. A colour profile goes along, for the colours would be others without it.
+    pub strip_exif: bool,
     /// Red, green and blue of what is behind transparent parts and around contained pictures.
     pub background: [u8; 3],
 }
@@ -139,7 +139,7 @@ impl Default for Operations {
             format: Format::default(),
             quality: Self::QUALITY,
             auto_orient: true,
-            strip_metadata: true,
+            strip_exif: true,
             background: [255; 3],
         }
     }

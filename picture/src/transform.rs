@@ -1,10 +1,9 @@
 //! From an encoded picture to another one.
 
-use std::io::Cursor;
+use std::ops::Range;
 
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::codecs::jpeg::JpegDecoder;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, Rgba, RgbaImage};
 
@@ -103,8 +102,7 @@ impl<'a> Plan<'a> {
             (Format::Keep, Source::Png(_) | Source::Gif(_)) => Format::Png,
             (asked, _) => asked,
         };
-        let metadata =
-            if operations.strip_metadata { Metadata::default() } else { metadata(bytes, &mut head.source) };
+        let mut metadata = metadata(bytes, &mut head.source, operations.strip_exif);
         let Decoded { picture, factor, colours } =
             decode::decode(bytes, head.source, head.stored, reduction, memory)?;
         let part = placement.part.reduced(factor, picture.dimensions());
@@ -112,26 +110,27 @@ impl<'a> Plan<'a> {
         drop(picture);
         small.apply_orientation(head.orientation);
         let picture = placed(small.into_rgba8(), colours, &placement, format, operations.background);
+        metadata.profile = metadata.profile.filter(|profile| is_worth_keeping(profile, &picture));
         let bytes = encode::encode(&picture, format, operations.quality, metadata)?;
         Ok(Made { bytes, format, width: picture.width(), height: picture.height() })
     }
 }
 
-/// The colour profile, and EXIF that says upright, for upright it is now.
-fn metadata(bytes: &[u8], source: &mut Source<'_>) -> Metadata {
+/// The colour profile that goes with these colours, and EXIF that says upright, for upright it is now.
+fn metadata(bytes: &[u8], source: &mut Source<'_>, strips_exif: bool) -> Metadata {
     /// More than any camera's or screen's; what is longer stays behind.
     const MAX: usize = 64 << 10;
 
     let of = |decoder: &mut dyn ImageDecoder| {
         let profile = decoder.icc_profile().ok().flatten();
-        let exif = decoder.exif_metadata().ok().flatten();
+        let exif = if strips_exif { None } else { decoder.exif_metadata().ok().flatten() };
         (profile, exif)
     };
     let (profile, exif) = match source {
-        Source::Jpeg(_) => match JpegDecoder::new(Cursor::new(bytes)) {
-            Ok(mut decoder) => of(&mut decoder),
-            Err(_) => (None, None),
-        },
+        Source::Jpeg(header) => {
+            let copy = |range: &Option<Range<usize>>| bytes.get(range.clone()?).map(<[u8]>::to_vec);
+            (copy(&header.profile), if strips_exif { None } else { copy(&header.exif) })
+        }
         Source::Png(decoder) => of(&mut **decoder),
         Source::WebP(decoder) => of(&mut **decoder),
         Source::Gif(_) => (None, None),
@@ -142,6 +141,17 @@ fn metadata(bytes: &[u8], source: &mut Source<'_>) -> Metadata {
     };
     let short = |block: &Vec<u8>| block.len() <= MAX;
     Metadata { profile: profile.filter(short), exif: exif.filter(short).map(upright) }
+}
+
+/// Whether a colour profile is one of the picture that is encoded, and says more than what pictures without one are taken
+/// for: what calls itself sRGB would be half of a thumbnail's bytes.
+fn is_worth_keeping(profile: &[u8], picture: &DynamicImage) -> bool {
+    let is_named = |name: &[u8]| profile.windows(name.len()).any(|part| part == name);
+    // ICC.1:2022 section 7.2.6: the colours that the profile is about.
+    let colours = profile.get(16..20);
+    let is_grey = !picture.color().has_color();
+    let is_its_own = colours == Some(if is_grey { b"GRAY".as_slice() } else { b"RGB " });
+    is_its_own && !is_named(b"sRGB") && !is_named(b"s\0R\0G\0B")
 }
 
 /// The part as a picture of `size`.

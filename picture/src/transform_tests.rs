@@ -199,14 +199,45 @@ fn a_turned_camera_is_turned_back_unless_nobody_wants_it() {
 }
 
 #[test]
-fn metadata_goes_along_only_when_asked_and_says_upright() {
+fn exif_goes_along_only_when_asked_and_says_upright() {
     let orientation = |made: &Made| crate::info(&made.bytes).unwrap().orientation;
-    let kept = Operations { strip_metadata: false, auto_orient: false, ..Operations::default() };
+    let kept = Operations { strip_exif: false, auto_orient: false, ..Operations::default() };
     let made = run(&held(6), &kept).unwrap();
     assert!(made.bytes.windows(4).any(|bytes| bytes == b"Exif"));
     assert_eq!(orientation(&made), 1);
     let stripped = run(&held(6), &Operations::default()).unwrap();
     assert!(!stripped.bytes.windows(4).any(|bytes| bytes == b"Exif"));
+}
+
+/// A colour profile as far as anybody here reads one.
+fn profile(colours: &[u8; 4], name: &[u8]) -> Vec<u8> {
+    [&[0; 16][..], colours, &[0; 108], name].concat()
+}
+
+/// A JPEG with this profile, or a PNG.
+fn tagged(profile: &[u8], format: Format) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let picture = DynamicImage::ImageRgb8(photograph(80, 60));
+    let metadata = Metadata { profile: Some(profile.to_vec()), exif: None };
+    bytes.extend(encode::encode(&picture, format, 82, metadata).unwrap());
+    bytes
+}
+
+#[test]
+fn a_colour_profile_goes_along_where_it_says_something() {
+    let kept = |profile: &[u8], from, to| {
+        let made = run(&tagged(profile, from), &Operations { format: to, ..square(20) }).unwrap();
+        Head::read(&made.bytes).map(|mut head| metadata(&made.bytes, &mut head.source, true).profile).unwrap()
+    };
+    let wide = profile(b"RGB ", b"Display P3");
+    for from in [Format::Jpeg, Format::Png, Format::WebP] {
+        for to in [Format::Jpeg, Format::Png, Format::WebP] {
+            assert_eq!(kept(&wide, from, to).as_ref(), Some(&wide), "{from:?} {to:?}");
+        }
+        for worthless in [profile(b"RGB ", b"sRGB IEC61966-2.1"), profile(b"CMYK", b"coated"), vec![1; 9]] {
+            assert_eq!(kept(&worthless, from, Format::Jpeg), None, "{from:?}");
+        }
+    }
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn operations(asked: ImageOperations) -> Operations {
         },
         quality: asked.quality.unwrap_or(Operations::QUALITY),
         auto_orient: asked.auto_orient,
-        strip_metadata: asked.strip_metadata,
+        strip_exif: asked.strip_metadata,
         background: background.unwrap_or(Operations::default().background),
     }
 }

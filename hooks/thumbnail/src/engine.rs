@@ -162,7 +162,7 @@ fn for_host(operations: &Operations) -> ImageOperations {
         },
         quality: Some(operations.quality),
         auto_orient: operations.auto_orient,
-        strip_metadata: operations.strip_metadata,
+        strip_metadata: operations.strip_exif,
         background: None,
         max_input_pixels: None,
     }

@@ -21,7 +21,7 @@ pub use raw::{
     ImageError as Error, ImageFit as Fit, ImageFormat as Format, ImageGravity as Gravity, ImageInfo as Info,
 };
 
-/// What is to be done to a picture. It is turned as EXIF says that the camera was held, keeps its format and loses its metadata,
+/// What is to be done to a picture. It is turned as EXIF says that the camera was held, keeps its format and loses EXIF,
 /// unless said otherwise.
 #[derive(Debug, Clone)]
 #[must_use = "nothing is done before `apply` or `transform`"]
@@ -48,7 +48,7 @@ pub fn high(height: u32) -> Operations {
     operations
 }
 
-/// As large as it is, for another format or without metadata.
+/// As large as it is, for another format or without EXIF.
 pub fn converted() -> Operations {
     Operations(raw::ImageOperations {
         width: None,
@@ -124,7 +124,7 @@ impl Operations {
         self
     }
 
-    /// With its colour profile and EXIF.
+    /// With EXIF, which may say where and by whom it was taken.
     pub fn keep_metadata(mut self) -> Self {
         self.0.strip_metadata = false;
         self
