@@ -3,7 +3,6 @@
 use super::super::{Exit, data, talk};
 use super::folder;
 use crate::hook_cases::{self, Cost, Instances};
-use hooks::Engine;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -55,7 +54,7 @@ fn measure(arguments: &Arguments) -> Result<Vec<Cost>, String> {
         Some(wasm) => wasm.clone(),
         None => folder::component(folder)?,
     };
-    let engine = Engine::new().map_err(|error| error.to_string())?;
+    let engine = folder::engine()?;
     let mut costs = Vec::new();
     for file in &files {
         for instances in [Instances::Fresh, Instances::Reused] {

@@ -38,7 +38,7 @@ pub(super) fn component(folder: &Path) -> Result<PathBuf, String> {
 }
 
 /// The engine. What it compiles stays in the author's cache folder (XDG base directories): a component of another language than
-/// Rust has megabytes, and `build` has compiled it already when `test` comes.
+/// Rust has megabytes, and `build` has compiled it already when `test` and `bench` come.
 pub(super) fn engine() -> Result<Engine, String> {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
