@@ -181,6 +181,7 @@ impl Hook {
         let Some(place) = inner.places.take(deadline).await else {
             let error =
                 HookError::Busy { hook: Arc::clone(&inner.own.name), concurrency: limits.concurrency };
+            self.tell_failure(event, facts, &error);
             return Err(Box::new(FailedCall { error, body: messages.body }));
         };
         let mut instance = inner.instance(event, messages, facts, (now, deadline));
@@ -236,17 +237,22 @@ impl Hook {
         facts: &Facts,
         error: impl FnOnce(Reporter<'_>) -> HookError,
     ) -> HookError {
-        // What the guest has logged is told already.
-        let log = CallLog::without(&self.inner.own.secrets);
-        let error = error(self.reporter(event, &log));
-        self.tell_late(event, &log, &facts.request_id, Some(&error));
+        let error = error(self.reporter(event, &CallLog::without(&self.inner.own.secrets)));
+        self.tell_failure(event, facts, &error);
         error
     }
 
-    /// An answer that cannot be sent.
+    /// An answer that cannot be sent; watchers hear of it.
     pub(crate) fn unusable(&self, state: &CallState, cause: &str) -> HookError {
-        let Inner { own, limits, .. } = &*self.inner;
-        Reporter { own, event: state.event, limits, log: &state.log }.unusable(cause)
+        let error = self.reporter(state.event, &state.log).unusable(cause);
+        self.tell_failure(state.event, &state.facts, &error);
+        error
+    }
+
+    /// Tells whoever watches of a call that failed before it began, or after what it has logged was told.
+    fn tell_failure(&self, event: Event, facts: &Facts, error: &HookError) {
+        let log = CallLog::without(&self.inner.own.secrets);
+        self.tell_late(event, &log, &facts.request_id, Some(error));
     }
 
     pub(crate) fn reporter<'a>(&'a self, event: Event, log: &'a CallLog) -> Reporter<'a> {

@@ -57,6 +57,24 @@ fn a_silent_call_that_goes_well_is_not_told_to_whoever_wants_words() {
 }
 
 #[test]
+fn calls_without_a_place_and_answers_that_cannot_be_sent_are_failures_too() {
+    let seen = Told::default();
+    on_one_core(async {
+        let unsendable = told("bad-status", |_| {}).watched(Watch::words(collect(&seen)));
+        unsendable.viewer_request(request("/", &[]), &facts()).await.unwrap_err();
+        let slow = told("sleep", |settings| {
+            (settings.limits.concurrency, settings.limits.queue) = (1, 0);
+            settings.limits.wall = Duration::from_millis(100);
+        });
+        let slow = slow.watched(Watch::words(collect(&seen)));
+        let (facts, call) = (facts(), || request("/", &[]));
+        let _ = tokio::join!(slow.viewer_request(call(), &facts), slow.viewer_request(call(), &facts));
+    });
+    let tokens: Vec<_> = seen.lock().unwrap().iter().map(|(.., token)| token.unwrap()).collect();
+    assert_eq!(tokens, ["hook-output", "hook-busy", "hook-timeout"]);
+}
+
+#[test]
 fn what_a_hook_says_of_a_body_is_told_once_when_that_has_ended() {
     for (task, lines, token) in
         [("talk", &["5 bytes", "0 bytes"][..], None), ("fail", &[][..], Some("hook-failed"))]
