@@ -19,6 +19,7 @@ use hooks::{Doubt, Engine, Registry};
 use http::HeaderValue;
 use ipnet::IpNet;
 use origin_shield::{Fault, Group, Names, Origin};
+use signing::KeyGroup;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub struct Node {
     pub mark: Mark,
     /// Sites by host.
     pub sites: Sites,
+    /// Key groups by name; what their tokens have opened survives a reload.
+    key_groups: HashMap<String, Arc<KeyGroup>>,
     /// Origins and origin groups by name: what a hook may choose from.
     pub groups: HashMap<String, Arc<Group>>,
     /// Hooks by name, in all their versions; what is known of them survives a reload.

@@ -81,11 +81,14 @@ async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -
 
 /// Signed URLs and cookies, as the viewer sent them and before any hook: unsigned traffic never reaches customer code.
 fn verify(visit: &mut Arc<Visit>) -> Result<(), Fault> {
-    let Some(keys) = visit.keys() else { return Ok(()) };
-    match signed::judge(visit, keys) {
-        Verdict::Granted(grant) => signed::admit(Arc::make_mut(visit), grant),
-        Verdict::Refused(reason) => Err(Fault::Signature(reason)),
+    if let Some(keys) = visit.keys() {
+        match signed::judge(visit, keys) {
+            Verdict::Granted(grant) => signed::admit(Arc::make_mut(visit), grant)?,
+            Verdict::Refused(reason) => return Err(Fault::Signature(reason)),
+        }
     }
+    signed::conceal(visit);
+    Ok(())
 }
 
 /// From the store, from somebody else's fetch, or from the origin.

@@ -7,7 +7,7 @@ use geo::RouteGeo;
 use hooks::{Event, Slot};
 use http::{HeaderMap, HeaderName};
 use origin_shield::Group;
-use signing::KeyGroup;
+use signing::{KeyGroup, SchemeName};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct Site {
     pub name: Arc<str>,
     /// Whether nobody but edges is answered.
     pub edges_only: bool,
+    /// The token formats that its signed routes take; none where nothing is signed.
+    pub signing: Box<[SchemeName]>,
     /// Its routes, the implied last one included.
     pub routes: Vec<Arc<Route>>,
 }
@@ -122,6 +124,40 @@ impl Site {
             |route: &&Arc<Route>| route.pattern.matches(path.path()) || route.pattern.matches(&path.plain);
         self.routes.iter().find(meant)
     }
+
+    /// What was asked for without a token in the path, where a route of this site takes such: whichever route it is for, the token
+    /// is none of its path.
+    #[must_use]
+    pub fn without_token<'a>(&self, path_and_query: &'a str) -> Cow<'a, str> {
+        if !self.takes_path_tokens() {
+            return Cow::Borrowed(path_and_query);
+        }
+        let (path, query) = match path_and_query.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (path_and_query, None),
+        };
+        match (signing::without_token(path), query) {
+            (Cow::Borrowed(_), _) => Cow::Borrowed(path_and_query),
+            (Cow::Owned(path), Some(query)) => Cow::Owned(format!("{path}?{query}")),
+            (Cow::Owned(path), None) => Cow::Owned(path),
+        }
+    }
+
+    /// The normalised path of what [`Site::without_token`] leaves.
+    ///
+    /// # Errors
+    /// [`PathFault`]; also where only normalising makes a token, which was not judged as one.
+    pub fn normalise<'a>(&self, path_and_query: &'a str) -> Result<Path<'a>, PathFault> {
+        let path = Path::normalise(path_and_query)?;
+        if self.takes_path_tokens() && matches!(signing::without_token(path.path()), Cow::Owned(_)) {
+            return Err(PathFault::HiddenToken);
+        }
+        Ok(path)
+    }
+
+    fn takes_path_tokens(&self) -> bool {
+        self.signing.contains(&SchemeName::UriSigning)
+    }
 }
 
 /// A path in its one normalised form, from which route, key and origin URL all derive.
@@ -145,6 +181,9 @@ pub enum PathFault {
     /// Segments that only become `.` or `..` once an encoded slash or backslash is decoded.
     #[error("the path hides a dot segment behind an encoded slash")]
     HiddenDots,
+    /// A token whose name is written with escapes.
+    #[error("the path hides a token behind escapes")]
+    HiddenToken,
     /// Control characters.
     #[error("the path has control characters")]
     Control,
@@ -324,9 +363,33 @@ mod tests {
         }
     }
 
+    fn site_taking<const N: usize>(name: &str, signing: [SchemeName; N]) -> Site {
+        Site { name: name.into(), edges_only: false, signing: signing.into(), routes: Vec::new() }
+    }
+
+    #[test]
+    fn a_token_is_none_of_the_path_where_one_may_stand() {
+        let site = site_taking("a", [SchemeName::UriSigning]);
+        let without = |sent: &str| {
+            let bare = site.without_token(sent);
+            site.normalise(&bare).map(|path| path.path_and_query.into_owned())
+        };
+        for (sent, left) in [
+            ("/a.m3u8;URISigningPackage=x", "/a.m3u8"),
+            ("/a;URISigningPackage=x;v=1/b?c=;URISigningPackage=y", "/a;v=1/b?c=;URISigningPackage=y"),
+            ("/a/..;URISigningPackage=x/b", "/b"),
+            ("/a", "/a"),
+        ] {
+            assert_eq!(without(sent).as_deref(), Ok(left), "{sent}");
+        }
+        assert_eq!(without("/a.ts;%55RISigningPackage=x.m3u8"), Err(PathFault::HiddenToken));
+        let other = site_taking("b", [SchemeName::Hmac]);
+        assert_eq!(other.without_token("/a;URISigningPackage=x"), "/a;URISigningPackage=x");
+    }
+
     #[test]
     fn the_nearest_host_wins() {
-        let site = |name: &str| Arc::new(Site { name: name.into(), edges_only: false, routes: Vec::new() });
+        let site = |name: &str| Arc::new(site_taking(name, []));
         let mut sites = Sites::default();
         for (host, name) in [("www.example.com", "exact"), ("*.example.com", "near"), ("*.com", "far")] {
             sites.insert(host, &site(name));

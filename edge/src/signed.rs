@@ -2,21 +2,26 @@
 
 use crate::error::Fault;
 use crate::headers;
-use crate::route::Path;
 use crate::visit::Visit;
-use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderValue};
-use signing::{Grant, KeyGroup, Presented, Verdict};
+use http::header::{COOKIE, REFERER, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use signing::{Grant, KeyGroup, Presented, SchemeName, Verdict};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Whether the viewer may have what it asks for, over the URI and cookies as it sent them.
 #[must_use]
 pub fn judge(visit: &Visit, keys: &KeyGroup) -> Verdict {
     let cookies: Vec<&str> = cookies(&visit.request.headers).collect();
+    let sent = headers::path_and_query(&visit.presented);
     let presented = Presented {
         scheme: visit.scheme,
         authority: &visit.authority,
-        path_and_query: headers::path_and_query(&visit.presented),
+        // A token in the path that this group does not read has left the path all the same.
+        path_and_query: &match keys.accepted().contains(&SchemeName::UriSigning) {
+            true => Cow::Borrowed(sent),
+            false => visit.site.without_token(sent),
+        },
         cookies: &cookies,
         address: Some(visit.address),
     };
@@ -26,20 +31,33 @@ pub fn judge(visit: &Visit, keys: &KeyGroup) -> Verdict {
 /// Lets the request in: what signed it leaves it, and what it said stays known.
 ///
 /// # Errors
-/// [`Fault::BadTarget`] when nothing that is a target remains, or another path than the one that was normalised and routed.
+/// [`Fault::BadTarget`] when nothing that is a target remains.
 pub fn admit(visit: &mut Visit, grant: Grant) -> Result<(), Fault> {
     let Some(keys) = visit.route.keys.clone() else { return Ok(()) };
     if let Cow::Owned(stripped) = keys.strip(headers::path_and_query(&visit.request.uri)) {
-        // A token may stand in the path, and without it `..;URISigningPackage=…` would be `..`.
-        match Path::normalise(&stripped) {
-            Ok(path) if path.path_and_query == stripped => {}
-            _ => return Err(Fault::BadTarget),
-        }
         visit.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
     }
-    strip_cookies(&mut visit.request.headers, &keys);
     visit.grant = Some(grant);
     Ok(())
+}
+
+/// Takes out of the fields what signs this request or others of its site: viewers send such cookies to public routes too, and name the
+/// page that they come from by its signed URL.
+pub fn conceal(visit: &mut Arc<Visit>) {
+    if visit.site.signing.is_empty() {
+        return;
+    }
+    let site = Arc::clone(&visit.site);
+    let headers = &mut Arc::make_mut(visit).request.headers;
+    rewrite(headers, &COOKIE, |field| signing::strip_cookies(field, &site.signing));
+    rewrite(headers, &REFERER, |page| match std::str::from_utf8(page) {
+        Ok(page) => match signing::strip_all(page, &site.signing) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(bare) => Some(bare.into_bytes()),
+        },
+        // What it holds cannot be told, and nobody needs it.
+        Err(_) => Some(Vec::new()),
+    });
 }
 
 /// Gives the viewer the token that follows the one it came with.
@@ -50,26 +68,41 @@ pub fn renew(grant: &Grant, headers: &mut HeaderMap) {
     }
 }
 
+/// What can be read of the cookies: those of others may have letters beyond ASCII, in whatever encoding.
 fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(COOKIE).iter().filter_map(text)
+    let parts = headers.get_all(COOKIE).iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    parts.filter_map(|part| std::str::from_utf8(part).ok())
 }
 
-/// Other people's cookies may have letters beyond ASCII.
-fn text(field: &HeaderValue) -> Option<&str> {
-    std::str::from_utf8(field.as_bytes()).ok()
-}
-
-fn strip_cookies(headers: &mut HeaderMap, keys: &KeyGroup) {
-    if !cookies(headers).any(|field| keys.strip_cookies(field).is_some()) {
+/// Gives the fields of this name what is left of them, and drops those of which nothing is left.
+fn rewrite(headers: &mut HeaderMap, name: &HeaderName, strip: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    if !headers.get_all(name).iter().any(|field| strip(field.as_bytes()).is_some()) {
         return;
     }
-    let rest = |field: HeaderValue| match text(&field).and_then(|text| keys.strip_cookies(text)) {
+    let rest = |field: HeaderValue| match strip(field.as_bytes()) {
         None => Some(field),
-        Some(others) => HeaderValue::from_bytes(others.as_bytes()).ok().filter(|others| !others.is_empty()),
+        Some(others) => HeaderValue::from_bytes(&others).ok().filter(|others| !others.is_empty()),
     };
-    let kept: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().filter_map(rest).collect();
-    headers.remove(COOKIE);
+    let kept: Vec<HeaderValue> = headers.get_all(name).iter().cloned().filter_map(rest).collect();
+    headers.remove(name);
     for field in kept {
-        headers.append(COOKIE, field);
+        headers.append(name, field);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_that_is_no_text_hides_no_other() {
+        let mut headers = HeaderMap::new();
+        headers.append(COOKIE, HeaderValue::from_bytes(b"name=J\xfcrgen; Selvedge-Token=1").unwrap());
+        headers.append(COOKIE, HeaderValue::from_static("a=b"));
+        assert_eq!(cookies(&headers).map(str::trim).collect::<Vec<_>>(), ["Selvedge-Token=1", "a=b"]);
+
+        rewrite(&mut headers, &COOKIE, |field| signing::strip_cookies(field, &[SchemeName::Hmac]));
+        let left: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(left, [&b"name=J\xfcrgen"[..], b"a=b"]);
     }
 }

@@ -7,7 +7,7 @@ use crate::headers::{self, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::listener::Viewer;
 use crate::loops::{self, Trace};
 use crate::node::Node;
-use crate::route::{Path, Route, Site};
+use crate::route::{Route, Site};
 use crate::signed;
 use crate::upgrade::Upgrade;
 use cache::{Entry, Key, KeyParts, Permit};
@@ -144,11 +144,12 @@ impl Visit {
         {
             return Err(Fault::UnknownHost);
         }
-        let path = Path::normalise(headers::path_and_query(&request.uri))?;
+        let sent = site.without_token(headers::path_and_query(&request.uri));
+        let path = site.normalise(&sent)?;
         let route = Arc::clone(site.route(&path).ok_or(Fault::NoRoute)?);
-        let uri: Option<Uri> = match path.path_and_query {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(text) => Some(text.parse().map_err(|_| Fault::BadTarget)?),
+        let uri: Option<Uri> = match (&sent, &path.path_and_query) {
+            (Cow::Borrowed(_), Cow::Borrowed(_)) => None,
+            (_, text) => Some(text.parse().map_err(|_| Fault::BadTarget)?),
         };
         let address = believed_address(node, viewer, &arrival.asker, &request.headers);
         let place = match &route.geo {

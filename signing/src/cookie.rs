@@ -1,6 +1,6 @@
 //! Signing cookies in `Cookie` fields, found and taken out (RFC 6265 section 4.2, RFC 9113 section 8.2.3).
 
-use crate::Reason;
+use crate::{Reason, SchemeName};
 
 /// The cookies of one field, as name and value. What has no `=` is a name without a value.
 fn pairs(field: &str) -> impl Iterator<Item = (&str, &str)> {
@@ -31,16 +31,28 @@ pub(crate) fn all<'a>(fields: &'a [&'a str], name: &'static str) -> impl Iterato
     pairs.filter_map(move |(known, value)| (known == name).then_some(value))
 }
 
-/// The field without the cookies of these names; `None` when it has none of them, and the empty text when it has no others.
-pub(crate) fn strip(field: &str, is_signing: impl Fn(&str) -> bool) -> Option<String> {
-    if !pairs(field).any(|(name, _)| is_signing(name)) {
+/// A `Cookie` field without the cookies that carry tokens of these schemes: `None` when it has none of them, and nothing when it has
+/// no others. What is no text stays as it is.
+#[must_use]
+pub fn strip_cookies(field: &[u8], schemes: &[SchemeName]) -> Option<Vec<u8>> {
+    let is_signing = |part: &&[u8]| {
+        let name = part.split(|byte| *byte == b'=').next().unwrap_or_default();
+        schemes.iter().any(|scheme| scheme.cookies().iter().any(|known| known.as_bytes() == name))
+    };
+    let parts = || field.split(|byte| *byte == b';').map(trim);
+    if !parts().any(|part| is_signing(&part)) {
         return None;
     }
-    let kept = field
-        .split(';')
-        .map(|part| part.trim_matches([' ', '\t']))
-        .filter(|part| !part.is_empty() && !is_signing(part.split_once('=').map_or(*part, |pair| pair.0)));
-    Some(kept.collect::<Vec<_>>().join("; "))
+    let kept = parts().filter(|part| !part.is_empty() && !is_signing(part));
+    Some(kept.collect::<Vec<_>>().join(&b"; "[..]))
+}
+
+/// Without blanks and tabs at its ends.
+fn trim(part: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let start = part.iter().position(|byte| !is_blank(byte)).unwrap_or(part.len());
+    let end = part.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    &part[start..end]
 }
 
 #[cfg(test)]
@@ -57,10 +69,12 @@ mod tests {
     }
 
     #[test]
-    fn only_the_named_ones_are_taken_out() {
-        let strip = |field| strip(field, |name| ["P", "S"].contains(&name));
-        assert_eq!(strip("a=1; b=2"), None);
-        assert_eq!(strip("a=1; P=2;b=P; S").as_deref(), Some("a=1; b=P"));
-        assert_eq!(strip("P=2; S=3;").as_deref(), Some(""));
+    fn only_those_of_the_schemes_are_taken_out() {
+        let strip = |field: &[u8]| strip_cookies(field, &[SchemeName::UriSigning, SchemeName::Hmac]);
+        assert_eq!(strip(b"a=1; b=2; CloudFront-Policy=x; xSelvedge-Token=1"), None);
+        let left = strip(b"a=1; Selvedge-Token=2;\tb=Selvedge-Token; URISigningPackage").unwrap();
+        assert_eq!(String::from_utf8(left).unwrap(), "a=1; b=Selvedge-Token");
+        assert_eq!(strip(b"Selvedge-Token=2; URISigningPackage=3;"), Some(Vec::new()));
+        assert_eq!(strip(b"name=J\xfcrgen; Selvedge-Token=2"), Some(b"name=J\xfcrgen".to_vec()));
     }
 }

@@ -36,6 +36,7 @@ mod suspects;
 mod url;
 mod verify;
 
+pub use cookie::strip_cookies;
 pub use error::SigningError;
 pub use explain::{Cause, nearest_cause, read_terms};
 pub use grant::{Grant, Reason, Renewal, Verdict};
@@ -47,5 +48,5 @@ pub use settings::{KeyGroupSettings, KeySettings, Material};
 pub use sign::{
     Cookie, Reach, cookies_canned, cookies_policy, hmac_token, in_query, sign_canned, sign_jwt, sign_policy,
 };
-pub use url::{strip, without_token};
+pub use url::{strip, strip_all, without_token};
 pub use verify::{KeyGroup, Presented};

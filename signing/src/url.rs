@@ -36,8 +36,9 @@ pub fn strip(path_and_query: &str) -> Cow<'_, str> {
 /// The path and query without what belongs to tokens of these schemes.
 ///
 /// Every other byte stays, in its order: this is what a signature covers, what the cache key is made of and what the origin
-/// is asked for.
-pub(crate) fn strip_all<'a>(path_and_query: &'a str, schemes: &[SchemeName]) -> Cow<'a, str> {
+/// is asked for. A whole URL may stand there too.
+#[must_use]
+pub fn strip_all<'a>(path_and_query: &'a str, schemes: &[SchemeName]) -> Cow<'a, str> {
     let is_signing = |part: &str| {
         let name = part.split_once('=').map_or(part, |pair| pair.0);
         schemes.iter().any(|scheme| scheme.parameters().contains(&name))

@@ -4,7 +4,7 @@ use crate::memory::Memory;
 use crate::scheme::uri_signing::{self, Container, Proved};
 use crate::scheme::{cloudfront, hmac};
 use crate::suspects::Suspects;
-use crate::{Grant, Key, Policy, Reason, SchemeName, SigningKey, Verdict, cookie, url};
+use crate::{Grant, Key, Policy, Reason, SchemeName, SigningKey, Verdict, url};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -168,10 +168,10 @@ impl KeyGroup {
         url::strip_all(path_and_query, &self.accept)
     }
 
-    /// A `Cookie` field without the cookies that sign: `None` when there are none in it; empty when there are no others.
+    /// The token formats taken, in the order in which they are tried.
     #[must_use]
-    pub fn strip_cookies(&self, field: &str) -> Option<String> {
-        cookie::strip(field, |name| self.accept.iter().any(|scheme| scheme.cookies().contains(&name)))
+    pub fn accepted(&self) -> &[SchemeName] {
+        &self.accept
     }
 
     /// The key that may be meant where a token names none.

@@ -17,7 +17,9 @@ async fn node(origin: &Origin) -> Node {
     let route = |path: &str, group: &str| {
         format!("[[site.\"www.test\".route]]\npath = \"{path}\"\nsigned = \"{group}\"\ncache = \"static\"\n")
     };
-    let routes = [route("/free/*", "all"), route("/shop/*", "all"), route("/premium/*", "premium")].concat();
+    let routes = [("/free/*", "all"), ("/shop/*", "all"), ("/premium/*", "premium"), ("*.m3u8", "all")];
+    let routes: String = routes.iter().map(|(path, group)| route(path, group)).collect();
+    let routes = format!("{routes}[[site.\"www.test\".route]]\npath = \"/open/*\"\n");
     let keys = r#"
 [key.rsa]
 public = { file = "rsa.pem" }
@@ -124,4 +126,63 @@ async fn a_token_in_the_path_makes_no_dot_segment_when_it_is_taken_out() {
     assert_eq!(asked, ["/free/a/film"], "what was not signed came from the origin");
     let stored = node.viewer().get(&format!("{SITE}/premium/film")).await;
     assert_eq!(stored.status, 403);
+}
+
+#[tokio::test]
+async fn a_token_in_the_path_changes_no_route() {
+    let origin = Origin::start().await;
+    let node = node(&origin).await;
+    let arguments = [
+        "sign",
+        "http://www.test/films/a.m3u8",
+        "--key",
+        "player",
+        "--secret",
+        "player.secret",
+        "--scheme",
+        "uri-signing",
+        "--resource",
+        r"http://www\.test/.*\.m3u8",
+    ];
+    let signed = node.folder().run(&arguments).await;
+    let (_, token) = signed.stdout.trim().split_once('?').unwrap_or_else(|| panic!("{}", signed.stderr));
+
+    assert_eq!(status(&node, &format!("/films/a.m3u8;{token}"), "a=b").await, "200");
+    assert_eq!(status(&node, "/films/a.m3u8;URISigningPackage=x", "a=b").await, "403");
+    assert_eq!(status(&node, &format!("/open/a.ts;{token}"), "a=b").await, "200");
+    let hidden = format!("/free/a.ts;%55RISigningPackage=x.m3u8?{token}");
+    assert_eq!(status(&node, &hidden, "a=b").await, "400");
+    let asked: Vec<String> = origin.requests().iter().map(|request| request.target.clone()).collect();
+    assert_eq!(asked, ["/films/a.m3u8", "/open/a.ts"], "the token went along");
+}
+
+#[tokio::test]
+async fn what_signs_other_routes_of_the_site_goes_to_no_origin() {
+    let origin = Origin::start().await;
+    let node = node(&origin).await;
+    let page = "http://www.test/free/film?quality=high&Selvedge-Token=secret";
+    let cookies = "session=1; Selvedge-Token=secret; URISigningPackage=secret; CloudFront-Policy=secret";
+
+    let reply =
+        node.viewer().get_with(&format!("{SITE}/open/page"), &[("cookie", cookies), ("referer", page)]).await;
+
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let asked = &origin.requests()[0];
+    assert_eq!(asked.header("cookie").as_deref(), Some("session=1"));
+    assert_eq!(asked.header("referer").as_deref(), Some("http://www.test/free/film?quality=high"));
+}
+
+#[tokio::test]
+async fn a_cookie_that_is_no_text_hides_no_token() {
+    let origin = Origin::start().await;
+    let node = node(&origin).await;
+    let tokens = wide_tokens(&node).await;
+    let mut request =
+        b"GET /free/film HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\nCookie: name=J\xfcrgen; "
+            .to_vec();
+    request.extend_from_slice(format!("{}\r\n\r\n", tokens[0]).as_bytes());
+
+    let answer = RawConnection::exchange(node.http(), request).await;
+
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}: {}", node.log());
 }

@@ -87,8 +87,8 @@ fn no_mutation_of_a_token_or_cookie_opens_another_resource() {
             Presented { cookies: &cookies, address, ..Presented::url("https", "cdn.test", path_and_query) };
         let stripped = group.strip(path_and_query);
         assert_eq!(group.strip(&stripped), stripped, "one pass takes everything out");
-        for rest in cookies.iter().filter_map(|field| group.strip_cookies(field)) {
-            assert_eq!(group.strip_cookies(&rest), None, "one pass takes every cookie out");
+        for rest in cookies.iter().filter_map(|field| signing::strip_cookies(field.as_bytes(), &all)) {
+            assert_eq!(signing::strip_cookies(&rest, &all), None, "one pass takes every cookie out");
         }
         let _ = signing::read_terms(&presented, &all);
         if let Verdict::Granted(grant) = group.verify(&presented, now) {

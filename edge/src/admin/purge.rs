@@ -185,7 +185,8 @@ fn url(node: &Node, text: &str) -> Result<Selector, PurgeFault> {
     };
     let site = node.sites.find(visit::host_of(&place.authority));
     let site = site.ok_or_else(|| PurgeFault::Host(text.to_owned()))?;
-    let path = place.path(text)?;
+    let bare = site.without_token(&place.path_and_query);
+    let path = site.normalise(&bare).map_err(|fault| PurgeFault::Path(text.to_owned(), fault))?;
     let route = site.route(&path);
     let stripped = match route.and_then(|route| route.keys.as_ref()) {
         Some(keys) => keys.strip(&path.path_and_query),

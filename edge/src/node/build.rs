@@ -17,7 +17,7 @@ use geo::{GeoError, Locator};
 use hooks::{CallRecord, Doubt, Dress, Engine, HookError, Registry, RegistryParts, Watch};
 use http::{HeaderName, HeaderValue};
 use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Witness};
-use signing::{KeyGroup, SigningError};
+use signing::{KeyGroup, SchemeName, SigningError};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -91,7 +91,8 @@ impl Node {
         }
         let hooks = build_hooks(config, engine.as_deref(), previous, &observer, now)?;
         let doubts = doubts(&hooks);
-        let parts = Parts { config, previous, names: &names, keys: keys::build(config)?, hooks: &hooks };
+        let key_groups = keys::build(config, previous)?;
+        let parts = Parts { config, previous, names: &names, keys: &key_groups, hooks: &hooks };
         let mut sites = Sites::default();
         for (site_name, settings) in &config.site {
             let site = Arc::new(parts.site(site_name, settings, &mut groups)?);
@@ -114,6 +115,7 @@ impl Node {
             mark,
             name: name.as_str().into(),
             sites,
+            key_groups,
             hooks,
             derived: Stores::of(config, &groups),
             groups,
@@ -268,7 +270,7 @@ struct Parts<'a> {
     config: &'a Config,
     previous: Option<&'a Node>,
     names: &'a Arc<Names>,
-    keys: HashMap<String, Arc<KeyGroup>>,
+    keys: &'a HashMap<String, Arc<KeyGroup>>,
     hooks: &'a Registry,
 }
 
@@ -282,9 +284,13 @@ impl Parts<'_> {
         let implied = RouteSettings::new(PathPattern::any());
         let routes = settings.route.iter().chain([&implied]);
         let routes = routes.map(|route| self.route(name, settings, route, groups).map(Arc::new));
-        let routes = routes.collect::<Result<_, _>>()?;
+        let routes: Vec<Arc<Route>> = routes.collect::<Result<_, _>>()?;
         let edges_only = settings.edges_only || self.config.node.edges_only;
-        Ok(Site { name: name.into(), edges_only, routes })
+        let groups = routes.iter().filter_map(|route| route.keys.as_ref());
+        let mut signing: Vec<SchemeName> = groups.flat_map(|keys| keys.accepted()).copied().collect();
+        signing.sort_unstable();
+        signing.dedup();
+        Ok(Site { name: name.into(), edges_only, signing: signing.into(), routes })
     }
 
     fn tag_limits(&self) -> TagLimits {

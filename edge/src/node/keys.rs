@@ -1,5 +1,6 @@
 //! Keys and key groups of the config, ready to verify with.
 
+use super::Node;
 use super::build::NodeError;
 use crate::config::Config;
 use signing::{KeyGroup, Material, PrivateKey, PublicKey, Secret, SigningError, SigningKey};
@@ -11,7 +12,10 @@ use zeroize::Zeroizing;
 ///
 /// # Errors
 /// [`NodeError`] names the key and what is wrong with it.
-pub(super) fn build(config: &Config) -> Result<HashMap<String, Arc<KeyGroup>>, NodeError> {
+pub(super) fn build(
+    config: &Config,
+    previous: Option<&Node>,
+) -> Result<HashMap<String, Arc<KeyGroup>>, NodeError> {
     let (mut keys, mut signers) = (HashMap::new(), HashMap::new());
     for (id, settings) in &config.key {
         for (name, material) in settings.materials() {
@@ -43,6 +47,10 @@ pub(super) fn build(config: &Config) -> Result<HashMap<String, Arc<KeyGroup>>, N
         let renewing = settings.renew_with.as_ref().and_then(|id| signers.get_key_value(id));
         let group = match renewing {
             Some((id, signer)) => group.renewing_with(id, signer.clone()),
+            None => group,
+        };
+        let group = match previous.and_then(|previous| previous.key_groups.get(name)) {
+            Some(before) => group.following(before),
             None => group,
         };
         Ok((name.clone(), Arc::new(group)))
