@@ -441,11 +441,8 @@ fn odd_claims() -> Vec<Value> {
         ),
         case("a list of key ids", &sign(r#"{"alg":"HS256","kid":["hmac"]}"#, &open), &[], "token-malformed"),
     ];
-    let names = [
-        "iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cdniv", "cdnicrit", "cdniip", "cdniuc", "cdniets",
-        "cdnistt", "cdnistd",
-    ];
-    let nulls = names.map(|name| (name, Value::Null));
+    const NAMES: &str = "iss sub aud exp nbf iat jti cdniv cdnicrit cdniip cdniuc cdniets cdnistt cdnistd";
+    let nulls = NAMES.split(' ').map(|name| (name, Value::Null));
     let others = [
         ("iss", json!(5)),
         ("aud", json!(5)),
@@ -460,7 +457,7 @@ fn odd_claims() -> Vec<Value> {
         ("cdniip", json!("here")),
         ("cdniuc", json!([open["cdniuc"]])),
     ];
-    for (name, value) in nulls.into_iter().chain(others) {
+    for (name, value) in nulls.chain(others) {
         let mut claims = open.clone();
         claims[name] = value.clone();
         all.push(case(&format!("{name}: {value}"), &sign(HEADER, &claims), &[], "token-malformed"));
@@ -570,6 +567,21 @@ fn jwts(keys: &BTreeMap<String, SigningKey>) -> Vec<Value> {
     ] {
         let token = signing::sign_jwt(&claims, "hmac", &keys["hmac"]).unwrap();
         all.push(case(&format!("a JWT, {name}"), &query(url, &token), &[], expected));
+    }
+    for (container, asked, expected) in [
+        (Claims::matching("https://cdn.test/[^.]*"), "https://cdn.test/a%2Etxt", "resource-mismatch"),
+        (Claims::matching("https://cdn.test/a~%2Fb"), "https://cdn.test:443/%61%7e%2fb", "granted"),
+        (Claims::for_url("https://cdn.test/a~%2Fb"), "https://cdn.test:443/%61%7e%2fb", "granted"),
+        (Claims::for_url("https://cdn.test/a%7e"), "https://cdn.test/a%7e", "granted"),
+        (Claims::for_url("https://cdn.test/a%7e"), "https://cdn.test/a~", "resource-mismatch"),
+    ] {
+        let token = signing::sign_jwt(&container.unwrap(), "hmac", &keys["hmac"]).unwrap();
+        all.push(case(
+            &format!("a JWT for another spelling than {asked}"),
+            &query(asked, &token),
+            &[],
+            expected,
+        ));
     }
     // The public key, which everybody has, as a secret.
     let SigningKey::Private(key) = &keys["rsa"] else { panic!("no key") };

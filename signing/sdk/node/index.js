@@ -296,10 +296,22 @@ async function judgeToken(request, token) {
   checkClaims(claims, request);
   if (!signature || !(await keys.verifyBytes(key, message, signature))) refuse("signature-mismatch");
   const url = `${request.scheme}://${request.authority}${request.resource}`;
+  const plain = normal(request);
   const [, form, container] = /^(regex:|hash:sha-256;)(.*)$/s.exec(claims.cdniuc) ?? refuse("token-malformed");
-  const opens = form === "regex:" ? pattern(container).test(url) : container === (await sha256(url));
+  const opens = form === "regex:" ? pattern(container).test(plain) : [await sha256(url), await sha256(plain)].includes(container);
   if (!opens) refuse("resource-mismatch");
   return { scheme: "uri-signing", keyId, expires: claims.exp };
+}
+
+/** RFC 9246 section 3.1: no default port, escapes in capitals, and none where none is needed. */
+function normal({ scheme, authority, resource }) {
+  const port = { http: ":80", https: ":443" }[scheme];
+  const host = authority.endsWith(port) ? authority.slice(0, -port.length) : authority;
+  const plain = resource.replace(/%([0-9a-f]{2})/gi, (escape, code) => {
+    const letter = String.fromCharCode(parseInt(code, 16));
+    return /[A-Za-z0-9._~-]/.test(letter) ? letter : escape.toUpperCase();
+  });
+  return `${scheme}://${host}${plain}`;
 }
 
 function pattern(text) {

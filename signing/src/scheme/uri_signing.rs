@@ -184,3 +184,19 @@ impl Proved {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_of_one_pattern_share_what_is_compiled() {
+        let group = KeyGroup::new(Vec::new(), &[SchemeName::UriSigning]);
+        let made = |text: &str| container(&group, &memory::name(&[text.as_bytes()]), text).unwrap();
+        let pattern = "regex:https://cdn.test/.*";
+        assert!(Arc::ptr_eq(&made(pattern), &made(pattern)));
+        // What costs nothing to make pushes no pattern out.
+        let hash = "hash:sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert!(!Arc::ptr_eq(&made(hash), &made(hash)));
+    }
+}

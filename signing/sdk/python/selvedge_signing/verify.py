@@ -236,7 +236,7 @@ def _token(request: _Request, token: str) -> Verdict:
     if signature is None or not _keys.verify_bytes(key, f"{head}.{body}".encode(), signature):
         raise _Refusal("signature-mismatch")
     url = f"{request.scheme}://{request.authority}{request.resource}"
-    if not _opens(claims["cdniuc"], url):
+    if not _opens(claims["cdniuc"], url, _normal(request)):
         raise _Refusal("resource-mismatch")
     return Verdict(True, None, "uri-signing", key_id, claims.get("exp"))
 
@@ -301,13 +301,24 @@ def _check_claims(request: _Request, claims: dict[str, Any]) -> None:
         raise _Refusal("address-mismatch")
 
 
-def _opens(container: str, url: str) -> bool:
+def _normal(request: _Request) -> str:
+    """RFC 9246 section 3.1: no default port, escapes in capitals, and none where none is needed."""
+    host = request.authority.removesuffix({"http": ":80", "https": ":443"}[request.scheme])
+
+    def plain(escape: re.Match[str]) -> str:
+        letter = chr(int(escape[1], 16))
+        return letter if re.fullmatch(r"[A-Za-z0-9._~-]", letter, re.ASCII) else escape[0].upper()
+
+    return f"{request.scheme}://{host}" + re.sub(r"%([0-9A-Fa-f]{2})", plain, request.resource)
+
+
+def _opens(container: str, url: str, normal: str) -> bool:
     if container.startswith("hash:sha-256;"):
-        return container[13:] == _keys.to_base64url(hashlib.sha256(url.encode()).digest())
+        return container[13:] in [_keys.to_base64url(hashlib.sha256(text.encode()).digest()) for text in (url, normal)]
     if not container.startswith("regex:"):
         raise _Refusal("token-malformed")
     try:
-        return re.fullmatch(container[6:], url) is not None
+        return re.fullmatch(container[6:], normal) is not None
     except re.error:
         raise _Refusal("token-malformed") from None
 

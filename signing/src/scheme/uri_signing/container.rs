@@ -49,20 +49,17 @@ impl Container {
         matches!(self, Self::Regex(_))
     }
 
-    /// The URL as sent, without the token; and, as RFC 9246 section 3.1 has it, in its normal form.
+    /// Compares the URL, without the token, in its normal form as RFC 9246 section 3.1 has it: a pattern that leaves something out
+    /// means it in every spelling. A hash may be that of the URL as sent too.
     pub(super) fn covers(&self, presented: &Presented<'_>, path_and_query: &str) -> bool {
-        let sent = [presented.scheme, "://", presented.authority, path_and_query].concat();
-        if self.covers_text(&sent) {
-            return true;
-        }
         let normal = normal(presented, path_and_query);
-        normal != sent && self.covers_text(&normal)
-    }
-
-    fn covers_text(&self, url: &str) -> bool {
         match self {
-            Self::Regex(regex) => regex.is_match(url.as_bytes()),
-            Self::Hash(hash) => digest(&SHA256, url.as_bytes()).as_ref() == hash,
+            Self::Regex(regex) => regex.is_match(normal.as_bytes()),
+            Self::Hash(hash) => {
+                let sent = [presented.scheme, "://", presented.authority, path_and_query].concat();
+                let is_hash_of = |url: &str| digest(&SHA256, url.as_bytes()).as_ref() == hash;
+                is_hash_of(&sent) || normal != sent && is_hash_of(&normal)
+            }
         }
     }
 }
@@ -121,6 +118,17 @@ mod tests {
         for url in ["https://cdn.test/ab", "https://x.test/?https://cdn.test/a", "https://cdn.test/a?b"] {
             assert!(!covers("regex:https://cdn.test/a|https://cdn.test/b", url), "{url}");
         }
+    }
+
+    #[test]
+    fn another_spelling_is_no_way_around_a_pattern() {
+        let pattern = "regex:https://cdn.test/[^.]*";
+        assert!(
+            covers(pattern, "https://cdn.test/film") && covers(pattern, "https://cdn.test:443/%66ilm%2f")
+        );
+        assert!(
+            !covers(pattern, "https://cdn.test/film.mp4") && !covers(pattern, "https://cdn.test/film%2Emp4")
+        );
     }
 
     #[test]
