@@ -136,9 +136,6 @@ pub fn hmac_token(
         Reach::Prefix(_) => path.len(),
     };
     let reach = hmac::reach(path, extent).ok_or_else(|| refuse("a prefix ends with a slash of the path"))?;
-    if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(refuse("viewers send the host in lower case; write it so"));
-    }
     let (expires, address) = (seconds(expires)?, address.map(|address| address.to_canonical()));
     let covered = hmac::Covered { key_id, expires, extent, address, scheme, authority, reach };
     Ok(covered.token(secret))
@@ -185,6 +182,9 @@ pub(crate) fn check_url(url: &str) -> Result<(), SigningError> {
     }
     if has_dot_segments(path_and_query) {
         return refuse("viewers resolve the segments . and .. of the path; sign what they come to");
+    }
+    if authority.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return refuse("viewers send the host in lower case; write it so");
     }
     if authority.ends_with(default_port) {
         return refuse("viewers do not send the default port; leave it out");

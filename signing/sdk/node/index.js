@@ -31,6 +31,7 @@ function split(url) {
   }
   const [, scheme, authority, pathAndQuery] = parts;
   if (hasDotSegments(pathAndQuery)) throw new TypeError(`viewers resolve the segments . and .. of a path; sign what they come to: ${url}`);
+  if (authority !== authority.toLowerCase()) throw new TypeError("viewers send the host in lower case; write it so");
   return { scheme, authority, pathAndQuery };
 }
 
@@ -80,7 +81,6 @@ function reach(pathAndQuery, extent) {
 export async function signToken({ url, prefix, expires, ip, keyId, key }) {
   checkKeyId(keyId);
   const { scheme, authority, pathAndQuery } = split(prefix ?? url);
-  if (authority !== authority.toLowerCase()) throw new TypeError("viewers send the host in lower case; write it so");
   const extent = prefix === undefined ? 0 : pathAndQuery.length;
   const part = reach(pathAndQuery, extent);
   if (part === undefined) throw new TypeError("a prefix ends with a slash of the path");

@@ -39,6 +39,8 @@ def _split(url: str) -> tuple[str, str, str]:
         )
     if has_dot_segments(parts[3]):
         raise ValueError("viewers resolve the segments . and .. of a path; sign what they come to: " + url)
+    if parts[2] != parts[2].lower():
+        raise ValueError("viewers send the host in lower case; write it so")
     return parts[1], parts[2], parts[3]
 
 
@@ -97,8 +99,6 @@ def sign_token(
     """A token of the scheme ``hmac``: for one URL, or for all that begin with a prefix that ends with a slash."""
     _check_key_id(key_id)
     scheme, authority, path_and_query = _split(prefix or url or "")
-    if authority != authority.lower():
-        raise ValueError("viewers send the host in lower case; write it so")
     extent = len(path_and_query) if prefix else 0
     part = reach(path_and_query, extent)
     if part is None:
