@@ -1,5 +1,6 @@
 //! The command line: one verb per file. Standard output is data, standard error is talk.
 
+mod asked;
 mod cert;
 mod check;
 mod completion;
@@ -12,6 +13,7 @@ mod purge;
 mod remote;
 mod run;
 mod sign;
+mod signer;
 mod status;
 mod verify;
 
@@ -231,7 +233,12 @@ mod tests {
             "selvedge key new --out keys",
             "selvedge key new --out keys --id premium1",
             "selvedge sign https://a/b --key premium1 --private a.pem --expires 1h",
+            "selvedge sign https://a/b",
+            "selvedge sign https://a/b --key-pair-id K1 --private-key file://a.pem --date-less-than 2027-01-15",
             "selvedge verify https://a/b --public a.pem --key premium1 --json",
+            "selvedge verify https://a/b --config a.toml --at -10m --ip 192.0.2.1 --cookie a=b",
+            "selvedge key new",
+            "selvedge key new --group films",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -244,10 +251,10 @@ mod tests {
             "selvedge key",
             "selvedge hook deploy thumb",
             "selvedge hook deploy thumb --wasm a.wasm --to 50",
-            "selvedge key new",
             "selvedge key new --out keys --id ../a",
             "selvedge sign https://a/b --key premium1 --private a.pem --expires soon",
             "selvedge verify a/b --public a.pem --key premium1",
+            "selvedge verify https://a/b --public a.pem",
             "selvedge purge",
             "selvedge purge a/b",
             "selvedge purge --hard",

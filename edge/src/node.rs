@@ -2,7 +2,7 @@
 
 mod build;
 mod checks;
-mod keys;
+pub mod keys;
 mod warm;
 
 use crate::compress::Coders;

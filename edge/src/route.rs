@@ -65,18 +65,24 @@ impl Route {
     }
 }
 
-/// All sites of a node, by host.
-#[derive(Debug, Default)]
-pub struct Sites {
-    exact: HashMap<String, Arc<Site>>,
+/// All sites of a node, or of a config, by host.
+#[derive(Debug)]
+pub struct Sites<S = Site> {
+    exact: HashMap<String, Arc<S>>,
     /// By what follows the `*.`, which stands for one or more labels.
-    wildcard: HashMap<String, Arc<Site>>,
-    any: Option<Arc<Site>>,
+    wildcard: HashMap<String, Arc<S>>,
+    any: Option<Arc<S>>,
 }
 
-impl Sites {
+impl<S> Default for Sites<S> {
+    fn default() -> Self {
+        Self { exact: HashMap::new(), wildcard: HashMap::new(), any: None }
+    }
+}
+
+impl<S> Sites<S> {
     /// Gives a site one of its hosts: a name, `*.name`, or `*`.
-    pub fn insert(&mut self, host: &str, site: &Arc<Site>) {
+    pub fn insert(&mut self, host: &str, site: &Arc<S>) {
         match host.strip_prefix("*.") {
             _ if host == "*" => self.any = Some(Arc::clone(site)),
             Some(parent) => drop(self.wildcard.insert(parent.to_ascii_lowercase(), Arc::clone(site))),
@@ -86,7 +92,7 @@ impl Sites {
 
     /// The site of a host (lower case, no port): its own name, the nearest wildcard, or the site of every host.
     #[must_use]
-    pub fn find(&self, host: &str) -> Option<&Arc<Site>> {
+    pub fn find(&self, host: &str) -> Option<&Arc<S>> {
         if let Some(site) = self.exact.get(host) {
             return Some(site);
         }
@@ -117,12 +123,10 @@ impl Route {
 }
 
 impl Site {
-    /// The first route that matches; an encoded path may not slip past a route that means its plain form.
+    /// The first route that matches.
     #[must_use]
     pub fn route(&self, path: &Path<'_>) -> Option<&Arc<Route>> {
-        let meant =
-            |route: &&Arc<Route>| route.pattern.matches(path.path()) || route.pattern.matches(&path.plain);
-        self.routes.iter().find(meant)
+        self.routes.iter().find(|route| path.is_meant_by(&route.pattern))
     }
 
     /// What was asked for without a token in the path, where a route of this site takes such: whichever route it is for, the token
@@ -222,6 +226,12 @@ impl<'a> Path<'a> {
             None => normal,
         };
         Ok(Self { path_and_query: Cow::Owned(path_and_query), plain: Cow::Owned(plain) })
+    }
+
+    /// Whether a route of this pattern means it; an encoded path may not slip past a route that means its plain form.
+    #[must_use]
+    pub fn is_meant_by(&self, pattern: &PathPattern) -> bool {
+        pattern.matches(self.path()) || pattern.matches(&self.plain)
     }
 
     /// The path alone.

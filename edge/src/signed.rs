@@ -1,5 +1,7 @@
 //! What signs a request: judged as the viewer sent it, and then taken out of it, so that neither cache key nor origin see it.
 
+mod told;
+
 use crate::error::Fault;
 use crate::headers;
 use crate::visit::Visit;
@@ -8,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use signing::{Grant, KeyGroup, Presented, SchemeName, Verdict};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+pub use told::Told;
 
 /// Whether the viewer may have what it asks for, over the URI and cookies as it sent them.
 #[must_use]

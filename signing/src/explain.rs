@@ -2,7 +2,8 @@
 
 use crate::scheme::{cloudfront, hmac, uri_signing};
 use crate::verify::Place;
-use crate::{Key, KeyGroup, Presented, Reason, SchemeName, Verdict, cookie, url};
+use crate::{Key, KeyGroup, Presented, Reason, SchemeName, Verdict, url};
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 /// How far a clock may be off for that to be the nearest cause.
@@ -19,6 +20,10 @@ pub enum Cause {
     KeyId(String),
     /// The same, with this parameter (`Hash-Algorithm=SHA256`) or without it.
     Hash,
+    /// The same by its cookies, which are not looked at where the URL has signing parameters.
+    Cookies,
+    /// A token of this format, which is there, had the group taken it.
+    Scheme(SchemeName),
 }
 
 /// The terms of a token as they were read: the policy's text, a JWT's claims, or what a short token says. `None` when there is no token
@@ -34,41 +39,79 @@ pub fn read_terms(presented: &Presented<'_>, accept: &[SchemeName]) -> Option<St
     })
 }
 
-/// The nearest cause of a refusal, by trying what usually goes wrong. Costs some signature checks.
+/// The path and query without any token, whatever the group takes: what can be shown to anybody.
+#[must_use]
+pub fn without_tokens(path_and_query: &str) -> Cow<'_, str> {
+    url::strip_all(path_and_query, &SchemeName::ALL)
+}
+
+/// The nearest cause of a refusal, by trying what usually goes wrong. `others` are keys beyond the group's that may have signed.
+/// Costs some signature checks; what the group remembers stays as it is.
 #[must_use]
 pub fn nearest_cause(
-    key: &(String, Key),
-    accept: &[SchemeName],
+    group: &KeyGroup,
+    others: &[(String, Key)],
     presented: &Presented<'_>,
     now: SystemTime,
 ) -> Option<Cause> {
-    let group = KeyGroup::new(vec![key.clone()], accept).remembering(0);
-    match group.verify(presented, now) {
-        Verdict::Granted(_) => None,
-        Verdict::Refused(Reason::SignatureExpired | Reason::SignatureEarly) => {
-            clock(&group, presented, now).map(Cause::Clock)
-        }
-        Verdict::Refused(Reason::KeyUnknown) => {
-            let named = named_key(presented)?;
-            let group = KeyGroup::new(vec![(named.to_owned(), key.1.clone())], accept).remembering(0);
-            granted(&group, presented, now).then(|| Cause::KeyId(key.0.clone()))
-        }
-        Verdict::Refused(Reason::SignatureMismatch | Reason::ResourceMismatch) => {
-            if let Some(url) =
-                variants(presented).into_iter().find(|url| is_granted(&group, presented, url, now))
-            {
+    let trial = group.rehearsal();
+    let Verdict::Refused(reason) = trial.verify(presented, now) else { return None };
+    if is_good_by_cookies(&trial, presented, now) {
+        return Some(Cause::Cookies);
+    }
+    match reason {
+        Reason::SignatureExpired | Reason::SignatureEarly => clock(&trial, presented, now).map(Cause::Clock),
+        Reason::KeyUnknown => signer(&trial, others, presented, now).map(Cause::KeyId),
+        Reason::SignatureMismatch | Reason::ResourceMismatch => {
+            let variant = variants(presented).into_iter().find(|url| is_granted(&trial, presented, url, now));
+            if let Some(url) = variant {
                 return Some(Cause::SignedAs(without_token(url)));
             }
             let other = other_hash(presented.path_and_query);
-            let other = Presented { path_and_query: &other, ..*presented };
-            granted(&group, &other, now).then_some(Cause::Hash)
+            if granted(&trial, &Presented { path_and_query: &other, ..*presented }, now) {
+                return Some(Cause::Hash);
+            }
+            signer(&trial, others, presented, now).map(Cause::KeyId)
         }
-        Verdict::Refused(_) => None,
+        Reason::SignatureMissing => other_scheme(&trial, presented, now).map(Cause::Scheme),
+        _ => None,
     }
 }
 
 fn granted(group: &KeyGroup, presented: &Presented<'_>, now: SystemTime) -> bool {
     matches!(group.verify(presented, now), Verdict::Granted(_))
+}
+
+/// Whether signing parameters in the URL are all that keeps the cookies from being good.
+fn is_good_by_cookies(group: &KeyGroup, presented: &Presented<'_>, now: SystemTime) -> bool {
+    let Cow::Owned(bare) = group.strip(presented.path_and_query) else { return false };
+    !presented.cookies.is_empty() && granted(group, &Presented { path_and_query: &bare, ..*presented }, now)
+}
+
+/// The key that has signed, whatever id the token names.
+fn signer(
+    group: &KeyGroup,
+    others: &[(String, Key)],
+    presented: &Presented<'_>,
+    now: SystemTime,
+) -> Option<String> {
+    let named = named_key(presented);
+    let members = group.members().map(|(id, key)| (&**id, key));
+    let others = others.iter().map(|(id, key)| (id.as_str(), key));
+    let has_signed = |(id, key): &(&str, &Key)| {
+        let named = named.as_deref().unwrap_or(id).to_owned();
+        granted(&group.with_keys(vec![(named, (*key).clone())]), presented, now)
+    };
+    members.chain(others).find(has_signed).map(|(id, _)| id.to_owned())
+}
+
+/// The format of a token that is there, and that the group does not take.
+fn other_scheme(group: &KeyGroup, presented: &Presented<'_>, now: SystemTime) -> Option<SchemeName> {
+    let is_there = |scheme: &SchemeName| {
+        let verdict = group.rehearsal().accepting(&[*scheme]).verify(presented, now);
+        verdict != Verdict::Refused(Reason::SignatureMissing)
+    };
+    SchemeName::ALL.into_iter().find(is_there)
 }
 
 /// By how much the time is missed, where it is not by much.
@@ -83,10 +126,13 @@ fn clock(group: &KeyGroup, presented: &Presented<'_>, now: SystemTime) -> Option
     steps.iter().rev().find(near).copied()
 }
 
-fn named_key<'a>(presented: &Presented<'a>) -> Option<&'a str> {
-    let [in_url] = url::find(presented.path_and_query, ["Key-Pair-Id"]).ok()?;
-    let [in_cookie] = cookie::find(presented.cookies, ["CloudFront-Key-Pair-Id"]).ok()?;
-    in_url.or(in_cookie)
+/// The id that the token names, in URL or cookie, whatever its format.
+fn named_key(presented: &Presented<'_>) -> Option<String> {
+    [Place::Url, Place::Cookies].into_iter().find_map(|place| {
+        cloudfront::named(presented, place)
+            .or_else(|| uri_signing::named(presented, place))
+            .or_else(|| hmac::named(presented, place))
+    })
 }
 
 fn is_granted(group: &KeyGroup, presented: &Presented<'_>, url: &str, now: SystemTime) -> bool {
@@ -100,10 +146,7 @@ fn without_token(url: String) -> String {
         return url;
     };
     let (head, path_and_query) = url.split_at(path);
-    format!(
-        "{head}{}",
-        url::strip_all(path_and_query, &[SchemeName::Cloudfront, SchemeName::UriSigning, SchemeName::Hmac])
-    )
+    format!("{head}{}", without_tokens(path_and_query))
 }
 
 /// The URL as signers and browsers are known to rewrite it.
@@ -152,9 +195,7 @@ fn flags_without_values(query: &str) -> String {
 fn signing_only(query: &str) -> String {
     let is_signing = |part: &&str| {
         let name = part.split('=').next().unwrap_or_default();
-        [SchemeName::Cloudfront, SchemeName::UriSigning, SchemeName::Hmac]
-            .iter()
-            .any(|scheme| scheme.parameters().contains(&name))
+        SchemeName::ALL.iter().any(|scheme| scheme.parameters().contains(&name))
     };
     query.split('&').filter(is_signing).collect::<Vec<_>>().join("&")
 }

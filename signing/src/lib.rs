@@ -38,7 +38,7 @@ mod verify;
 
 pub use cookie::strip_cookies;
 pub use error::SigningError;
-pub use explain::{Cause, nearest_cause, read_terms};
+pub use explain::{Cause, nearest_cause, read_terms, without_tokens};
 pub use grant::{Grant, Reason, Renewal, Verdict};
 pub use key::{Key, KeyKind, PrivateKey, PublicKey, Secret, SigningKey};
 pub use policy::Policy;

@@ -20,6 +20,9 @@ pub enum SchemeName {
 }
 
 impl SchemeName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Cloudfront, Self::UriSigning, Self::Hmac];
+
     /// The query parameter, path parameter and cookie of a JWT (RFC 9246 section 4.4: the default).
     pub(crate) const PACKAGE: &'static str = "URISigningPackage";
     /// The query parameter and cookie of the scheme `hmac`.

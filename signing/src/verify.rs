@@ -122,6 +122,30 @@ impl KeyGroup {
         Self { renewing: Some((id.into(), key)), ..self }
     }
 
+    /// The same keys and rules with nothing remembered and nothing counted: what it judges leaves no trace in the group, and no token
+    /// is spent by it.
+    #[must_use]
+    pub fn rehearsal(&self) -> Self {
+        self.with_keys(self.members().map(|(id, key)| (id.to_string(), key.clone())).collect())
+    }
+
+    /// The rules with other keys, nothing remembered and nothing counted.
+    pub(crate) fn with_keys(&self, keys: Vec<(String, Key)>) -> Self {
+        let bare = Self::new(keys, &self.accept).remembering(0).bearing(0);
+        let bare = bare.between(self.issuers.clone(), self.audience.clone());
+        Self { renewing: self.renewing.clone(), spent: Memory::new(0), ..bare }
+    }
+
+    /// The same with other formats.
+    pub(crate) fn accepting(self, accept: &[SchemeName]) -> Self {
+        Self { accept: accept.to_vec(), ..self }
+    }
+
+    /// The keys by id.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&Arc<str>, &Key)> {
+        self.keys.iter()
+    }
+
     /// Whether the viewer may have what it asked for at the time `now`. There is no allowance for clocks that differ.
     ///
     /// A token in the URL is the one that counts: cookies are looked at only where the URL has none. Cheap checks come first;

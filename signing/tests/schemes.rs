@@ -210,11 +210,10 @@ fn the_nearest_cause_of_a_refusal_is_found() {
     use signing::{Cause, Key};
     let key = PrivateKey::generate(KeyKind::P256).unwrap();
     let pair: (String, Key) = ("K1".to_owned(), key.public_key().unwrap().into());
+    let group = KeyGroup::new(vec![pair.clone()], &[SchemeName::Cloudfront]);
     let plain = "https://cdn.test/a+b,c%20d?flag&x=1";
     let signed = signing::sign_canned(plain, at(2000), "K1", &key).unwrap();
-    let cause = |url: &str, now| {
-        signing::nearest_cause(&pair, &[SchemeName::Cloudfront], &presented(url, &[]), at(now))
-    };
+    let cause = |url: &str, now| signing::nearest_cause(&group, &[], &presented(url, &[]), at(now));
     let as_signed = Some(Cause::SignedAs(plain.to_owned()));
 
     assert_eq!(cause(&signed, 1500), None);
@@ -233,6 +232,25 @@ fn the_nearest_cause_of_a_refusal_is_found() {
     assert_eq!(cause(&signed.replace("Id=K1", "Id=K2"), 1500), Some(Cause::KeyId("K1".to_owned())));
     assert_eq!(cause(&signed.replace("&Hash-Algorithm=SHA256", ""), 1500), Some(Cause::Hash));
     assert_eq!(cause(&signed.replace("/a+b", "/z"), 1500), None);
+
+    // Keys that the group does not have, cookies behind a URL's parameters, a format that it does not take.
+    let stranger = KeyGroup::new(
+        vec![("K9".to_owned(), PrivateKey::generate(KeyKind::P256).unwrap().public_key().unwrap().into())],
+        &[SchemeName::Cloudfront],
+    );
+    let others = [pair.clone()];
+    let by = |url: &str| signing::nearest_cause(&stranger, &others, &presented(url, &[]), at(1500));
+    for named in [signed.clone(), signed.replace("Id=K1", "Id=K9")] {
+        assert_eq!(by(&named), Some(Cause::KeyId("K1".to_owned())), "{named}");
+    }
+    let cookies = signing::cookies_canned(plain, at(2000), "K1", &key).unwrap();
+    let fields = [&*field(&cookies)];
+    let hidden = format!("{plain}&Expires=9");
+    let cause = signing::nearest_cause(&group, &[], &presented(&hidden, &fields), at(1500));
+    assert_eq!(cause, Some(Cause::Cookies));
+    let tokens = KeyGroup::new(vec![pair.clone()], &[SchemeName::UriSigning]);
+    let cause = signing::nearest_cause(&tokens, &[], &presented(&signed, &[]), at(1500));
+    assert_eq!(cause, Some(Cause::Scheme(SchemeName::Cloudfront)));
     let terms = signing::read_terms(&presented(&signed, &[]), &[SchemeName::Cloudfront]).unwrap();
     assert!(terms.contains(&format!("\"Resource\":\"{plain}\"")), "{terms}");
 }

@@ -65,6 +65,110 @@ async fn verify_says_which_check_fails() {
     assert_eq!(verify(&folder, &rewritten).await.1["cause"], "encoding");
 }
 
+/// A folder with a new key, and a config whose `/private/*` it opens.
+async fn with_config() -> Folder {
+    let folder = Folder::new();
+    let made = folder.run(&["key", "new"]).await;
+    let site = "[site.\"www.test\"]\norigin = \"http://127.0.0.1:9\"\n\
+                [[site.\"www.test\".route]]\npath = \"/private/*\"\nsigned = \"premium\"\n";
+    folder.write("selvedge.toml", &format!("{site}{}", made.stdout));
+    folder
+}
+
+#[tokio::test]
+async fn with_a_config_a_url_is_all_that_has_to_be_named() {
+    let folder = with_config().await;
+    let signed = folder.run(&["sign", "https://www.test/private/film?q=1"]).await;
+    assert_eq!(signed.code, Some(0), "{}", signed.stderr);
+    let url = signed.stdout.trim();
+
+    let judged = folder.run(&["verify", url]).await;
+    assert_eq!(judged.code, Some(0), "{}{}", judged.stdout, judged.stderr);
+    for words in
+        ["ok: signed by K", "site www.test (selvedge.toml:1), route /private/* (selvedge.toml:4)", "premium"]
+    {
+        assert!(judged.stdout.contains(words), "{}", judged.stdout);
+    }
+    let cookies = folder.run(&["sign", "https://www.test/private/film?q=1", "--cookies"]).await;
+    let judged =
+        folder.run(&["verify", "https://www.test/private/film?q=1", "--cookie", &cookies.stdout]).await;
+    assert_eq!(judged.code, Some(0), "{}{}", judged.stdout, judged.stderr);
+
+    for (url, extra, check, cause) in [
+        (url.to_owned(), &["--at", "+61m"][..], "signature-expired", "clock"),
+        (url.to_owned(), &["--at", "2099-01-01"], "signature-expired", "null"),
+        (url.replace("q=1", "q=1="), &[], "signature-mismatch", "encoding"),
+        (
+            "https://www.test/private/film?q=1&Expires=1".into(),
+            &["--cookie", &cookies.stdout],
+            "parameter-missing",
+            "cookies",
+        ),
+    ] {
+        let judged = folder.run(&[&["verify", &url, "--json"], extra].concat()).await;
+        let said: serde_json::Value = serde_json::from_str(&judged.stdout).expect(&judged.stderr);
+        assert_eq!((judged.code, said["check"].as_str()), (Some(1), Some(check)), "{said}");
+        assert_eq!(said["cause"].as_str().unwrap_or("null"), cause, "{said}");
+        assert_eq!(said["route"]["at"], "selvedge.toml:4", "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_url_under_another_route_than_was_meant_is_told() {
+    let folder = with_config().await;
+    let other = folder.run(&["key", "new", "--group", "films", "--id", "films1"]).await;
+    let config = std::fs::read_to_string(folder.path("selvedge.toml")).unwrap();
+    let route = "[[site.\"www.test\".route]]\npath = \"/films/*\"\nsigned = \"films\"\n";
+    folder.write("selvedge.toml", &format!("{config}{route}{}", other.stdout));
+    let signed = folder.run(&["sign", "https://www.test/films/a", "--resource", "https://www.test/*"]).await;
+    let url = signed.stdout.trim().replace("/films/a", "/private/a");
+
+    let judged = folder.run(&["verify", &url]).await;
+    assert_eq!(judged.code, Some(1), "{}", signed.stderr);
+    assert!(
+        judged.stdout.contains("the key group films would let it in, and guards `/films/*`"),
+        "{}",
+        judged.stdout
+    );
+    let open = folder.run(&["verify", &url.replace("/private/", "/open/")]).await;
+    assert_eq!(open.code, Some(0));
+    assert!(
+        open.stdout.contains("nothing has to be signed here") && open.stdout.contains("guards `/films/*`")
+    );
+}
+
+#[tokio::test]
+async fn who_signs_is_told_what_is_missing() {
+    let folder = with_config().await;
+    let sign = async |url: &'static str| folder.run(&["sign", url]).await;
+    for (url, words) in [
+        ("https://www.test/open", "asks for no signature"),
+        ("https://other.test/private/a", "no site answers other.test"),
+        ("https://WWW.test/private/a", "lower case"),
+    ] {
+        let refused = sign(url).await;
+        assert_eq!((refused.code, &*refused.stdout), (Some(1), ""), "{url}");
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    for file in std::fs::read_dir(folder.path("keys")).unwrap().flatten() {
+        if file.file_name().to_string_lossy().contains("private") {
+            std::fs::write(file.path(), std::fs::read(folder.path("selvedge.toml")).unwrap()).unwrap();
+            let broken = sign("https://www.test/private/a").await;
+            assert!(broken.stderr.contains(".private.pem"), "{}", broken.stderr);
+            std::fs::remove_file(file.path()).unwrap();
+        }
+    }
+    let gone = sign("https://www.test/private/a").await;
+    assert!(gone.stderr.contains("name it with --private"), "{}", gone.stderr);
+    let stranger = folder.run(&["key", "new", "--id", "stranger"]).await;
+    assert_eq!(stranger.code, Some(0));
+    let foreign =
+        folder.run(&["sign", "https://www.test/private/a", "--private", "keys/stranger.private.pem"]).await;
+    assert!(foreign.stderr.contains("does not belong to"), "{}", foreign.stderr);
+    let nowhere = Folder::new().run(&["verify", "https://www.test/private/a"]).await;
+    assert_eq!(nowhere.code, Some(2), "{}", nowhere.stderr);
+}
+
 #[tokio::test]
 async fn every_kind_of_key_signs_and_verifies_by_the_command_line() {
     for (kind, extra) in [

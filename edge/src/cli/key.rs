@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use signing::{KeyKind, PrivateKey, Secret, SigningError};
 
-use super::{Exit, data, talk};
+use super::signer::FOLDER;
+use super::{DEFAULT_FILE, Exit, data, talk};
+use crate::config::Loaded;
 
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true)]
@@ -25,8 +27,11 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct New {
     /// The folder for the two files; made if it is absent
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", default_value = FOLDER)]
     out: PathBuf,
+    /// The key group that routes name in `signed`. One that ./selvedge.toml has already is left for you to add the key to
+    #[arg(long, value_name = "NAME", default_value = "premium", value_parser = key_id)]
+    group: String,
     /// The name of the key in URLs and config; made up if none is given
     #[arg(long, value_parser = key_id)]
     id: Option<String>,
@@ -58,8 +63,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let Action::New(new) = &arguments.action;
     let id = new.id.clone().unwrap_or_else(fresh_id);
     match make(&new.out, &id, new.kind) {
-        Ok(text) => {
-            data(&text);
+        Ok(made) => {
+            // One that is not right yet is no reason to make no key.
+            let config = Loaded::load(Path::new(DEFAULT_FILE)).ok();
+            data(&made.words(&id, &new.group, config.as_ref()));
             Exit::Ok
         }
         Err(error) => {
@@ -85,7 +92,19 @@ fn fresh_id() -> String {
     std::iter::once('K').chain(rest).collect()
 }
 
-fn make(folder: &Path, id: &str, kind: Kind) -> Result<String, KeyError> {
+/// What was made, and what the config has to know of it.
+struct Made {
+    /// `public` or `secret`.
+    setting: &'static str,
+    /// The file that the setting names.
+    file: PathBuf,
+    /// The file for who signs.
+    signs: PathBuf,
+    /// The formats that such a key signs, where they are not the usual one.
+    accept: &'static str,
+}
+
+fn make(folder: &Path, id: &str, kind: Kind) -> Result<Made, KeyError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| KeyError::Write(folder.to_owned(), error))?;
     let kind = match kind {
@@ -95,8 +114,8 @@ fn make(folder: &Path, id: &str, kind: Kind) -> Result<String, KeyError> {
         Kind::Hmac => {
             let secret = folder.join(format!("{id}.secret"));
             write(&secret, &Secret::generate()?, 0o600)?;
-            let lines = config_lines(id, "secret", &secret, "accept = [\"hmac\", \"uri-signing\"]\n");
-            return Ok(format!("# secret {id}; who signs needs the same: {}\n{lines}", secret.display()));
+            let accept = "accept = [\"hmac\", \"uri-signing\"]\n";
+            return Ok(Made { setting: "secret", file: secret.clone(), signs: secret, accept });
         }
     };
     let private = folder.join(format!("{id}.private.pem"));
@@ -108,8 +127,7 @@ fn make(folder: &Path, id: &str, kind: Kind) -> Result<String, KeyError> {
     write(&private, &key.to_pem()?, 0o600)?;
     write(&public, &key.public_key()?.to_pem(), 0o644)?;
     let accept = if kind == KeyKind::Ed25519 { "accept = [\"uri-signing\"]\n" } else { "" };
-    let lines = config_lines(id, "public", &public, accept);
-    Ok(format!("# key {id}; its private half, for who signs: {}\n{lines}", private.display()))
+    Ok(Made { setting: "public", file: public, signs: private, accept })
 }
 
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
@@ -121,14 +139,29 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), KeyError> {
     }
 }
 
-/// TOML to paste.
-fn config_lines(id: &str, setting: &str, file: &Path, accept: &str) -> String {
-    let is_bare = id.bytes().all(|byte| byte != b'.');
-    let name = if is_bare { id.to_owned() } else { format!("\"{id}\"") };
-    let path = toml::Value::String(file.display().to_string());
-    format!(
-        "[key.{name}]\n{setting} = {{ file = {path} }}\n\n[key-group.premium]\nkeys = [\"{id}\"]\n{accept}"
-    )
+impl Made {
+    /// TOML to paste. A group that is there already is not written again.
+    fn words(&self, id: &str, group: &str, config: Option<&Loaded>) -> String {
+        let Self { setting, file, signs, accept } = self;
+        let path = toml::Value::String(file.display().to_string());
+        let whose =
+            if *setting == "secret" { "who signs needs the same" } else { "its private half, for who signs" };
+        let known = config.filter(|loaded| loaded.config.key_group.contains_key(group));
+        let group = match known.and_then(|loaded| loaded.sources.line_of(&["key-group", group, "keys"])) {
+            Some(line) => format!("# add \"{id}\" to the keys of [key-group.{group}], {line}\n"),
+            None => format!("[key-group.{}]\nkeys = [\"{id}\"]\n{accept}", name(group)),
+        };
+        format!(
+            "# key {id}; {whose}: {}\n[key.{}]\n{setting} = {{ file = {path} }}\n\n{group}",
+            signs.display(),
+            name(id)
+        )
+    }
+}
+
+/// As TOML has it.
+fn name(id: &str) -> String {
+    if id.bytes().all(|byte| byte != b'.') { id.to_owned() } else { format!("\"{id}\"") }
 }
 
 #[cfg(test)]
@@ -151,12 +184,27 @@ mod tests {
 
     #[test]
     fn the_printed_lines_are_a_config() {
+        let made = Made {
+            setting: "secret",
+            file: "keys/a \"b\".pem".into(),
+            signs: "k".into(),
+            accept: "accept = [\"hmac\"]\n",
+        };
         for id in ["premium1", "a.b"] {
-            let accept = "accept = [\"hmac\"]\n";
-            let lines = config_lines(id, "secret", Path::new("keys/a \"b\".pem"), accept);
+            let lines = made.words(id, "films.hd", None);
             let read: crate::config::Config = toml::from_str(&lines).unwrap();
             assert!(read.key.contains_key(id), "{lines}");
-            assert_eq!(read.key_group["premium"].keys, [id]);
+            assert_eq!(read.key_group["films.hd"].keys, [id]);
         }
+    }
+
+    #[test]
+    fn a_group_that_is_there_is_not_written_again() {
+        let text = "[key.K1]\npublic = { env = \"K\" }\n[key-group.premium]\nkeys = [\"K1\"]\n";
+        let config = Loaded::parse(text, "a.toml", Path::new(".")).unwrap();
+        let made = Made { setting: "public", file: "a".into(), signs: "b".into(), accept: "" };
+        let lines = made.words("K2", "premium", Some(&config));
+        assert!(lines.contains("# add \"K2\" to the keys of [key-group.premium], a.toml:4"), "{lines}");
+        assert!(toml::from_str::<crate::config::Config>(&format!("{text}{lines}")).is_ok(), "{lines}");
     }
 }

@@ -134,6 +134,12 @@ impl Sources {
         })
     }
 
+    /// `selvedge.toml:9`: the file and line of what [`Sources::place_of`] finds.
+    #[must_use]
+    pub fn line_of(&self, path: &[&str]) -> Option<String> {
+        self.place_of(path).map(|(file, place)| format!("{file}:{}", place.line))
+    }
+
     /// An error at the value of `path`, or at the nearest ancestor that was written, or about the first file.
     pub(crate) fn error_at(&self, path: &[&str], message: String) -> ConfigError {
         let (file, place) = match self.place_of(path) {

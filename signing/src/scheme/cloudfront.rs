@@ -107,6 +107,15 @@ pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
     }
 }
 
+/// The key id that a token names.
+pub(crate) fn named(presented: &Presented<'_>, place: Place) -> Option<String> {
+    let [id] = match place {
+        Place::Url => url::find(presented.path_and_query, [PARAMETERS[3]]).ok()?,
+        Place::Cookies => cookie::find(presented.cookies, [COOKIES[3]]).ok()?,
+    };
+    id.map(str::to_owned)
+}
+
 /// The text that a signature covers. `resource` is the URL without signing parameters.
 pub(crate) fn canned_policy(resource: &str, expires: u64) -> String {
     format!(

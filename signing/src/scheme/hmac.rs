@@ -52,11 +52,8 @@ pub(crate) fn judge(
     place: Place,
     now: SystemTime,
 ) -> Result<Grant, Reason> {
-    let [found] = match place {
-        Place::Url => url::find(presented.path_and_query, [SchemeName::TOKEN])?,
-        Place::Cookies => cookie::find(presented.cookies, [SchemeName::TOKEN])?,
-    };
-    let token = Token::parse(found.ok_or(Reason::SignatureMissing)?).ok_or(MALFORMED)?;
+    let found = find(presented, place)?.ok_or(Reason::SignatureMissing)?;
+    let token = Token::parse(found).ok_or(MALFORMED)?;
     check_time(token.expires, None, now)?;
     let (key_id, key) = group.key(token.key_id).ok_or(Reason::KeyUnknown)?;
     let Key::Secret(secret) = key else { return Err(Reason::KeyUnsuitable) };
@@ -90,17 +87,26 @@ pub(crate) fn judge(
 
 /// What the token says, for people.
 pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
-    let [found] = match place {
-        Place::Url => url::find(presented.path_and_query, [SchemeName::TOKEN]).ok()?,
-        Place::Cookies => cookie::find(presented.cookies, [SchemeName::TOKEN]).ok()?,
-    };
-    let Token { expires, extent, is_bound, key_id, .. } = Token::parse(found?)?;
+    let Token { expires, extent, is_bound, key_id, .. } = Token::parse(find(presented, place).ok()??)?;
     let reach = match extent {
         0 => "one URL".to_owned(),
         bytes => format!("what begins with the first {bytes} bytes of this path"),
     };
     let bound = if is_bound { ", at one address" } else { "" };
     Some(format!("{reach}{bound}, until {expires}, by {key_id}"))
+}
+
+/// The key id that a token names.
+pub(crate) fn named(presented: &Presented<'_>, place: Place) -> Option<String> {
+    Some(Token::parse(find(presented, place).ok()??)?.key_id.to_owned())
+}
+
+fn find<'a>(presented: &Presented<'a>, place: Place) -> Result<Option<&'a str>, Reason> {
+    let [found] = match place {
+        Place::Url => url::find(presented.path_and_query, [SchemeName::TOKEN])?,
+        Place::Cookies => cookie::find(presented.cookies, [SchemeName::TOKEN])?,
+    };
+    Ok(found)
 }
 
 impl Covered<'_> {

@@ -100,6 +100,11 @@ pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
     Some(claims.to_string())
 }
 
+/// The key id that a token names.
+pub(crate) fn named(presented: &Presented<'_>, place: Place) -> Option<String> {
+    decode_header(find(presented, place).ok()??).ok()?.kid
+}
+
 fn find<'a>(presented: &Presented<'a>, place: Place) -> Result<Option<&'a str>, Reason> {
     match place {
         Place::Cookies => Ok(cookie::all(presented.cookies, SchemeName::PACKAGE).next()),
