@@ -75,7 +75,7 @@ async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -
     let accept = visit.request.headers.get(ACCEPT);
     let response = found.unwrap_or_else(|fault| record.fail(&fault, accept, &visit.node));
     let mut response = events::viewer_response(visit, response).await?;
-    visit.dress(response.headers_mut());
+    visit.dress(&mut response);
     Ok(response)
 }
 

@@ -2,12 +2,13 @@
 
 mod told;
 
+use crate::body::Body;
 use crate::error::Fault;
 use crate::headers;
 use crate::visit::Visit;
-use http::header::{COOKIE, REFERER, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue};
-use signing::{Grant, KeyGroup, Presented, SchemeName, Verdict};
+use http::header::{COOKIE, LOCATION, REFERER, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use signing::{Grant, KeyGroup, Presented, Renewal, SchemeName, Verdict};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -16,6 +17,11 @@ pub use told::Told;
 /// Whether the viewer may have what it asks for, over the URI and cookies as it sent them.
 #[must_use]
 pub fn judge(visit: &Visit, keys: &KeyGroup) -> Verdict {
+    presented(visit, keys, |presented| keys.verify(presented, visit.now))
+}
+
+/// What the viewer sent, for whoever judges it by these keys.
+pub fn presented<T>(visit: &Visit, keys: &KeyGroup, judge: impl FnOnce(&Presented<'_>) -> T) -> T {
     let cookies: Vec<&str> = cookies(&visit.request.headers).collect();
     let sent = headers::path_and_query(&visit.presented);
     let presented = Presented {
@@ -29,7 +35,7 @@ pub fn judge(visit: &Visit, keys: &KeyGroup) -> Verdict {
         cookies: &cookies,
         address: Some(visit.address),
     };
-    keys.verify(&presented, visit.now)
+    judge(&presented)
 }
 
 /// Lets the request in: what signed it leaves it, and what it said stays known.
@@ -37,11 +43,21 @@ pub fn judge(visit: &Visit, keys: &KeyGroup) -> Verdict {
 /// # Errors
 /// [`Fault::BadTarget`] when nothing that is a target remains.
 pub fn admit(visit: &mut Visit, grant: Grant) -> Result<(), Fault> {
-    let Some(keys) = visit.route.keys.clone() else { return Ok(()) };
+    if let Some(keys) = visit.route.keys.clone() {
+        strip(visit, &keys)?;
+        visit.grant = Some(grant);
+    }
+    Ok(())
+}
+
+/// Takes out of the request what signs it.
+///
+/// # Errors
+/// Those of [`admit`].
+pub fn strip(visit: &mut Visit, keys: &KeyGroup) -> Result<(), Fault> {
     if let Cow::Owned(stripped) = keys.strip(headers::path_and_query(&visit.request.uri)) {
         visit.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
     }
-    visit.grant = Some(grant);
     Ok(())
 }
 
@@ -64,11 +80,24 @@ pub fn conceal(visit: &mut Arc<Visit>) {
     });
 }
 
-/// Gives the viewer the token that follows the one it came with.
-pub fn renew(grant: &Grant, headers: &mut HeaderMap) {
-    let cookie = grant.renewal.as_ref().map(signing::Renewal::set_cookie);
-    if let Some(value) = cookie.and_then(|cookie| HeaderValue::from_str(cookie).ok()) {
-        headers.append(SET_COOKIE, value);
+/// Gives the viewer the token that follows the one it came with: with what it asked for, or where it is sent to (RFC 9246 section
+/// 3.2), and never with an error.
+pub fn renew(grant: &Grant, response: &mut Response<Body>) {
+    let Some(renewal) = grant.renewal.as_ref().filter(|_| response.status().as_u16() < 400) else { return };
+    let is_redirection = response.status().is_redirection();
+    let headers = response.headers_mut();
+    let (name, value) = match renewal {
+        Renewal::Cookie(cookie) => (SET_COOKIE, Some(cookie.clone())),
+        Renewal::Query(_) => {
+            let location = headers.get(LOCATION).filter(|_| is_redirection);
+            let location = location.and_then(|location| renewal.in_location(location.to_str().ok()?));
+            (LOCATION, location)
+        }
+    };
+    match value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+        Some(value) if name == LOCATION => drop(headers.insert(name, value)),
+        Some(value) => drop(headers.append(name, value)),
+        None => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! A request that has found its site and route, with all that is known about its viewer.
 
+use crate::body::Body;
 use crate::chosen::Versions;
 use crate::edges::Asker;
 use crate::error::Fault;
@@ -15,7 +16,7 @@ use geo::Place;
 use hooks::Caching;
 use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use origin_shield::Group;
 use origin_shield::hop::{Behalf, Hop};
 use signing::{Grant, KeyGroup};
@@ -254,10 +255,10 @@ impl Visit {
     }
 
     /// The last touch on an answer's fields: what the route edits, and the viewer's next token.
-    pub fn dress(&self, headers: &mut HeaderMap) {
-        self.route.edit(headers, &self.asker);
+    pub fn dress(&self, response: &mut Response<Body>) {
+        self.route.edit(response.headers_mut(), &self.asker);
         if let Some(grant) = &self.grant {
-            signed::renew(grant, headers);
+            signed::renew(grant, response);
         }
     }
 

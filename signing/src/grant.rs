@@ -1,6 +1,6 @@
 //! What a verification comes to: a grant, or a reason why not.
 
-use crate::SchemeName;
+use crate::{SchemeName, url};
 use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -28,25 +28,39 @@ pub struct Grant {
     pub resource: Option<Arc<str>>,
     /// The id that the token's maker gave it (`jti` of a JWT).
     pub token_id: Option<Arc<str>>,
-    /// The token that follows this one, for the viewer (RFC 9246 section 4).
+    /// The token that follows this one, for the viewer (RFC 9246 section 3).
     pub renewal: Option<Renewal>,
 }
 
-/// A token that follows another: the value of a `Set-Cookie` field. Its debug output does not show it.
+/// A token that follows another, on its way to the viewer (RFC 9246 section 3.3). Its debug output does not show it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Renewal(pub(crate) String);
+pub enum Renewal {
+    /// With what the viewer asked for: the whole value of a `Set-Cookie` field (RFC 6265 section 4.1).
+    Cookie(String),
+    /// With a redirection, in the query of where that leads (section 3.3.1): [`Renewal::in_location`].
+    Query(String),
+}
 
 impl Renewal {
-    /// The whole value of a `Set-Cookie` field (RFC 6265 section 4.1).
+    /// Where a redirection leads, with the token in its query; `None` for a token that travels by cookie.
     #[must_use]
-    pub fn set_cookie(&self) -> &str {
-        &self.0
+    pub fn in_location(&self, location: &str) -> Option<String> {
+        let Self::Query(token) = self else { return None };
+        let (url, fragment) = match location.split_once('#') {
+            Some((url, fragment)) => (url, format!("#{fragment}")),
+            None => (location, String::new()),
+        };
+        let bare = url::strip_all(url, &[SchemeName::UriSigning]);
+        Some(crate::in_query(&bare, SchemeName::UriSigning, token) + &fragment)
     }
 }
 
 impl fmt::Debug for Renewal {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Renewal(token)")
+        formatter.write_str(match self {
+            Self::Cookie(_) => "Renewal(by cookie)",
+            Self::Query(_) => "Renewal(by query)",
+        })
     }
 }
 

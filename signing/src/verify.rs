@@ -133,7 +133,7 @@ impl KeyGroup {
     pub(crate) fn with_keys(&self, keys: Vec<(String, Key)>) -> Self {
         let bare = Self::new(keys, &self.accept).remembering(0).bearing(0);
         let bare = bare.between(self.issuers.clone(), self.audience.clone());
-        Self { renewing: self.renewing.clone(), spent: Memory::new(0), ..bare }
+        Self { renewing: self.renewing.clone(), spent: Arc::new(Memory::new(0)), ..bare }
     }
 
     /// The same with other formats.
@@ -157,7 +157,7 @@ impl KeyGroup {
         if url::has_dot_segments(presented.path_and_query) {
             return Verdict::Refused(Reason::UrlMalformed);
         }
-        // A player goes on asking with the token that it began with, while its cookie is renewed (RFC 9246 section 4).
+        // A player goes on asking with the token that it began with, while its cookie is renewed (RFC 9246 section 3).
         let mut is_outlived = false;
         for place in [Place::Url, Place::Cookies] {
             for scheme in &self.accept {

@@ -3,8 +3,8 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use signing::{
-    Claims, Grant, Key, KeyGroup, KeyKind, Presented, PrivateKey, Reason, SchemeName, Secret, SigningKey,
-    Verdict,
+    Claims, Grant, Key, KeyGroup, KeyKind, Presented, PrivateKey, Reason, Renewal, SchemeName, Secret,
+    SigningKey, Verdict,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -130,7 +130,8 @@ fn each_claim_is_kept() {
         ALL.to_owned(),
         format!(r#"{ALL},"iss":"shop","aud":"edge","exp":1001,"nbf":1000,"iat":5,"cdniv":1,"sub":"x""#),
         format!(r#"{ALL},"aud":["other","edge"],"exp":1000.5,"private":{{"a":1}},"cdniip":"203.0.113.0/24""#),
-        format!(r#"{ALL},"cdnistt":0"#),
+        format!(r#"{ALL},"cdnistt":0,"cdniets":30"#),
+        format!(r#"{ALL},"cdnistd":1"#),
     ] {
         assert_eq!(refused(&good, 1000), None, "{good}");
     }
@@ -156,8 +157,8 @@ fn each_claim_is_kept() {
         format!(r#"{ALL},"cdniip":"eyJhbGciOiJkaXIifQ..a.b.c""#),
         format!(r#"{ALL},"cdniets":30"#),
         format!(r#"{ALL},"cdnistt":1"#),
-        format!(r#"{ALL},"cdnistd":1"#),
-        format!(r#"{ALL},"cdnistt":2,"cdniets":30"#),
+        format!(r#"{ALL},"cdnistt":0"#),
+        format!(r#"{ALL},"cdnistt":3,"cdniets":30"#),
         format!(r#"{ALL},"cdnistt":1,"cdniets":0"#),
         format!(r#"{ALL},"cdnistt":1,"cdniets":30,"cdnistd":-1"#),
         r#""cdniuc":"regex:(""#.to_owned(),
@@ -178,6 +179,46 @@ fn a_token_with_an_id_opens_each_url_once() {
     assert_eq!(grant.token_id.as_deref(), Some("n1"));
     assert_eq!(judge(&group, URL, &[&cookie], 1), Err(Reason::TokenSpent));
     assert!(judge(&group, "https://cdn.test/b", &[&cookie], 1).is_ok());
+}
+
+fn set_cookie(grant: &Grant) -> String {
+    match &grant.renewal {
+        Some(Renewal::Cookie(cookie)) => cookie.clone(),
+        other => panic!("no cookie but {other:?}"),
+    }
+}
+
+#[test]
+fn a_token_for_other_hosts_travels_in_redirections() {
+    let group = group(&secret());
+    let claims = Claims::matching("https://[a-z]*.test/live/.*").unwrap();
+    let claims = claims.until(at(1030)).unwrap().renewed_in_redirections(Duration::from_secs(30));
+    let url = format!("{URL}?URISigningPackage={}", signing::sign_jwt(&claims, "K1", &secret()).unwrap());
+
+    let renewal = judge(&group, &url, &[], 1010).unwrap().renewal.unwrap();
+    assert!(!format!("{renewal:?}").contains("ey"), "{renewal:?}");
+    for (location, before, after) in [
+        ("https://other.test/live/a", "https://other.test/live/a?URISigningPackage=", ""),
+        ("https://other.test/live/a?b#c", "https://other.test/live/a?b&URISigningPackage=", "#c"),
+        ("/live/b?URISigningPackage=old&x", "/live/b?x&URISigningPackage=", ""),
+    ] {
+        let there = renewal.in_location(location).unwrap();
+        let token = there.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)).unwrap();
+        assert!(!token.contains(['?', '&', '#']), "{there}");
+    }
+    let there = renewal.in_location("https://other.test/live/a").unwrap();
+    assert_eq!(judge(&group, &there, &[], 1039).unwrap().expires, Some(at(1040)));
+}
+
+#[test]
+fn a_path_with_fewer_segments_than_the_cookie_is_for_gets_none() {
+    let group = group(&secret());
+    let claims = Claims::matching("https://cdn.test/.*").unwrap().renewed_for(Duration::from_secs(30), 3);
+    let token = signing::sign_jwt(&claims, "K1", &secret()).unwrap();
+    let renewal = |path: &str| {
+        judge(&group, &format!("https://cdn.test{path}?URISigningPackage={token}"), &[], 1).unwrap().renewal
+    };
+    assert!(renewal("/live/one/a.ts").is_some() && renewal("/live/a.ts").is_none());
 }
 
 #[test]
@@ -209,7 +250,7 @@ fn a_renewed_token_holds_from_the_moment_of_renewal() {
     let mut cookie = String::new();
     for _ in 0..5 {
         let grant = judge(&group, &url, &[], 1010).unwrap();
-        let set = grant.renewal.as_ref().unwrap().set_cookie().to_owned();
+        let set = set_cookie(&grant);
         assert!(!format!("{grant:?}").contains("URISigningPackage"), "{grant:?}");
         let (pair, attributes) = set.split_once("; ").unwrap();
         assert_eq!(attributes, "Path=/live/one; Max-Age=30; HttpOnly; Secure; SameSite=None");
@@ -239,7 +280,7 @@ fn a_pair_of_keys_renews_with_the_key_that_the_group_names() {
     assert!(matches!(judge(&unable, &url, &[], 1), Err(Reason::TokenMalformed(_))));
     let able = KeyGroup::new(keys(), &SCHEMES).renewing_with("N1", secret());
     let grant = judge(&able, &url, &[], 1).unwrap();
-    let cookie = grant.renewal.unwrap().set_cookie().split("; ").next().unwrap().to_owned();
+    let cookie = set_cookie(&grant).split("; ").next().unwrap().to_owned();
     assert_eq!(&*judge(&able, URL, &[&cookie], 1).unwrap().key_id, "N1");
 }
 
