@@ -25,6 +25,7 @@ pub mod loops;
 pub mod node;
 pub mod observe;
 pub mod outside;
+pub mod pages;
 pub mod parts;
 pub mod pipeline;
 pub mod process;

@@ -85,6 +85,8 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// For a follower of a fill.
     pub collapse_wait: Duration,
+    /// For a site's page of an error.
+    pub error_page: Duration,
     /// A request's head.
     pub head: usize,
     /// A request's target.

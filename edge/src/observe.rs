@@ -78,6 +78,8 @@ pub struct Record {
     pub stored: Option<Result<(), &'static str>>,
     /// Failed attempts at origins.
     pub attempts: Vec<Attempt>,
+    /// What became of the site's page for this error: `shown`, or why not.
+    pub page: Option<&'static str>,
     fault: Option<(&'static str, String)>,
 }
 
@@ -94,8 +96,15 @@ impl Record {
             cache: None,
             stored: None,
             attempts: Vec::new(),
+            page: None,
             fault: None,
         }
+    }
+
+    /// Whether the node failed, and so the answer is its own.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.fault.is_some()
     }
 
     /// What was known first of all.
@@ -190,6 +199,9 @@ impl Record {
         }
         if let Some((token, story)) = &self.fault {
             let _ = write!(line, " reason={token} story={story:?}");
+        }
+        if let Some(outcome) = self.page {
+            let _ = write!(line, " page={outcome}");
         }
         for attempt in &self.attempts {
             let _ = write!(line, " failed={}:{}", attempt.origin, attempt.failure);

@@ -13,6 +13,7 @@ use crate::invalidate;
 use crate::listener::Viewer;
 use crate::node::Node;
 use crate::observe::{CacheStatus, Record};
+use crate::pages;
 use crate::parts;
 use crate::respond::{self, Served};
 use crate::signed;
@@ -50,11 +51,10 @@ pub fn serve(
     let mut record = Record::begin(arrival, &request, viewer.peer);
     let found = Visit::find(&node, viewer, record.arrival(), request).map(Arc::new);
     async move {
-        let answered = match found {
+        let mut response = match found {
             Ok(mut visit) => answer(&mut visit, upload, &mut record).await,
-            Err(fault) => Err(fault),
+            Err(fault) => record.fail(&fault, accept.as_ref(), &node),
         };
-        let mut response = answered.unwrap_or_else(|fault| record.fail(&fault, accept.as_ref(), &node));
         record.finish(&node, &mut response);
         response
     }
@@ -62,21 +62,24 @@ pub fn serve(
 
 /// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
 /// the node's own error pages included.
-async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -> Answered {
+async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -> Response<Body> {
     record.found(visit);
-    visit.admit()?;
-    verify(visit)?;
+    if let Err(fault) = visit.admit().and_then(|()| verify(visit)) {
+        return pages::shown(visit, Err(fault), record).await;
+    }
     let mut upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
     let found = match events::viewer_request(Arc::make_mut(visit), &mut upload).await {
         Ok(Some(response)) => Ok(response),
         Ok(None) => find(visit, upload, record).await,
         Err(fault) => Err(fault),
     };
-    let accept = visit.request.headers.get(ACCEPT);
-    let response = found.unwrap_or_else(|fault| record.fail(&fault, accept, &visit.node));
-    let mut response = events::viewer_response(visit, response).await?;
+    let response = pages::shown(visit, found, record).await;
+    let mut response = match events::viewer_response(visit, response).await {
+        Ok(response) => response,
+        Err(fault) => return pages::shown(visit, Err(fault), record).await,
+    };
     visit.dress(&mut response);
-    Ok(response)
+    response
 }
 
 /// Signed URLs and cookies, as the viewer sent them and before any hook: unsigned traffic never reaches customer code.
@@ -92,7 +95,7 @@ fn verify(visit: &mut Arc<Visit>) -> Result<(), Fault> {
 }
 
 /// From the store, from somebody else's fetch, or from the origin.
-async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut Record) -> Answered {
+pub(crate) async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut Record) -> Answered {
     let is_looked_up = visit.upgrade.is_none() && matches!(visit.request.method, Method::GET | Method::HEAD);
     let (key, demand) = match (visit.key(), &visit.route.policy) {
         (Some(key), Some(policy)) if is_looked_up => (key, policy.demand(&visit.request.headers)),
@@ -256,6 +259,7 @@ fn settle(
         return Fetched::new(Answer::Stream(response), attempts);
     };
     let (mut head, body) = response.into_parts();
+    pages::keep(&visit, &mut head);
     let own = policy::take_own_fields(&mut head.headers);
     let judge = |headers: &_, status| {
         policy::storing(&visit.request.method, &visit.request.headers, status, headers, policy, now)

@@ -2,6 +2,7 @@
 
 use crate::config::{HeaderEdits, Methods, PathPattern};
 use crate::edges::Asker;
+use crate::pages::Pages;
 use cache::{Coding, CompressSettings, Policy};
 use geo::RouteGeo;
 use hooks::{Event, Slot};
@@ -23,10 +24,12 @@ pub struct Site {
     pub signing: Box<[SchemeName]>,
     /// Its routes, the implied last one included.
     pub routes: Vec<Arc<Route>>,
+    /// What it shows in place of errors.
+    pub pages: Pages,
 }
 
 /// A route in force: what happens to the requests that it matches.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Route {
     /// The paths that it matches.
     pub pattern: PathPattern,
@@ -374,7 +377,13 @@ mod tests {
     }
 
     fn site_taking<const N: usize>(name: &str, signing: [SchemeName; N]) -> Site {
-        Site { name: name.into(), edges_only: false, signing: signing.into(), routes: Vec::new() }
+        Site {
+            name: name.into(),
+            edges_only: false,
+            signing: signing.into(),
+            routes: Vec::new(),
+            pages: Pages::default(),
+        }
     }
 
     #[test]

@@ -49,6 +49,7 @@ mod invalidation;
 mod keys;
 mod malformed;
 mod names;
+mod pages;
 mod pools;
 mod proxy;
 mod purge;

@@ -126,6 +126,10 @@ pub struct LimitSettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub collapse_wait: Duration,
+    /// How long a viewer waits for the site's page of an error before it gets the node's own.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub error_page: Duration,
     /// How long after its time the last address of an origin's name is used while no name server gives another (RFC 8767).
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -190,6 +194,7 @@ impl Default for LimitSettings {
             body_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
             collapse_wait: Duration::from_secs(5),
+            error_page: Duration::from_secs(3),
             stale_names: Duration::from_secs(24 * 60 * 60),
             uncacheable: Duration::from_secs(120),
             head: ByteSize::kib(32),

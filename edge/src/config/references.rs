@@ -8,6 +8,7 @@ use origin_shield::OriginUrl;
 use super::document::Sources;
 use super::edges::LONGEST_WINDOW;
 use super::error::{ConfigError, ConfigErrors, did_you_mean};
+use super::pages::ErrorPageSettings;
 use super::site::{CacheChoice, RouteSettings, SiteSettings};
 use super::{Config, wording};
 
@@ -239,6 +240,19 @@ impl Checks<'_> {
 
     fn site(&mut self, name: &str, site: &SiteSettings) {
         self.origin(&["site", name, "origin"], &site.origin);
+        for (statuses, said) in &site.errors {
+            let statuses = statuses.to_string();
+            let (message, hint) = match said {
+                ErrorPageSettings { page: None, status: Some(_), .. } => {
+                    ("status: there is no page that could be sent with it", "page = \"/errors/oops.html\"")
+                }
+                ErrorPageSettings { page: None, ttl: None, .. } => {
+                    ("neither page nor ttl: this says nothing", "page = \"/errors/oops.html\"")
+                }
+                _ => continue,
+            };
+            self.refuse(&["site", name, "errors", &statuses], message.into(), Some(hint.into()));
+        }
         for (index, route) in site.route.iter().enumerate() {
             self.route(&["site", name, "route", &index.to_string()], route);
         }

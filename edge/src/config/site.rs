@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::field::{FieldName, FieldValue};
 use super::host::HostPattern;
+use super::pages::{ErrorPageSettings, ErrorSettings};
 use super::path::PathPattern;
 use super::protocol::ProtocolName;
 use super::word;
@@ -34,6 +35,10 @@ pub struct SiteSettings {
     /// Whether nobody but edges is answered, which `[node] edges` knows; others get 403.
     #[serde(default)]
     pub edges_only: bool,
+    /// What is shown in place of errors, by status ("403") or class ("4xx", "5xx").
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, ErrorPageSettings>")]
+    pub errors: ErrorSettings,
     /// What is special on some paths; the first match wins, and a last "/*" is implied.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub route: Vec<RouteSettings>,
@@ -42,7 +47,14 @@ pub struct SiteSettings {
 impl SiteSettings {
     /// A site that answers `hosts` from `origin` with nothing special.
     pub fn new(hosts: Vec<HostPattern>, origin: impl Into<String>) -> Self {
-        SiteSettings { hosts, tls: None, origin: origin.into(), edges_only: false, route: Vec::new() }
+        SiteSettings {
+            hosts,
+            tls: None,
+            origin: origin.into(),
+            edges_only: false,
+            errors: ErrorSettings::new(),
+            route: Vec::new(),
+        }
     }
 
     /// The certificate in force: what `tls` says; else the local development CA for names that stay on this machine, else none.

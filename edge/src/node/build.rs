@@ -8,6 +8,7 @@ use crate::edges::{Edges, EdgesError};
 use crate::facts::Atlas;
 use crate::loops::Mark;
 use crate::observe::Observer;
+use crate::pages::Pages;
 use crate::process;
 use crate::route::{Route, Site, Sites};
 use cache::disk::{Disk, DiskError};
@@ -290,7 +291,8 @@ impl Parts<'_> {
         let mut signing: Vec<SchemeName> = groups.flat_map(|keys| keys.accepted()).copied().collect();
         signing.sort_unstable();
         signing.dedup();
-        Ok(Site { name: name.into(), edges_only, signing: signing.into(), routes })
+        let pages = Pages::build(&settings.errors, &routes)?;
+        Ok(Site { name: name.into(), edges_only, signing: signing.into(), routes, pages })
     }
 
     fn tag_limits(&self) -> TagLimits {
@@ -437,6 +439,7 @@ impl From<&LimitSettings> for Limits {
             idle_timeout: settings.idle_timeout,
             body_timeout: settings.body_timeout,
             collapse_wait: settings.collapse_wait,
+            error_page: settings.error_page,
             head: bytes(settings.head),
             url: bytes(settings.url),
             header_count: settings.header_count,
