@@ -197,6 +197,12 @@ impl Store {
         }
     }
 
+    /// What is stored in memory for such a request, whatever its age; nothing is begun.
+    #[must_use]
+    pub fn peek(&self, key: &Key, request: &HeaderMap) -> Option<Arc<Entry>> {
+        self.inner.objects.get(&key.place())?.variant(key, request).map(Arc::clone)
+    }
+
     /// A permit for a request that goes alone whatever is stored.
     #[must_use]
     pub fn alone(&self, key: &Key) -> Permit {

@@ -1,5 +1,6 @@
 //! The admin API: health, figures, state, purge, reload, drain. On loopback by default; elsewhere it wants its token.
 
+mod explain;
 mod faults;
 mod hooks;
 mod origins;
@@ -26,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What kind of page a browser asks for; only browsers send it, and no page can change it.
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+pub use origins::members;
 pub use purge::Kind as PurgeKind;
 
 /// What the admin API can see and do.
@@ -82,6 +84,7 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
         (&Method::GET, "/readyz") => said(StatusCode::OK, &json!({ "ready": true })),
         (&Method::GET, "/metrics") => metrics(&node),
         (&Method::GET, "/status") => said(StatusCode::OK, &status(&node, Instant::now())),
+        (&Method::GET, "/explain") => explain::answer(context, request.uri().query()).await,
         (&Method::POST, "/purge") => purge::answer(context, request.into_body()).await,
         (&Method::POST, "/reload") => reload(context).await,
         (&Method::POST, "/drain") => {
@@ -89,9 +92,10 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
             let _ = context.stop.try_send(());
             said(StatusCode::ACCEPTED, &json!({ "draining": true }))
         }
-        (_, "/healthz" | "/readyz" | "/metrics" | "/status" | "/purge" | "/reload" | "/drain") => {
-            said(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method-not-allowed" }))
-        }
+        (
+            _,
+            "/healthz" | "/readyz" | "/metrics" | "/status" | "/explain" | "/purge" | "/reload" | "/drain",
+        ) => said(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method-not-allowed" })),
         (_, path) if path == "/hooks" || path.starts_with("/hooks/") => {
             let (head, body) = request.into_parts();
             hooks::answer(context, &head, body).await
@@ -102,7 +106,7 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
         _ => said(
             StatusCode::NOT_FOUND,
             &json!({ "error": "not-found", "paths": {
-                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/hooks", "/hooks/NAME", "/faults"],
+                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/explain?url=", "/hooks", "/hooks/NAME", "/faults"],
                 "POST": ["/purge", "/reload", "/drain", "/hooks/NAME/deploy", "/hooks/NAME/promote", "/hooks/NAME/rollback", "/faults/NAME/stop"],
             }}),
         ),

@@ -6,6 +6,7 @@ mod check;
 mod completion;
 mod config;
 mod demo;
+mod explain;
 mod hook;
 mod key;
 mod proxy;
@@ -58,6 +59,8 @@ enum Verb {
     Reload(remote::Arguments),
     /// Have a running node finish what is in flight and end
     Drain(remote::Arguments),
+    /// Say what a running node would do with a request, and why
+    Explain(explain::Arguments),
     /// Have a running node refresh or forget what it has stored
     Purge(purge::Arguments),
     /// Write, try and run hooks
@@ -115,6 +118,7 @@ pub fn main() -> ExitCode {
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Reload(arguments) => remote::reload(&arguments),
         Verb::Drain(arguments) => remote::drain(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Purge(arguments) => purge::run(&arguments),
         Verb::Hook(arguments) => hook::run(&arguments),
         Verb::Key(arguments) => key::run(&arguments),
@@ -223,6 +227,7 @@ mod tests {
             "selvedge purge --prefix a/b --dry-run --json",
             "selvedge purge --tag a --tag b --admin 127.0.0.1:9180",
             "selvedge purge --site www",
+            "selvedge explain https://a/b --ip 192.0.2.1 --header a:b --cookie a=b --json",
             "selvedge demo",
             "selvedge demo --print-config",
             "selvedge hook list thumb --json",

@@ -14,6 +14,7 @@ pub mod derive;
 pub mod edges;
 pub mod error;
 pub mod events;
+pub mod explain;
 pub mod facts;
 pub mod fetched;
 pub mod headers;

@@ -57,6 +57,12 @@ struct TlsFacts {
 }
 
 impl Viewer {
+    /// A viewer that nobody is: for what would become of a request.
+    #[must_use]
+    pub fn imagined(peer: SocketAddr, scheme: Scheme) -> Self {
+        Self { peer, scheme, tls: None, pace: Arc::default() }
+    }
+
     /// The host that the viewer named in the TLS handshake (SNI), lower case.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {

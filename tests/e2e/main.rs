@@ -30,6 +30,7 @@ mod dns;
 mod drain;
 mod encoded;
 mod examples;
+mod explained;
 mod failover;
 mod faults;
 mod fetch;

@@ -1,13 +1,19 @@
 //! What the node thinks of its origins, for `GET /status`.
 
 use crate::node::Node;
-use origin_shield::{BudgetState, GroupState, HealthState, MemberState};
+use origin_shield::{BudgetState, Group, GroupState, HealthState, MemberState};
 use serde_json::{Map, Value, json};
 use std::time::Instant;
 
 /// Every group, and every origin as a group of one, by name.
 pub(super) fn groups(node: &Node, now: Instant) -> Map<String, Value> {
     node.groups.iter().map(|(name, state)| (name.clone(), group(state.state(now)))).collect()
+}
+
+/// The members of a group as they stand, in order.
+#[must_use]
+pub fn members(group: &Group, now: Instant) -> Value {
+    group.state(now).members.into_iter().map(member).collect()
 }
 
 fn group(state: GroupState) -> Value {

@@ -148,7 +148,12 @@ impl Made {
             if *setting == "secret" { "who signs needs the same" } else { "its private half, for who signs" };
         let known = config.filter(|loaded| loaded.config.key_group.contains_key(group));
         let group = match known.and_then(|loaded| loaded.sources.line_of(&["key-group", group, "keys"])) {
-            Some(line) => format!("# add \"{id}\" to the keys of [key-group.{group}], {line}\n"),
+            Some(line) => {
+                let accept = accept.trim_end();
+                let formats =
+                    if accept.is_empty() { String::new() } else { format!(", which needs {accept}") };
+                format!("# add \"{id}\" to the keys of [key-group.{group}], {line}{formats}\n")
+            }
             None => format!("[key-group.{}]\nkeys = [\"{id}\"]\n{accept}", name(group)),
         };
         format!(

@@ -1,7 +1,7 @@
 //! Reload: all or nothing. The new node is built whole beside the old one, and only then takes its place.
 
 use super::{Source, now};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, Loaded, Sources};
 use crate::node::{Checks, Current, Node, NodeError};
 use geo::{Answerer, CurrentAnswerer, GeoError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +34,9 @@ pub trait Reloader: Send + Sync {
     /// # Errors
     /// [`ReloadError`]; what was in force stays in force.
     fn reload(&self) -> Result<(), ReloadError>;
+
+    /// The files of the config in force; nothing where they have come to say something else.
+    fn sources(&self, config: &Config) -> Option<Sources>;
 }
 
 pub(super) struct Reload {
@@ -77,6 +80,12 @@ impl Reloader for Reload {
         *checks = Checks::default();
         *checks = Checks::start(&self.current.load(), &self.runtime);
         Ok(())
+    }
+
+    fn sources(&self, config: &Config) -> Option<Sources> {
+        let (Source::File(path) | Source::Watched(path)) = &self.source else { return None };
+        let loaded = Loaded::load(path).ok().filter(|loaded| loaded.config == *config);
+        loaded.map(|loaded| loaded.sources)
     }
 }
 
