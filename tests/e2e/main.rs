@@ -12,6 +12,7 @@
 
 mod admin;
 mod architecture;
+mod astray;
 mod authoring;
 mod bodies;
 mod broken;

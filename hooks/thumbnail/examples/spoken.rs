@@ -15,6 +15,7 @@ mod guest {
                 world hook {
                     include selvedge:edge/imports@0.1.0;
                     export selvedge:edge/viewer-request@0.1.0;
+                    export selvedge:edge/origin-request@0.1.0;
                     export selvedge:edge/origin-response@0.1.0;
                     export selvedge:edge/viewer-response@0.1.0;
                 }
@@ -26,7 +27,9 @@ mod guest {
         use super::Spoken;
     }
 
-    use bindings::exports::selvedge::edge::{origin_response, viewer_request, viewer_response};
+    use bindings::exports::selvedge::edge::{
+        origin_request, origin_response, viewer_request, viewer_response,
+    };
     use bindings::selvedge::edge::facts;
     use bindings::selvedge::edge::types::{Request, Response};
 
@@ -41,11 +44,22 @@ mod guest {
     }
 
     impl viewer_request::Guest for Spoken {
-        fn on_viewer_request(_: &Request) -> Result<viewer_request::Outcome, String> {
+        fn on_viewer_request(request: &Request) -> Result<viewer_request::Outcome, String> {
+            request.set_header("x-words", words().as_bytes()).map_err(|error| error.name().to_owned())?;
             match words().as_str() {
                 "traps" => panic!("on purpose"),
                 "answers 500" => Ok(viewer_request::Outcome::Respond(Response::new(500))),
                 _ => Ok(viewer_request::Outcome::Next),
+            }
+        }
+    }
+
+    impl origin_request::Guest for Spoken {
+        fn on_origin_request(_: &Request) -> Result<origin_request::Outcome, String> {
+            match words().as_str() {
+                "traps late" => panic!("on purpose"),
+                "astray" => Ok(origin_request::Outcome::RouteTo("nowhere".to_owned())),
+                _ => Ok(origin_request::Outcome::Next),
             }
         }
     }
