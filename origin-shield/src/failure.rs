@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -181,6 +182,11 @@ impl Cause {
     /// The same of an origin that had begun to work for the connection.
     pub(crate) fn with_work(self) -> Self {
         Self { work: Work::Something, ..self }
+    }
+
+    /// No head of an answer came in time.
+    pub(crate) fn silent(limit: Duration) -> Self {
+        Self::new(Failure::ResponseTimeout, format!("no head of an answer for {limit:?}"))
     }
 
     /// What a failed TCP connection attempt means.

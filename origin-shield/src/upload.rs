@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::expect::{Hold, Waiting};
 use crate::trailers;
@@ -175,6 +175,27 @@ impl Progress {
 
     pub(crate) fn is_broken(&self) -> bool {
         self.turn() == Some(Turn::Broken)
+    }
+
+    /// Whether nobody has asked for any of it.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.turn().is_none()
+    }
+}
+
+/// Waits for the head of an answer for as long as the origin, and not the viewer's upload, is what is waited for; `None` when the
+/// origin is silent for longer than `limit`.
+pub(crate) async fn patiently<T>(
+    limit: Duration,
+    progress: Option<&Progress>,
+    mut answer: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    let mut deadline = Instant::now() + limit;
+    loop {
+        match timeout_at(deadline, answer.as_mut()).await {
+            Ok(outcome) => return Some(outcome),
+            Err(_) => deadline = progress.and_then(|progress| progress.deadline(Instant::now(), limit))?,
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, response};
 use hyper::body::Incoming;
 use thread_local::ThreadLocal;
-use tokio::time::{Instant, timeout_at};
 
 use super::NoAnswer;
 use crate::body::OriginBody;
@@ -23,7 +22,7 @@ use crate::failure::{Cause, Failure};
 use crate::interim::{self, Listener};
 use crate::pool::{Lease, Limit, Pool, Tunnel, Unsent};
 use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
-use crate::upload::{OutgoingBody, Progress, Sending};
+use crate::upload::{OutgoingBody, Progress, Sending, patiently};
 
 /// Another name than its own by which an origin is asked, in the extensions of the request: a shield is a site's stand-in.
 #[derive(Debug, Clone)]
@@ -156,32 +155,21 @@ impl HttpOrigin {
         }
     }
 
-    /// Waits for the head of the answer for as long as the origin, and not the viewer's upload, is what is waited for.
     async fn wait(
         &self,
         lease: &mut Lease,
         request: Request<Sending>,
         progress: Option<&Progress>,
     ) -> Result<Response<Incoming>, Unsent> {
-        let mut answer = pin!(lease.send(request));
-        let mut deadline = Instant::now() + self.response_timeout;
-        loop {
-            match timeout_at(deadline, answer.as_mut()).await {
-                Ok(Err(_)) if progress.is_some_and(Progress::is_broken) => {
-                    let cause =
-                        Cause::new(Failure::RequestInvalid, "the request's body failed while it was sent");
-                    return Err(Unsent { cause, body: None });
-                }
-                Ok(outcome) => return outcome,
-                Err(_) => {}
+        let answer = pin!(lease.send(request));
+        match patiently(self.response_timeout, progress, answer).await {
+            Some(Err(_)) if progress.is_some_and(Progress::is_broken) => {
+                let cause =
+                    Cause::new(Failure::RequestInvalid, "the request's body failed while it was sent");
+                Err(Unsent { cause, body: None })
             }
-            match progress.and_then(|progress| progress.deadline(Instant::now(), self.response_timeout)) {
-                Some(later) => deadline = later,
-                None => {
-                    let detail = format!("no head of an answer for {:?}", self.response_timeout);
-                    return Err(Unsent { cause: Cause::new(Failure::ResponseTimeout, detail), body: None });
-                }
-            }
+            Some(outcome) => outcome,
+            None => Err(Unsent { cause: Cause::silent(self.response_timeout), body: None }),
         }
     }
 

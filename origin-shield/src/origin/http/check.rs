@@ -1,10 +1,11 @@
 //! One active check: a request of the node's own, on a connection of its own.
 
+use bytes::Bytes;
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Request, Uri};
+use http::{HeaderValue, Request, Response, Uri};
+use http_body::Body;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::HttpOrigin;
@@ -43,17 +44,7 @@ impl HttpOrigin {
         })?;
         hop.and_then(|hop| request.headers_mut().insert(HOP, hop));
         let answer = lease.send(request).await.map_err(|unsent| unsent.cause)?;
-        let status = answer.status().as_u16();
-        if !settings.status.contains(status) {
-            let detail = format!("{status} is not in {}", settings.status);
-            return Err(Ailment { token: "status", detail });
-        }
-        match &settings.body {
-            Some(text) if !contains(answer.into_body(), text.as_bytes()).await? => {
-                Err(Ailment { token: "body", detail: format!("{text:?} is not in the answer's body") })
-            }
-            _ => Ok(()),
-        }
+        judge(settings, answer, |error| Cause::of_body(&error)).await
     }
 
     fn question(&self, settings: &HealthSettings, lease: &Lease) -> Result<Request<Sending>, http::Error> {
@@ -77,14 +68,35 @@ impl HttpOrigin {
     }
 }
 
+/// Whether this is what a check expects; `cause` says why its body breaks off.
+pub(in crate::origin) async fn judge<B>(
+    settings: &HealthSettings,
+    answer: Response<B>,
+    cause: impl Fn(B::Error) -> Cause,
+) -> Found
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let status = answer.status().as_u16();
+    if !settings.status.contains(status) {
+        let detail = format!("{status} is not in {}", settings.status);
+        return Err(Ailment { token: "status", detail });
+    }
+    match &settings.body {
+        Some(text) if !contains(answer.into_body(), text.as_bytes()).await.map_err(cause)? => {
+            Err(Ailment { token: "body", detail: format!("{text:?} is not in the answer's body") })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether the beginning of the body contains `text`; nothing is read beyond.
-async fn contains(mut body: Incoming, text: &[u8]) -> Result<bool, Cause> {
+async fn contains<B: Body<Data = Bytes> + Unpin>(mut body: B, text: &[u8]) -> Result<bool, B::Error> {
     let mut read = Vec::new();
     let found = |read: &[u8]| text.is_empty() || read.windows(text.len()).any(|window| window == text);
     while !found(&read) && read.len() < LOOKED_AT {
         let Some(frame) = body.frame().await else { return Ok(false) };
-        let frame = frame.map_err(|error| Cause::of_body(&error))?;
-        if let Ok(data) = frame.into_data() {
+        if let Ok(data) = frame?.into_data() {
             read.extend_from_slice(&data[..data.len().min(LOOKED_AT - read.len())]);
         }
     }
