@@ -24,38 +24,43 @@ const COMPRESSION: i32 = 1;
 /// A component that is tied to what the node offers. Whoever holds it keeps it loaded.
 pub(crate) type Ready = Arc<InstancePre<CallState>>;
 
-/// What is loaded, by the hash of its bytes.
-#[derive(Default)]
-pub(crate) struct Components {
-    loaded: Mutex<HashMap<[u8; 32], Weak<InstancePre<CallState>>>>,
+/// What is loaded, by the hash of its bytes; `T` is what its instances see of the host.
+pub(crate) struct Components<T: 'static> {
+    loaded: Mutex<HashMap<[u8; 32], Weak<InstancePre<T>>>>,
 }
 
 /// Why a component cannot be used.
-#[derive(Debug)]
 pub(crate) enum Unusable {
     /// It does not compile.
     Component(wasmtime::Error),
     /// It imports something that is not there.
-    Imports(wasmtime::Error),
+    Imports(wasmtime::Error, Component),
 }
 
-impl Components {
+impl<T> Default for Components<T> {
+    fn default() -> Self {
+        Self { loaded: Mutex::default() }
+    }
+}
+
+impl<T> Components<T> {
     /// The component of these bytes: loaded, from disk, or compiled now.
-    pub(crate) fn get(&self, linker: &Linker<CallState>, bytes: &[u8]) -> Result<Ready, Unusable> {
+    pub(crate) fn get(&self, linker: &Linker<T>, bytes: &[u8]) -> Result<Arc<InstancePre<T>>, Unusable> {
         let hash: [u8; 32] = Sha256::digest(bytes).into();
         if let Some(ready) = self.loaded(&hash) {
             return Ok(ready);
         }
         // Not under the lock: others load theirs meanwhile, and whoever compiles the same twice has lost time only.
         let component = Component::from_binary(linker.engine(), bytes).map_err(Unusable::Component)?;
-        let ready = Arc::new(linker.instantiate_pre(&component).map_err(Unusable::Imports)?);
+        let ready = linker.instantiate_pre(&component);
+        let ready = Arc::new(ready.map_err(|error| Unusable::Imports(error, component))?);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, ready| ready.strong_count() > 0);
         loaded.insert(hash, Arc::downgrade(&ready));
         Ok(ready)
     }
 
-    fn loaded(&self, hash: &[u8; 32]) -> Option<Ready> {
+    fn loaded(&self, hash: &[u8; 32]) -> Option<Arc<InstancePre<T>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(hash).and_then(Weak::upgrade)
     }
 }

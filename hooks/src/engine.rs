@@ -42,7 +42,7 @@ pub struct Engine {
 struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<CallState>,
-    components: Components,
+    components: Components<CallState>,
     workers: Workers,
     ticker: Ticker,
     figures: Figures,

@@ -30,12 +30,12 @@ pub enum HookError {
     },
     /// Load: every place is taken.
     #[error(
-        "hook {hook:?} is busy: {concurrency} calls are running already and others wait; \
+        "{called} is busy: {concurrency} calls are running already and others wait; \
          raise limits.concurrency or limits.queue, or try again later"
     )]
     Busy {
-        /// Name in the config.
-        hook: Arc<str>,
+        /// What was to be called.
+        called: Called,
         /// The limit that was reached.
         concurrency: u32,
     },
@@ -154,7 +154,7 @@ impl HookError {
     pub fn hook(&self) -> Option<&str> {
         match self {
             HookError::Engine { .. } | HookError::Load { .. } => None,
-            HookError::Busy { hook, .. } => Some(hook),
+            HookError::Busy { called, .. } => Some(called.name()),
             HookError::Transforms { call, .. }
             | HookError::Instances { call }
             | HookError::Crowded { call, .. }
@@ -165,7 +165,7 @@ impl HookError {
             | HookError::Output { call, .. }
             | HookError::UnknownOrigin { call, .. }
             | HookError::Failed { call, .. }
-            | HookError::Lost { call, .. } => Some(&call.hook),
+            | HookError::Lost { call, .. } => Some(call.called.name()),
         }
     }
 }
@@ -173,10 +173,8 @@ impl HookError {
 /// Which call failed, where in the guest, and what the guest said last.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallReport {
-    /// Name in the config.
-    pub hook: Arc<str>,
-    /// The event that was being answered.
-    pub event: Event,
+    /// What was called.
+    pub called: Called,
     /// Guest functions, innermost first, where the component carries names.
     pub trace: Vec<String>,
     /// The call's last log lines, oldest first.
@@ -200,6 +198,32 @@ impl CallReport {
 
 impl fmt::Display for CallReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "hook {:?} at {}", self.hook, self.event)
+        self.called.fmt(formatter)
+    }
+}
+
+/// What is called by the node: each by its name in the config.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Called {
+    /// A hook, for an event.
+    Hook(Arc<str>, Event),
+    /// A component that answers as an origin.
+    Origin(Arc<str>),
+}
+
+impl Called {
+    fn name(&self) -> &Arc<str> {
+        match self {
+            Called::Hook(name, _) | Called::Origin(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for Called {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Called::Hook(name, event) => write!(formatter, "hook {name:?} at {event}"),
+            Called::Origin(name) => write!(formatter, "origin {name:?}"),
+        }
     }
 }

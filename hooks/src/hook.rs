@@ -1,6 +1,5 @@
 //! A loaded hook, and how one call of it is run.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,14 +7,13 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::body::OriginBody;
-use crate::builtin;
 use crate::call::{Answer, Ended, Exports};
-use crate::components::{Ready, Unusable};
 use crate::engine::{Engine, MAX_MEMORY, TICK};
-use crate::error::HookError;
+use crate::error::{Called, HookError};
 use crate::event::Event;
 use crate::facts::Facts;
 use crate::instance::{Instance, Kept};
+use crate::load;
 use crate::log::CallLog;
 use crate::meter::{MemoryLimit, Meter};
 use crate::outside::{Allowance, Reach};
@@ -24,7 +22,7 @@ use crate::places::Places;
 use crate::registry::VersionId;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
-use crate::settings::{HookSettings, LimitSettings, OnError, WasmSource};
+use crate::settings::{HookSettings, LimitSettings, OnError};
 use crate::state::{CallState, Messages, Surroundings};
 use crate::transform::Transformer;
 use crate::watch::{self, CallRecord, Watch};
@@ -63,7 +61,7 @@ impl Hook {
     /// [`HookError::Load`] when the file cannot be read, and those of [`Self::from_bytes`].
     pub fn load(engine: &Engine, name: &str, settings: &HookSettings) -> Result<Self, HookError> {
         let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
-        let bytes = read(&settings.wasm).map_err(refuse)?;
+        let bytes = load::read(&settings.wasm).map_err(refuse)?;
         Self::from_bytes(engine, name, settings, &settings.wasm.to_string(), &bytes)
     }
 
@@ -82,7 +80,7 @@ impl Hook {
     ) -> Result<Self, HookError> {
         let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
         check_limits(&settings.limits).map_err(refuse)?;
-        let ready = prepare(engine, source, bytes).map_err(refuse)?;
+        let ready = load::hook(engine, source, bytes).map_err(refuse)?;
         let exports = Exports::find(ready, &settings.on).map_err(|(event, error)| {
             refuse(format!(
                 "{source} does not export selvedge:edge/{event}@0.1.0 as hooks/wit has it; take {event} out of `on` or add the export: {error:#}"
@@ -179,8 +177,7 @@ impl Hook {
         let now = Instant::now();
         let deadline = now + limits.wall;
         let Some(place) = inner.places.take(deadline).await else {
-            let error =
-                HookError::Busy { hook: Arc::clone(&inner.own.name), concurrency: limits.concurrency };
+            let error = HookError::Busy { called: inner.called(event), concurrency: limits.concurrency };
             self.tell_failure(event, facts, &error);
             return Err(Box::new(FailedCall { error, body: messages.body }));
         };
@@ -200,16 +197,17 @@ impl Hook {
         let (ran, cpu) = watch::running(self.watch.as_ref(), running, &meter).await;
         let memory = ran.as_ref().map_or(0, |ended| ended.memory);
         let log = ran.as_ref().map_or(log, |ended| ended.state.log.clone());
-        let reporter = Reporter { own: &inner.own, event, limits, log: &log };
+        let reporter = || inner.reporter(event, &log);
         let outcome = match ran {
             Ok(Ended { answer: Ok(Answer::Failed(message)), state, .. }) => {
-                Err(Box::new(FailedCall { error: reporter.failed(&message), body: state.body }))
+                Err(Box::new(FailedCall { error: reporter().failed(&message), body: state.body }))
             }
             Ok(Ended { answer: Ok(answer), state, .. }) => Ok((answer, state)),
-            Ok(Ended { answer: Err(error), state, .. }) => {
-                Err(Box::new(FailedCall { error: reporter.stopped(&error, &state.memory), body: state.body }))
-            }
-            Err(lost) => Err(Box::new(FailedCall { error: reporter.lost(lost), body: None })),
+            Ok(Ended { answer: Err(error), state, .. }) => Err(Box::new(FailedCall {
+                error: reporter().stopped(&error, &state.memory),
+                body: state.body,
+            })),
+            Err(lost) => Err(Box::new(FailedCall { error: reporter().lost(lost), body: None })),
         };
         if let Some(watch) = &self.watch {
             let error = outcome.as_ref().err().map(|failed| &failed.error);
@@ -256,7 +254,7 @@ impl Hook {
     }
 
     pub(crate) fn reporter<'a>(&'a self, event: Event, log: &'a CallLog) -> Reporter<'a> {
-        Reporter { own: &self.inner.own, event, limits: &self.inner.limits, log }
+        self.inner.reporter(event, log)
     }
 
     /// Tells whoever watches what came of a call after it had answered: what it has logged since, or a failure.
@@ -292,6 +290,14 @@ impl Hook {
 }
 
 impl Inner {
+    fn called(&self, event: Event) -> Called {
+        Called::Hook(Arc::clone(&self.own.name), event)
+    }
+
+    fn reporter<'a>(&'a self, event: Event, log: &'a CallLog) -> Reporter<'a> {
+        Reporter { called: self.called(event), secrets: &self.own.secrets, limits: &self.limits, log }
+    }
+
     /// An instance for a call: a kept one, or what a new one will be made in.
     fn instance(
         &self,
@@ -378,7 +384,7 @@ fn own(engine: &Engine, name: &str, settings: &HookSettings, component: &[u8]) -
         name: name.into(),
         version: VersionId::of(component).as_str().into(),
         config: settings.config.clone(),
-        secrets: Arc::new(Secrets::read(&settings.secrets)?),
+        secrets: Arc::new(Secrets::read(&settings.secrets).map_err(|cause| format!("secrets.{cause}"))?),
         has_store: settings.store.is_some(),
         stores: settings.kv.iter().map(store).collect::<Result<_, _>>()?,
         figures: engine.figures().of(name, settings.limits.metrics as usize),
@@ -386,36 +392,7 @@ fn own(engine: &Engine, name: &str, settings: &HookSettings, component: &[u8]) -
     })
 }
 
-/// Compiles a component and ties it to what the node offers.
-pub(crate) fn prepare(engine: &Engine, source: &str, bytes: &[u8]) -> Result<Ready, String> {
-    if !bytes.starts_with(b"\0asm") {
-        return Err(format!("{source} is no WebAssembly file; build the hook for wasm32-wasip2"));
-    }
-    if bytes.starts_with(b"\0asm\x01\0\0\0") {
-        return Err(format!(
-            "{source} is a core module, not a component; build for wasm32-wasip2, or wrap it with `wasm-tools component new`"
-        ));
-    }
-    engine.component(bytes).map_err(|unusable| match unusable {
-        Unusable::Component(error) => format!("{source} is not a usable component: {error:#}"),
-        Unusable::Imports(error) => {
-            format!("{source} imports something that this node does not offer (see hooks/wit): {error:#}")
-        }
-    })
-}
-
-pub(crate) fn read(source: &WasmSource) -> Result<Cow<'static, [u8]>, String> {
-    match source {
-        WasmSource::File(path) => std::fs::read(path)
-            .map(Cow::Owned)
-            .map_err(|error| format!("cannot read {source}: {error}; build the hook, or correct `wasm`")),
-        WasmSource::Builtin(name) => builtin::component(name)
-            .map(Cow::Borrowed)
-            .ok_or_else(|| format!("there is no {source}; this node carries builtin:thumbnail")),
-    }
-}
-
-fn check_limits(limits: &LimitSettings) -> Result<(), String> {
+pub(crate) fn check_limits(limits: &LimitSettings) -> Result<(), String> {
     /// Longer is no limit any more, and clocks overflow.
     const MAX_TIME: Duration = Duration::from_secs(3600);
 

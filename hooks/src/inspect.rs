@@ -3,7 +3,7 @@
 use crate::engine::Engine;
 use crate::error::HookError;
 use crate::event::Event;
-use crate::hook;
+use crate::load;
 use crate::settings::WasmSource;
 
 /// What a component file offers and wants.
@@ -24,8 +24,8 @@ impl Inspection {
     /// [`HookError::Load`] when it cannot be read or is no component that this node can run.
     pub fn of(engine: &Engine, name: &str, source: &WasmSource) -> Result<Self, HookError> {
         let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
-        let bytes = hook::read(source).map_err(refuse)?;
-        let ready = hook::prepare(engine, &source.to_string(), &bytes).map_err(refuse)?;
+        let bytes = load::read(source).map_err(refuse)?;
+        let ready = load::hook(engine, &source.to_string(), &bytes).map_err(refuse)?;
         let component = ready.component().component_type();
         let exported: Vec<_> =
             component.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();

@@ -7,7 +7,7 @@ use wasmtime::{Store, UpdateDeadline, component};
 
 use crate::idle::Waiting;
 use crate::log::CallLog;
-use crate::meter::{Budget, Meter};
+use crate::meter::{Budget, MemoryLimit, Meter};
 use crate::settings::ReuseSettings;
 use crate::state::CallState;
 
@@ -25,27 +25,42 @@ pub(crate) struct Instance {
     born: Instant,
 }
 
+/// What a store of this kind tells of its bounds.
+pub(crate) trait Bounded: Send + 'static {
+    /// Bytes of a body that may pass to the host in one call.
+    fn carried(&self) -> usize;
+
+    /// What bounds its memory.
+    fn memory(&mut self) -> &mut MemoryLimit;
+}
+
+/// A store that holds what runs in it to its limits.
+pub(crate) fn bounded<T: Bounded>(engine: &wasmtime::Engine, state: T, meter: &Arc<Meter>) -> Store<T> {
+    /// Handles that a guest may hold at once.
+    const MAX_HANDLES: usize = 1024;
+    /// What any one call to the host may carry beside a body: names, values, log lines.
+    const SMALL_CALL_BYTES: usize = 1 << 20;
+
+    let carried = state.carried().saturating_add(SMALL_CALL_BYTES);
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| state.memory());
+    store.set_hostcall_fuel(carried);
+    store.set_max_component_handles(MAX_HANDLES);
+    store.set_epoch_deadline(FIRST_LOOK);
+    let ticked = Arc::clone(meter);
+    store.epoch_deadline_callback(move |_| {
+        ticked.tick()?;
+        // At every tick others get their turn, and a call that nobody waits for any more ends here.
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    store
+}
+
 impl Instance {
     /// A store that holds its calls to their limits.
     pub(crate) fn new(engine: &wasmtime::Engine, state: CallState, meter: Meter, now: Instant) -> Self {
-        /// Handles that a guest may hold at once.
-        const MAX_HANDLES: usize = 1024;
-        /// What any one call to the host may carry beside a body: names, values, log lines.
-        const SMALL_CALL_BYTES: usize = 1 << 20;
-
         let (meter, log) = (Arc::new(meter), state.log.clone());
-        let carried = state.output.saturating_add(SMALL_CALL_BYTES);
-        let mut store = Store::new(engine, state);
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(carried);
-        store.set_max_component_handles(MAX_HANDLES);
-        store.set_epoch_deadline(FIRST_LOOK);
-        let ticked = Arc::clone(&meter);
-        store.epoch_deadline_callback(move |_| {
-            ticked.tick()?;
-            // At every tick others get their turn, and a call that nobody waits for any more ends here.
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        });
+        let store = bounded(engine, state, &meter);
         Self { store, made: None, meter, log, calls: 0, born: now }
     }
 

@@ -1,17 +1,14 @@
 //! From what stopped a call to an error that says what to do.
 
-use std::sync::Arc;
-
 use bytesize::ByteSize;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use crate::error::{CallReport, HookError};
-use crate::event::Event;
+use crate::error::{CallReport, Called, HookError};
 use crate::log::CallLog;
 use crate::meter::{DeadlineReached, MemoryLimit, Refused};
-use crate::own::Own;
 use crate::places::NoTransform;
+use crate::secrets::Secrets;
 use crate::settings::LimitSettings;
 use crate::workers::Lost;
 
@@ -22,23 +19,23 @@ const MESSAGE_BYTES: usize = 2048;
 
 /// Makes the errors of one call.
 pub(crate) struct Reporter<'a> {
-    pub(crate) own: &'a Own,
-    pub(crate) event: Event,
+    pub(crate) called: Called,
+    pub(crate) secrets: &'a Secrets,
     pub(crate) limits: &'a LimitSettings,
     pub(crate) log: &'a CallLog,
 }
 
 impl Reporter<'_> {
     pub(crate) fn failed(&self, message: &str) -> HookError {
-        HookError::Failed { call: self.call(Vec::new()), message: spoken(self.own, message) }
+        HookError::Failed { call: self.call(Vec::new()), message: spoken(self.secrets, message) }
     }
 
     pub(crate) fn unusable(&self, cause: &str) -> HookError {
-        HookError::Output { call: self.call(Vec::new()), cause: spoken(self.own, cause) }
+        HookError::Output { call: self.call(Vec::new()), cause: spoken(self.secrets, cause) }
     }
 
     pub(crate) fn unknown_origin(&self, origin: &str) -> HookError {
-        HookError::UnknownOrigin { call: self.call(Vec::new()), origin: spoken(self.own, origin) }
+        HookError::UnknownOrigin { call: self.call(Vec::new()), origin: spoken(self.secrets, origin) }
     }
 
     pub(crate) fn lost(&self, lost: Lost) -> HookError {
@@ -79,25 +76,20 @@ impl Reporter<'_> {
             }
             Some(trap) => HookError::Trap { call, cause: trap.to_string() },
             None => {
-                let cause = spoken(self.own, &error.root_cause().to_string());
+                let cause = spoken(self.secrets, &error.root_cause().to_string());
                 HookError::Output { call, cause }
             }
         }
     }
 
     fn call(&self, trace: Vec<String>) -> Box<CallReport> {
-        Box::new(CallReport {
-            hook: Arc::clone(&self.own.name),
-            event: self.event,
-            trace,
-            log: self.log.last_lines(),
-        })
+        Box::new(CallReport { called: self.called.clone(), trace, log: self.log.last_lines() })
     }
 }
 
 /// Words of a guest as they may stand in the node's log.
-pub(crate) fn spoken(own: &Own, words: &str) -> String {
-    own.secrets.redact(words.as_bytes(), MESSAGE_BYTES)
+pub(crate) fn spoken(secrets: &Secrets, words: &str) -> String {
+    secrets.redact(words.as_bytes(), MESSAGE_BYTES)
 }
 
 /// Function names, innermost first, a recursion once with its depth. The engine's own rendering is taken apart because

@@ -91,11 +91,11 @@ struct Telling {
 }
 
 impl Secrets {
-    /// Reads all of them; the error names the setting and the place, never what is there.
+    /// Reads all of them; the error names the secret and the place, never what is there.
     pub(crate) fn read(settings: &BTreeMap<String, Material>) -> Result<Self, String> {
         let read = |(name, material): (&String, &Material)| match material.read() {
             Ok(secret) => Ok((name.clone(), secret)),
-            Err(cause) => Err(format!("secrets.{name}: {cause}")),
+            Err(cause) => Err(format!("{name}: {cause}")),
         };
         settings.iter().map(read).collect::<Result<_, _>>().map(Self::of)
     }

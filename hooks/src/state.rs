@@ -13,6 +13,7 @@ use crate::body::OriginBody;
 use crate::event::Event;
 use crate::facts::{Facts, Locality, Place};
 use crate::held::WholeBody;
+use crate::instance::Bounded;
 use crate::log::CallLog;
 use crate::meter::MemoryLimit;
 use crate::outcome::{Caching, Keeping};
@@ -249,6 +250,16 @@ impl CallState {
                 made.checked_sub(self.earlier_handles).filter(|index| *index > 0).map(|index| index as usize)
             }
         }
+    }
+}
+
+impl Bounded for CallState {
+    fn carried(&self) -> usize {
+        self.output
+    }
+
+    fn memory(&mut self) -> &mut MemoryLimit {
+        &mut self.memory
     }
 }
 

@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use hooks::{Event, Hook, HookError, RequestOutcome, ReuseSettings};
+use hooks::{Called, Event, Hook, HookError, RequestOutcome, ReuseSettings};
 use support::{facts, on_one_core, request, told};
 
 /// The guest that does what the path says, in instances that are used again.
@@ -120,7 +120,7 @@ fn the_lines_of_one_call_are_not_in_the_report_of_another() {
         ask(&hook, "/say").await.unwrap();
         let HookError::Failed { call, .. } = ask(&hook, "/fail").await.unwrap_err() else { panic!() };
         assert_eq!(call.log, Vec::<String>::new());
-        assert_eq!(call.event, Event::ViewerRequest);
+        assert_eq!(call.called, Called::Hook("guest".into(), Event::ViewerRequest));
     });
 }
 

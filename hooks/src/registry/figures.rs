@@ -229,8 +229,7 @@ mod tests {
     #[test]
     fn that_others_hold_all_memory_says_nothing_of_a_version() {
         let call = crate::error::CallReport {
-            hook: "guest".into(),
-            event: Event::ViewerRequest,
+            called: crate::error::Called::Hook("guest".into(), Event::ViewerRequest),
             trace: Vec::new(),
             log: Vec::new(),
         };

@@ -10,7 +10,8 @@ use super::state::{Component, Configured, State, What};
 use super::version::VersionId;
 use crate::engine::Engine;
 use crate::error::HookError;
-use crate::hook::{self, Hook};
+use crate::hook::Hook;
+use crate::load;
 use crate::places::Places;
 use crate::settings::{HookSettings, WasmSource};
 
@@ -145,7 +146,7 @@ impl HookSettings {
 pub(super) fn configured(settings: &HookSettings) -> Result<(Configured, Vec<Read>), String> {
     let mut components = Vec::new();
     let mut read = |source: &WasmSource| {
-        let bytes = hook::read(source)?.into_owned();
+        let bytes = load::read(source)?.into_owned();
         let version = VersionId::of(&bytes);
         let component = Component { version: version.clone(), bytes: bytes.len() as u64 };
         components.push((version, bytes));
