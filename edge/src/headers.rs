@@ -114,7 +114,8 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// `X-Forwarded-Proto`.
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The host by which the viewer asked.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Removes what `Connection` names as ending at this hop (RFC 9110 §7.6.1). Done before anything reads the request: what the
 /// origin will not see must not be in the key either.

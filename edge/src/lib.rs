@@ -7,6 +7,7 @@ pub mod admin;
 pub mod body;
 pub mod chosen;
 pub mod cli;
+pub mod component;
 pub mod compress;
 pub mod config;
 pub mod demo;

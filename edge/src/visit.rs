@@ -8,6 +8,7 @@ use crate::headers::{self, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::listener::Viewer;
 use crate::loops::{self, Trace};
 use crate::node::Node;
+use crate::outside;
 use crate::route::{Route, Site};
 use crate::signed;
 use crate::upgrade::Upgrade;
@@ -226,6 +227,7 @@ impl Visit {
             request.extensions.insert(listener.clone());
         }
         self.vouch(request, group);
+        outside::give_way(self, request, group);
     }
 
     /// Tells shields on whose behalf they are asked.

@@ -1,12 +1,12 @@
 //! The one place that configures wasmtime.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, park, park_timeout};
 use std::time::Duration;
 
-use wasmtime::component::Linker;
+use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::components::{self, Components, Ready, Unusable};
@@ -16,6 +16,7 @@ use crate::host;
 use crate::images::{ImageSettings, Images};
 use crate::kv::Stores;
 use crate::meter::Budget;
+use crate::responder::{self, Serving};
 use crate::state::CallState;
 use crate::workers::Workers;
 
@@ -43,6 +44,7 @@ struct Inner {
     wasmtime: wasmtime::Engine,
     linker: Linker<CallState>,
     components: Components<CallState>,
+    responders: Responders,
     workers: Workers,
     ticker: Ticker,
     figures: Figures,
@@ -50,6 +52,13 @@ struct Inner {
     /// What instances hold, and those that wait for their next call.
     memory: Arc<Budget>,
     images: Arc<Images>,
+}
+
+/// Components that answer requests by themselves. A node without any never makes their linker.
+#[derive(Default)]
+struct Responders {
+    linker: OnceLock<Linker<Serving>>,
+    components: Components<Serving>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -90,6 +99,7 @@ impl Engine {
                 wasmtime,
                 linker,
                 components: Components::default(),
+                responders: Responders::default(),
                 workers,
                 ticker,
                 figures: Figures::default(),
@@ -107,6 +117,19 @@ impl Engine {
     /// A component, compiled and tied to what the node offers.
     pub(crate) fn component(&self, bytes: &[u8]) -> Result<Ready, Unusable> {
         self.inner.components.get(&self.inner.linker, bytes)
+    }
+
+    /// A component that answers requests, compiled and tied to what the node offers such.
+    pub(crate) fn responder(&self, bytes: &[u8]) -> Result<Arc<InstancePre<Serving>>, Unusable> {
+        let Responders { linker, components } = &self.inner.responders;
+        let linker = match linker.get() {
+            Some(linker) => linker,
+            None => {
+                let made = responder::linker(&self.inner.wasmtime).map_err(Unusable::Component)?;
+                linker.get_or_init(|| made)
+            }
+        };
+        components.get(linker, bytes)
     }
 
     /// How pictures are made from now on; those that are being made are finished as before.

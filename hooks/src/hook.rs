@@ -212,6 +212,7 @@ impl Hook {
         if let Some(watch) = &self.watch {
             let error = outcome.as_ref().err().map(|failed| &failed.error);
             let request_id = facts.request_id.to_str().unwrap_or_default();
+            let event = Some(event);
             watch.tell(&log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory, error });
         }
         outcome
@@ -268,6 +269,7 @@ impl Hook {
         let Some(watch) = &self.watch else { return };
         if error.is_some() || !log.kept().0.is_empty() {
             let (request_id, cpu) = (request_id.to_str().unwrap_or_default(), Duration::ZERO);
+            let event = Some(event);
             watch.tell(log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory: 0, error });
         }
     }

@@ -34,6 +34,7 @@ mod own;
 mod places;
 mod registry;
 mod report;
+mod responder;
 mod secrets;
 mod settings;
 mod state;
@@ -57,12 +58,13 @@ pub use outcome::{
     Caching, Keeping, OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestFailure,
     RequestOutcome,
 };
-pub use outside::{Fetch, FetchError, Fetching, Outside};
+pub use outside::{Fetch, FetchError, Fetching, Outside, Passing, Streaming};
 pub use registry::{
     Asking, CallsReport, CanaryReport, CanarySettings, Change, Chosen, Comparison, Dress, Ended, HeaderMatch,
     RampSettings, Rate, Refusal, Registry, RegistryParts, RollbackSettings, Slot, SlotReport, Slowness,
     Sticky, Terms, Underway, VersionError, VersionId, VersionReport, VersionSettings, What,
 };
+pub use responder::{Asked, Granted, Responder, ResponderBody, ResponderSettings};
 pub use secrets::Material;
 pub use settings::{HookSettings, LimitSettings, OnError, ReuseSettings, WasmSource};
 pub use transform::Transform;

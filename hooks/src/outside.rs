@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 
+use crate::body::BodyError;
 use crate::held::Held;
 use crate::settings::HookSettings;
 
@@ -14,6 +16,13 @@ use crate::settings::HookSettings;
 pub trait Outside: Debug + Send + Sync {
     /// Asks an origin and reads its answer whole. Dropping the future gives the request up. It may be polled on any thread.
     fn fetch(&self, fetch: Fetch) -> Fetching;
+
+    /// The same with bodies that flow in both directions: the answer is here with its head.
+    /// Where nothing of the kind is offered, it is denied.
+    fn pass(&self, passing: Passing) -> Streaming {
+        drop(passing);
+        Box::pin(async { Err(FetchError::Denied) })
+    }
 }
 
 /// One request of a hook.
@@ -33,6 +42,21 @@ pub struct Fetch {
 
 /// The whole answer, some time.
 pub type Fetching = Pin<Box<dyn Future<Output = Result<http::Response<Bytes>, FetchError>> + Send>>;
+
+/// One request of a component that is an origin itself.
+#[derive(Debug)]
+pub struct Passing {
+    /// An origin or origin group of the config.
+    pub origin: Arc<str>,
+    /// The target is path and query; the fields are the component's own.
+    pub request: http::Request<UnsyncBoxBody<Bytes, BodyError>>,
+    /// For the head of the answer; `None` is as long as the origin's own settings give it.
+    pub timeout: Option<Duration>,
+}
+
+/// The head of the answer, some time, and its body as it flows.
+pub type Streaming =
+    Pin<Box<dyn Future<Output = Result<http::Response<UnsyncBoxBody<Bytes, BodyError>>, FetchError>> + Send>>;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

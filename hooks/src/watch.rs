@@ -14,8 +14,8 @@ use crate::meter::{Meter, thread_time};
 /// A call that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct CallRecord<'a> {
-    /// The event that was answered.
-    pub event: Event,
+    /// The event that was answered; `None` of a component that answers requests.
+    pub event: Option<Event>,
     /// Of the request.
     pub request_id: &'a str,
     /// The last lines that the hook logged, oldest first.

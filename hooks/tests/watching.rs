@@ -18,7 +18,7 @@ fn collect(into: &Told) -> impl Fn(&CallRecord<'_>) + Send + Sync + 'static {
         assert_eq!(call.request_id, "req-1");
         let lines = call.lines.iter().map(ToString::to_string).collect();
         let token = call.error.map(hooks::HookError::token);
-        into.lock().unwrap().push((call.event, lines, call.cpu, call.memory, token));
+        into.lock().unwrap().push((call.event.unwrap(), lines, call.cpu, call.memory, token));
     }
 }
 

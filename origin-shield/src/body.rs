@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
@@ -15,6 +16,7 @@ use crate::error::OriginError;
 use crate::failure::{Cause, Failure};
 use crate::pool::Lease;
 use crate::trailers;
+use crate::upload::BoxError;
 
 /// The body of an origin's answer: ends well only if it is whole, and fails when the origin is silent for too long.
 ///
@@ -22,10 +24,16 @@ use crate::trailers;
 /// Its connection goes back to the pool at its end, and is closed when it is dropped before.
 pub struct OriginBody {
     origin: Arc<str>,
-    incoming: Incoming,
+    source: Source,
+    /// `None` after the end, and for what no connection brings.
     lease: Option<Lease>,
     patience: Duration,
     silence: Silence,
+}
+
+enum Source {
+    Connection(Incoming),
+    Program(UnsyncBoxBody<Bytes, BoxError>),
 }
 
 /// The clock that runs only while the origin is waited for. Most bodies never need one.
@@ -37,13 +45,23 @@ enum Silence {
 
 impl OriginBody {
     pub(crate) fn new(origin: Arc<str>, incoming: Incoming, lease: Lease, patience: Duration) -> Self {
-        let mut body = Self { origin, incoming, lease: Some(lease), patience, silence: Silence::Never };
+        let source = Source::Connection(incoming);
+        let mut body = Self { origin, source, lease: Some(lease), patience, silence: Silence::Never };
         body.hand_back_at_end();
         body
     }
 
+    /// What a program of the node's own says.
+    pub(crate) fn of_program(
+        origin: Arc<str>,
+        body: UnsyncBoxBody<Bytes, BoxError>,
+        patience: Duration,
+    ) -> Self {
+        Self { origin, source: Source::Program(body), lease: None, patience, silence: Silence::Never }
+    }
+
     fn hand_back_at_end(&mut self) {
-        if self.incoming.is_end_stream()
+        if self.source.is_end_stream()
             && let Some(lease) = self.lease.take()
         {
             lease.hand_back(self.patience);
@@ -65,7 +83,7 @@ impl Body for OriginBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
         let this = &mut *self;
-        let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(context) else {
+        let Poll::Ready(frame) = this.source.poll_frame(context) else {
             ready!(this.silence.poll_too_long(this.patience, context));
             let detail = format!("no bytes for {:?} in the middle of the body", this.patience);
             if let Some(lease) = this.lease.take() {
@@ -77,7 +95,7 @@ impl Body for OriginBody {
         match frame {
             None => {
                 if let Some(lease) = this.lease.take() {
-                    if lease.was_cut(&this.incoming) {
+                    if this.source.was_cut(&lease) {
                         let cause =
                             Cause::new(Failure::ResponseIncomplete, "the stream was reset before its end");
                         return Poll::Ready(Some(Err(this.failed(cause))));
@@ -90,16 +108,43 @@ impl Body for OriginBody {
                 this.hand_back_at_end();
                 Poll::Ready(trailers::permitted(frame).map(Ok))
             }
-            Some(Err(error)) => Poll::Ready(Some(Err(this.failed(Cause::of_body(&error))))),
+            Some(Err(cause)) => Poll::Ready(Some(Err(this.failed(cause)))),
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.source {
+            Source::Connection(incoming) => incoming.size_hint(),
+            Source::Program(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Source {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        match self {
+            Self::Connection(incoming) => {
+                Pin::new(incoming).poll_frame(context).map_err(|error| Cause::of_body(&error))
+            }
+            Self::Program(body) => Pin::new(body)
+                .poll_frame(context)
+                .map_err(|error| Cause::new(Failure::ResponseIncomplete, error.to_string())),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Connection(incoming) => incoming.is_end_stream(),
+            Self::Program(body) => body.is_end_stream(),
+        }
+    }
+
+    fn was_cut(&self, lease: &Lease) -> bool {
+        matches!(self, Self::Connection(incoming) if lease.was_cut(incoming))
     }
 }
 

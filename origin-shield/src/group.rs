@@ -94,6 +94,11 @@ impl Group {
         self.members.iter().any(|member| member.origin.is_shields())
     }
 
+    /// Whether some of the members are programs that send requests of their own.
+    pub fn reaches_out(&self) -> bool {
+        self.members.iter().any(|member| member.origin.program().is_some_and(|program| program.reaches_out()))
+    }
+
     /// Asks the members one after the other until one answers well. `now` is when the request began.
     ///
     /// The request's URI needs only path and query; every member gets it under its own address. When the last member to

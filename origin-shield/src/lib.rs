@@ -21,6 +21,7 @@ pub mod hop;
 mod interim;
 mod origin;
 mod pool;
+mod program;
 mod settings;
 mod trailers;
 mod upload;
@@ -37,10 +38,11 @@ pub use health::HealthState;
 pub use interim::{Interim, Listener};
 pub use origin::{Origin, Withheld};
 pub use pool::{Tunnel, TunnelStream};
+pub use program::{Answering, Program, Unanswered};
 pub use settings::{
     Abort, AbortSettings, Algorithm, BucketSettings, BucketStyle, Condition, Congestion, DelaySettings,
     EjectSettings, FaultSettings, GroupSettings, HealthSettings, Material, NoAlgorithm, OriginSettings,
-    OriginTls, OriginUrl, OriginUrlError, OtherEnd, PoolSettings, ProfileSettings, Protocol, Refused,
-    RetryBudget, Statuses, StopSettings, Target, TargetError, WebIdentitySettings,
+    OriginTls, OriginUrl, OriginUrlError, OtherEnd, PoolSettings, ProfileSettings, ProgramLimits, Protocol,
+    Refused, RetryBudget, Statuses, StopSettings, Target, TargetError, Variable, WebIdentitySettings,
 };
 pub use upload::{BoxError, OutgoingBody};

@@ -2,6 +2,7 @@
 
 mod bucket;
 mod http;
+mod program;
 mod shield;
 
 use std::fmt;
@@ -20,7 +21,8 @@ use crate::failure::Cause;
 use crate::fault::Fault;
 use crate::group::Attempt;
 use crate::health::{Health, HealthState};
-use crate::settings::{HealthSettings, OriginSettings, Target};
+use crate::program::Program;
+use crate::settings::{HealthSettings, OriginSettings, Target, TargetError};
 use crate::upload::OutgoingBody;
 
 pub use bucket::Withheld;
@@ -38,6 +40,7 @@ enum Kind {
     Http(Box<http::HttpOrigin>),
     Bucket(Arc<bucket::BucketOrigin>),
     Shields(shield::Shields),
+    Program(program::ProgramOrigin),
 }
 
 /// An origin that gave no answer.
@@ -68,8 +71,28 @@ impl Origin {
     ) -> Result<Arc<Self>, OriginError> {
         let name = Arc::from(name);
         let kind = Kind::build(&name, settings, names)?;
+        Ok(Self::of_kind(name, settings, kind))
+    }
+
+    /// The origin called `name` that is this program, which the settings name by `wasm`.
+    pub fn running(name: &str, settings: &OriginSettings, program: Arc<dyn Program>) -> Arc<Self> {
+        let name: Arc<str> = name.into();
+        let response_timeout = settings.response_timeout;
+        let kind = program::ProgramOrigin { name: name.clone(), program, response_timeout };
+        Self::of_kind(name, settings, Kind::Program(kind))
+    }
+
+    fn of_kind(name: Arc<str>, settings: &OriginSettings, kind: Kind) -> Arc<Self> {
         let fault = settings.fault.clone().map(|fault| Arc::new(Fault::new(Arc::clone(&name), fault)));
-        Ok(Arc::new(Self { name, settings: settings.clone(), kind, fault, health: Arc::default() }))
+        Arc::new(Self { name, settings: settings.clone(), kind, fault, health: Arc::default() })
+    }
+
+    /// Which program it is, if it is one.
+    pub fn program(&self) -> Option<&Arc<dyn Program>> {
+        match &self.kind {
+            Kind::Program(origin) => Some(&origin.program),
+            Kind::Http(_) | Kind::Bucket(_) | Kind::Shields(_) => None,
+        }
     }
 
     /// The same origin, found by other `names` and so on other connections. Its rehearsal and what active checks know of it go on.
@@ -78,7 +101,10 @@ impl Origin {
     /// Those of [`Origin::build_with`].
     pub fn found_by(&self, names: &Arc<Names>) -> Result<Arc<Self>, OriginError> {
         let Self { name, settings, kind, fault, health } = self;
-        let mut built = Kind::build(name, settings, names)?;
+        let mut built = match kind {
+            Kind::Program(program) => Kind::Program(program.clone()),
+            _ => Kind::build(name, settings, names)?,
+        };
         if let (Kind::Shields(shields), Kind::Shields(before)) = (&mut built, kind) {
             shields.keep_health(before);
         }
@@ -118,7 +144,7 @@ impl Origin {
     pub(crate) fn is_down(&self) -> bool {
         match &self.kind {
             Kind::Shields(shields) => shields.are_down(),
-            Kind::Http(_) | Kind::Bucket(_) => self.health.is_down(),
+            Kind::Http(_) | Kind::Bucket(_) | Kind::Program(_) => self.health.is_down(),
         }
     }
 
@@ -127,7 +153,7 @@ impl Origin {
         match &self.kind {
             // One of them is no measure of how much all can take.
             Kind::Shields(_) => 0,
-            Kind::Http(_) | Kind::Bucket(_) => self.health.healed(),
+            Kind::Http(_) | Kind::Bucket(_) | Kind::Program(_) => self.health.healed(),
         }
     }
 
@@ -136,7 +162,7 @@ impl Origin {
         self.settings.health.as_ref()?;
         Some(match &self.kind {
             Kind::Shields(shields) => shields.health(),
-            Kind::Http(_) | Kind::Bucket(_) => self.health.state(),
+            Kind::Http(_) | Kind::Bucket(_) | Kind::Program(_) => self.health.state(),
         })
     }
 
@@ -146,6 +172,7 @@ impl Origin {
         let found = match &self.kind {
             Kind::Http(origin) => origin.check(settings, None).await,
             Kind::Bucket(bucket) => Box::pin(bucket.check(settings)).await,
+            Kind::Program(program) => Box::pin(program.check(settings)).await,
             // Each has its own health: an object's next shield is asked where its own is down.
             Kind::Shields(shields) => return shields.check(settings, now).await,
         };
@@ -160,6 +187,7 @@ impl Origin {
             Kind::Http(origin) => origin.keep_warm(),
             Kind::Bucket(bucket) => bucket.keep_warm(),
             Kind::Shields(shields) => shields.keep_warm(),
+            Kind::Program(_) => {}
         }
     }
 
@@ -186,6 +214,7 @@ impl Origin {
             Kind::Http(origin) => origin.exchange(head, body).await,
             Kind::Shields(shields) => Box::pin(shields.exchange(head, body, attempts)).await,
             Kind::Bucket(bucket) => Box::pin(bucket.exchange(head, body)).await,
+            Kind::Program(program) => Box::pin(program.exchange(head, body)).await,
         }
     }
 }
@@ -203,6 +232,9 @@ impl Kind {
             }
             Ok(Target::Shields(shields)) => {
                 Ok(Self::Shields(shield::Shields::build(name, shields, settings, names)?))
+            }
+            Ok(Target::Program(_)) => {
+                Err(OriginError::Target { origin: name.clone(), cause: TargetError::Unloaded })
             }
             Err(cause) => Err(OriginError::Target { origin: name.clone(), cause }),
         }

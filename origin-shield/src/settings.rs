@@ -8,10 +8,12 @@ mod fault;
 mod group;
 mod health;
 mod outlier;
+mod program;
 mod share;
 mod target;
 mod url;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ pub use fault::{Abort, AbortSettings, DelaySettings, FaultSettings, StopSettings
 pub use group::{Condition, GroupSettings};
 pub use health::{HealthSettings, Statuses};
 pub use outlier::{EjectSettings, RetryBudget};
+pub use program::{ProgramLimits, Variable};
 pub use target::{Target, TargetError};
 pub use url::{OriginUrl, OriginUrlError};
 
@@ -33,7 +36,7 @@ pub use url::{OriginUrl, OriginUrlError};
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct OriginSettings {
     /// `http://` or `https://`, host, optional port and path prefix: `https://app.internal:8443/site`; or a private
-    /// bucket, with or without a prefix: `s3://media/site`. Either this or `shield`.
+    /// bucket, with or without a prefix: `s3://media/site`. Either this, or `shield`, or `wasm`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "OriginUrl")]
     pub url: Option<OriginUrl>,
@@ -44,6 +47,20 @@ pub struct OriginSettings {
     /// The secret by which these shields know this node as one of their edges; 32 characters at least.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Material>,
+    /// A component file (`wasi:http/proxy` 0.2) that answers requests in this node itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wasm: Option<PathBuf>,
+    /// What one request of the component may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<ProgramLimits>,
+    /// The component's environment variables: `{ MODE = "fast", API_KEY = { env = "API_KEY" } }`. What comes from a variable or file
+    /// of the node's is never printed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Variable>,
+    /// The origins and origin groups that the component may send requests to, by their names here as the host of a URL, or by
+    /// their address. Without any it may ask nobody.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fetch: Vec<String>,
     /// How long a shield that failed is passed over; an origin with a `url` has no use for it.
     #[serde(default = "remember", with = "duration::span")]
     #[schemars(with = "String")]
@@ -103,6 +120,10 @@ impl OriginSettings {
             url: Some(url),
             shield: Vec::new(),
             key: None,
+            wasm: None,
+            limits: None,
+            env: BTreeMap::new(),
+            fetch: Vec::new(),
             remember: remember(),
             tries: tries(),
             s3: None,
@@ -134,6 +155,10 @@ impl OriginSettings {
         if let Some(Material::File(path)) = &mut self.key {
             *path = base.join(&*path);
         }
+        if let Some(wasm) = &mut self.wasm {
+            *wasm = base.join(&*wasm);
+        }
+        self.env.values_mut().for_each(|variable| variable.resolve_path(base));
         if let Some(bucket) = &mut self.s3 {
             bucket.resolve_paths(base);
         }

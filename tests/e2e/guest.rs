@@ -29,6 +29,12 @@ pub(crate) fn offered() -> &'static Path {
     GUEST.get_or_init(|| build("offered"))
 }
 
+/// The component that is an origin and does what the path says.
+pub(crate) fn serving() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| build("serving"))
+}
+
 fn build(guest: &str) -> PathBuf {
     // Beside the guests that the build itself makes, whose crates it shares.
     let target =

@@ -18,6 +18,7 @@ mod bodies;
 mod broken;
 mod bucket;
 mod collapse;
+mod component_origin;
 mod compress;
 mod conditional;
 mod config;

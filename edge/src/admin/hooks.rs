@@ -2,6 +2,7 @@
 
 use super::{Context, PATIENCE, said};
 use crate::body::Body;
+use crate::component;
 use crate::node::Node;
 use crate::process;
 use crate::route::segment;
@@ -69,6 +70,9 @@ async fn dispatch(context: &Context, head: &Parts, below: &str, body: Incoming) 
     let name =
         segment(name).ok_or_else(|| Complaint::usage("the name of the hook is not encoded rightly"))?;
     let Some(slot) = node.hooks.get(&name).cloned() else {
+        if let Some(key) = words_of_component(&node, &name).filter(|_| verb == Some("logs")) {
+            return logs(&node, &key, head);
+        }
         let known: Vec<_> = node.hooks.iter().map(|(name, _)| name).collect();
         let words = format!("there is no hook {name:?}; there are: {}", known.join(", "));
         return Err(Complaint(StatusCode::NOT_FOUND, words));
@@ -85,6 +89,13 @@ async fn dispatch(context: &Context, head: &Parts, below: &str, body: Incoming) 
             "a hook can be deployed, promoted and rolled back".to_owned(),
         )),
     }
+}
+
+/// The words of a component that is an origin: found by the origin's name, or by `origin.NAME` where a hook has the same.
+fn words_of_component(node: &Node, name: &str) -> Option<String> {
+    let name = name.strip_prefix(component::WORDS).unwrap_or(name);
+    node.config.origin.get(name)?.wasm.as_ref()?;
+    Some(component::words_of(name))
 }
 
 fn not_allowed() -> Complaint {

@@ -4,8 +4,9 @@ use serde_json::json;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::run::located;
 use super::{Exit, Form, Reading, data, invalid, talk};
@@ -71,12 +72,30 @@ fn build(config: &Config) -> io::Result<Result<Vec<(String, Doubt)>, NodeError>>
     let built = Node::build(&Arc::new(config), None, process::now());
     if is_new && compiled.exists() {
         // The node may run as somebody else, who could not use it.
-        std::fs::remove_dir_all(compiled)?;
+        remove(&compiled)?;
     }
     if let Some(scratch) = scratch {
-        std::fs::remove_dir_all(scratch)?;
+        remove(&scratch)?;
     }
     Ok(built.map(|node| node.doubts().to_vec()))
+}
+
+/// Removes a folder, though what was compiled last may still be on its way into it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a thread of the engine's writes there, and tells nobody when it is done"
+)]
+fn remove(folder: &Path) -> io::Result<()> {
+    const TRIES: usize = 100;
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    for _ in 0..TRIES {
+        match std::fs::remove_dir_all(folder) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => std::thread::sleep(PAUSE),
+            other => return other,
+        }
+    }
+    std::fs::remove_dir_all(folder)
 }
 
 /// A new folder that nobody else can have prepared or can look into.
@@ -113,8 +132,6 @@ fn as_json(file: &str, config: &Config, warnings: &[Warning]) -> serde_json::Val
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]

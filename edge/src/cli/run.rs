@@ -57,6 +57,7 @@ pub(super) fn located(loaded: &Loaded, error: &NodeError) -> ConfigError {
 fn section(error: &NodeError) -> Vec<&str> {
     match error {
         NodeError::Origin(name, _) => vec!["origin", name],
+        NodeError::Component(name, _) => vec!["origin", name, "wasm"],
         NodeError::Url(name, ..) => vec!["site", name, "origin"],
         NodeError::Key(id, ..) | NodeError::KeyMaterial(id, ..) => vec!["key", id],
         NodeError::Hook(name, _) => vec!["hook", name],

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use certs::SiteTls;
 use hooks::WasmSource;
+use origin_shield::Variable;
 
 use super::document::Sources;
 use super::error::{ConfigError, ConfigErrors};
@@ -62,6 +63,12 @@ fn named_files(config: &Config) -> Vec<(Vec<String>, PathBuf)> {
     for (name, origin) in &config.origin {
         if let Some(origin_shield::Material::File(file)) = &origin.key {
             files.add(&["origin", name, "key", "file"], file);
+        }
+        files.maybe(&["origin", name, "wasm"], origin.wasm.as_deref());
+        for (variable, value) in &origin.env {
+            if let Variable::Secret(origin_shield::Material::File(file)) = value {
+                files.add(&["origin", name, "env", variable, "file"], file);
+            }
         }
         for (keys, file) in origin.s3.iter().flat_map(origin_shield::BucketSettings::files) {
             files.add(&[&["origin", name, "s3"], keys].concat(), file);

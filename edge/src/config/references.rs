@@ -93,6 +93,9 @@ impl Checks<'_> {
 
     fn origins(&mut self) {
         for (name, origin) in &self.config.origin {
+            for (index, asked) in origin.fetch.iter().enumerate() {
+                self.origin_by_name(&["origin", name, "fetch", &index.to_string()], asked);
+            }
             let Err(error) = origin.target() else { continue };
             let path = ["origin", name].into_iter().chain(error.setting());
             self.refuse(&path.collect::<Vec<_>>(), format!("origin.{name}: {error}"), None);

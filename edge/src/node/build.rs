@@ -1,6 +1,7 @@
 //! Config → node: all or nothing.
 
 use super::{Limits, Node, keys};
+use crate::component::Component;
 use crate::compress::Coders;
 use crate::config::{CacheChoice, Config, LimitSettings, PathPattern, RouteSettings, SiteSettings};
 use crate::derive::Stores;
@@ -17,7 +18,7 @@ use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
 use hooks::{CallRecord, Doubt, Dress, Engine, HookError, Registry, RegistryParts, Watch};
 use http::{HeaderName, HeaderValue};
-use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Witness};
+use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Program, Witness};
 use signing::{KeyGroup, SchemeName, SigningError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ pub enum NodeError {
     /// An origin.
     #[error("[origin.{0}]: {1}")]
     Origin(String, #[source] OriginError),
+    /// A component that is an origin.
+    #[error("[origin.{0}]: {1}")]
+    Component(String, String),
     /// A site's origin that is a URL.
     #[error("[site.{0}] origin {1:?} is neither the name of an origin or origin group nor a URL: {2}")]
     Url(String, String, String),
@@ -77,19 +81,21 @@ impl Node {
         let name = &config.node.name;
         let header = |text: String| HeaderValue::from_str(&text).map_err(|_| NodeError::Name(name.clone()));
         let names = build_names(config, previous);
-        let origins = build_origins(config, previous, &names)?;
         let observer = match previous {
             Some(previous) => Arc::clone(&previous.observer),
             None => Arc::new(Observer::new(config.node.log)),
         };
-        let mut groups = build_groups(config, &origins, previous, &observer)?;
+        let runs_guests =
+            !config.hook.is_empty() || config.origin.values().any(|origin| origin.wasm.is_some());
         let engine = match previous.and_then(|previous| previous.engine.clone()) {
-            None if !config.hook.is_empty() => Some(Arc::new(new_engine(config, &observer)?)),
+            None if runs_guests => Some(Arc::new(new_engine(config, &observer)?)),
             engine => engine,
         };
         if let Some(engine) = &engine {
             engine.stores().open(&config.kv, &config.node.state, now);
         }
+        let origins = build_origins(config, engine.as_deref(), previous, (&names, &observer))?;
+        let mut groups = build_groups(config, &origins, previous, &observer)?;
         let hooks = build_hooks(config, engine.as_deref(), previous, &observer, now)?;
         let doubts = doubts(&hooks);
         let key_groups = keys::build(config, previous)?;
@@ -178,16 +184,25 @@ fn build_names(config: &Config, previous: Option<&Node>) -> Arc<Names> {
 /// keeps its rehearsal and what checks know.
 fn build_origins(
     config: &Config,
+    engine: Option<&Engine>,
     previous: Option<&Node>,
-    names: &Arc<Names>,
+    (names, observer): (&Arc<Names>, &Arc<Observer>),
 ) -> Result<HashMap<String, Arc<Origin>>, NodeError> {
     let build = |(name, settings): (&String, &OriginSettings)| {
+        let program =
+            engine.and_then(|engine| Component::load(engine, config, name, settings, observer)).transpose();
+        let program = program.map_err(|cause| NodeError::Component(name.clone(), cause))?;
         let is_found_alike = previous.is_some_and(|previous| Arc::ptr_eq(&previous.names, names));
         let before = previous.and_then(|previous| previous.origins.get(name));
-        let origin = match before.filter(|before| before.settings() == settings) {
-            Some(unchanged) if is_found_alike => Ok(Arc::clone(unchanged)),
-            Some(unchanged) => unchanged.found_by(names),
-            None => Origin::build_with(name, settings, names),
+        let version = |program: &Arc<dyn Program>| program.version().to_owned();
+        let is_same = |before: &&Arc<Origin>| {
+            before.settings() == settings && before.program().map(version) == program.as_ref().map(version)
+        };
+        let origin = match (before.filter(is_same), &program) {
+            (Some(unchanged), _) if is_found_alike => Ok(Arc::clone(unchanged)),
+            (Some(unchanged), _) => unchanged.found_by(names),
+            (None, Some(program)) => Ok(Origin::running(name, settings, Arc::clone(program))),
+            (None, None) => Origin::build_with(name, settings, names),
         };
         Ok((name.clone(), origin.map_err(|error| NodeError::Origin(name.clone(), error))?))
     };

@@ -21,7 +21,7 @@ pub struct Said {
     pub time: String,
     /// The version that was called.
     pub version: String,
-    /// The event.
+    /// The event; `request` of a component that answers requests.
     pub event: String,
     /// `X-Request-Id` of the request.
     pub request: String,
@@ -52,7 +52,7 @@ impl Words {
             number: 0,
             time: time.clone(),
             version: version.to_owned(),
-            event: call.event.to_string(),
+            event: call.event.map_or("request", hooks::Event::as_str).to_owned(),
             request: call.request_id.to_owned(),
             level,
             text: text.to_owned(),
@@ -122,7 +122,7 @@ mod tests {
 
     fn call<'a>(lines: &'a [LogLine], dropped: u64) -> CallRecord<'a> {
         CallRecord {
-            event: Event::ViewerRequest,
+            event: Some(Event::ViewerRequest),
             request_id: "r1",
             lines,
             dropped,

@@ -24,6 +24,8 @@ use crate::pool::{Lease, Limit, Pool, Tunnel, Unsent};
 use crate::settings::{OriginSettings, OriginUrl, PoolSettings};
 use crate::upload::{OutgoingBody, Progress, Sending, patiently};
 
+pub(super) use check::judge;
+
 /// Another name than its own by which an origin is asked, in the extensions of the request: a shield is a site's stand-in.
 #[derive(Debug, Clone)]
 pub(super) struct Guise {

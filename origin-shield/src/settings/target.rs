@@ -1,4 +1,6 @@
-//! What an origin is: an address, a bucket, or a set of shields.
+//! What an origin is: an address, a bucket, a set of shields, or a component.
+
+use std::path::Path;
 
 use serde::{Deserialize, Deserializer};
 
@@ -16,13 +18,17 @@ pub enum Target<'a> {
     Bucket(&'a OriginUrl),
     /// Other Selvedge nodes, at least one.
     Shields(&'a [OriginUrl]),
+    /// A component file.
+    Program(&'a Path),
 }
 
 /// Settings that name nobody to ask, or too many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     /// Neither address nor shields.
-    #[error("there is nobody to ask: give url = \"https://…\", or shield = [\"https://…\"]")]
+    #[error(
+        "there is nobody to ask: give url = \"https://…\", or shield = [\"https://…\"], or wasm = \"app.wasm\""
+    )]
     Nobody,
     /// An address beside shields.
     #[error("url and shield exclude each other: an origin group can have both as members")]
@@ -36,6 +42,17 @@ pub enum TargetError {
     /// A service record beside shields.
     #[error("srv is for an origin with a url: shields are named one by one")]
     Service,
+    /// A component beside an address or what belongs to one.
+    #[error(
+        "wasm is an origin by itself: url, shield, key, s3, srv and tls say how to reach another; an origin group can have both as members"
+    )]
+    Program,
+    /// What belongs to a component, for something else.
+    #[error("{0} is for components: give wasm = \"app.wasm\" beside it, and no url")]
+    NoProgram(&'static str),
+    /// A component that has not been loaded.
+    #[error("wasm names a component, which has not been loaded")]
+    Unloaded,
 }
 
 impl TargetError {
@@ -47,6 +64,8 @@ impl TargetError {
             Self::Key => Some("key"),
             Self::NoBucket => Some("s3"),
             Self::Service => Some("srv"),
+            Self::Program | Self::Unloaded => Some("wasm"),
+            Self::NoProgram(setting) => Some(setting),
         }
     }
 }
@@ -57,6 +76,17 @@ impl OriginSettings {
     /// # Errors
     /// Neither an address nor shields, both, or what belongs to shields or a bucket without any.
     pub fn target(&self) -> Result<Target<'_>, TargetError> {
+        if let Some(wasm) = &self.wasm {
+            return if self.reaches_others() { Err(TargetError::Program) } else { Ok(Target::Program(wasm)) };
+        }
+        let of_programs = [
+            ("limits", self.limits.is_some()),
+            ("env", !self.env.is_empty()),
+            ("fetch", !self.fetch.is_empty()),
+        ];
+        if let Some((setting, _)) = of_programs.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(TargetError::NoProgram(setting));
+        }
         match (&self.url, &self.shield[..]) {
             (None, []) => Err(TargetError::Nobody),
             (Some(_), []) if self.key.is_some() => Err(TargetError::Key),
@@ -67,6 +97,12 @@ impl OriginSettings {
             (None, shields) => Ok(Target::Shields(shields)),
             (Some(_), _) => Err(TargetError::Both),
         }
+    }
+
+    /// Whether anything is said about reaching somebody.
+    fn reaches_others(&self) -> bool {
+        let names = self.url.is_some() || !self.shield.is_empty() || self.srv.is_some();
+        names || self.key.is_some() || self.s3.is_some() || self.tls.is_some()
     }
 }
 
@@ -105,11 +141,17 @@ mod tests {
         let shields = parse("shield = [\"https://a:443\", \"https://b\"]").unwrap();
         let Ok(Target::Shields([a, _])) = shields.target() else { panic!("{shields:?}") };
         assert_eq!(a.to_string(), "https://a");
+        let program = parse("wasm = \"app.wasm\"\nresponse-timeout = \"3s\"\nfetch = [\"api\"]").unwrap();
+        assert_eq!(program.target(), Ok(Target::Program(Path::new("app.wasm"))));
         for (text, error) in [
             ("", TargetError::Nobody),
             ("url = \"http://a\"\nshield = [\"http://b\"]", TargetError::Both),
             ("url = \"http://a\"\ns3 = { region = \"r\" }", TargetError::NoBucket),
             ("url = \"http://a\"\nkey = { env = \"KEY\" }", TargetError::Key),
+            ("wasm = \"a.wasm\"\nurl = \"http://a\"", TargetError::Program),
+            ("wasm = \"a.wasm\"\ntls = {}", TargetError::Program),
+            ("url = \"http://a\"\nlimits = {}", TargetError::NoProgram("limits")),
+            ("url = \"http://a\"\nenv = { A = \"b\" }", TargetError::NoProgram("env")),
         ] {
             assert_eq!(parse(text).unwrap().target(), Err(error), "{text}");
         }
