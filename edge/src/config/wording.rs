@@ -126,12 +126,14 @@ fn table_name(path: &[String]) -> String {
     format!("[{}]", dotted(path))
 }
 
-/// `site.www.route 2`: items of arrays count from 1, names with other characters stand in quotes.
+/// `site.www.route 2`: items of arrays count from 1, names with other characters stand in quotes. Below `errors`, numbers are statuses.
 pub(crate) fn dotted(path: &[String]) -> String {
     let mut shown = String::new();
     for (depth, step) in path.iter().enumerate() {
         match step.parse::<usize>() {
-            Ok(index) if depth > 0 => shown.push_str(&format!(" {}", index.saturating_add(1))),
+            Ok(index) if depth > 0 && path[depth - 1] != "errors" => {
+                shown.push_str(&format!(" {}", index.saturating_add(1)))
+            }
             _ => {
                 if depth > 0 {
                     shown.push('.');
@@ -172,6 +174,8 @@ mod tests {
     fn paths_are_written_as_in_the_file() {
         let path = ["site", "a b", "route", "1", "cache"].map(String::from);
         assert_eq!(dotted(&path), "site.\"a b\".route 2.cache");
+        let path = ["site", "a", "errors", "404", "page"].map(String::from);
+        assert_eq!(dotted(&path), "site.a.errors.404.page");
         assert_eq!(string("a\"\u{7f}\n"), "\"a\\\"\\u007F\\n\"");
     }
 }
