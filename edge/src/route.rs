@@ -89,7 +89,11 @@ impl<S> Sites<S> {
         match host.strip_prefix("*.") {
             _ if host == "*" => self.any = Some(Arc::clone(site)),
             Some(parent) => drop(self.wildcard.insert(parent.to_ascii_lowercase(), Arc::clone(site))),
-            None => drop(self.exact.insert(host.to_ascii_lowercase(), Arc::clone(site))),
+            // An address of IPv6 stands in brackets, which are no part of it (RFC 3986 section 3.2.2).
+            None => {
+                let name = host.trim_matches(['[', ']']).to_ascii_lowercase();
+                self.exact.insert(name, Arc::clone(site));
+            }
         }
     }
 
@@ -418,6 +422,8 @@ mod tests {
         assert_eq!(found("a.b.example.com").as_deref(), Some("near"));
         assert_eq!(found("example.com").as_deref(), Some("far"));
         assert_eq!(found("example.org"), None);
+        sites.insert("[2001:db8::1]", &site("address"));
+        assert_eq!(found("2001:db8::1").as_deref(), Some("address"));
         sites.insert("*", &site("any"));
         assert_eq!(sites.find("example.org").map(|site| &*site.name), Some("any"));
     }
