@@ -1,6 +1,6 @@
 //! Pictures are made on threads of this module's own: bounded in number, in what waits for them, and in memory.
 //!
-//! They are as nice as can be to the threads that serve, so that a hit never waits behind a picture. What nobody waits for any more
+//! They are nicer than the threads that serve, so that a hit never waits behind a picture. What nobody waits for any more
 //! is not begun. A decoder that panics fails its one picture.
 
 use std::collections::VecDeque;
@@ -15,8 +15,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-/// Niceness of the threads, the most that there is: whoever serves gets the processor at once, and a picture what is left.
-const NICENESS: i32 = 19;
+/// Niceness of the threads: a tenth of the weight of one that serves. With all that there is (19), pictures would wait for
+/// every other program of the machine, too, and longer than hooks may.
+const NICENESS: i32 = 10;
 const PIXELS_PER_MEGAPIXEL: u64 = 1_000_000;
 
 /// What the node spends on pictures that it makes for hooks.
