@@ -14,6 +14,7 @@ use crate::config::LogLevel;
 use crate::error::{self, Fault};
 use crate::headers::{CACHE_STATUS, PROXY_STATUS, X_REQUEST_ID};
 use crate::node::Node;
+use crate::pages::Pages;
 use crate::visit::{Arrival, Visit};
 use cache::{Effect, Freshness, Permit, Receipt};
 use figures::Figures;
@@ -311,7 +312,8 @@ impl Observer {
         for attempt in &record.attempts {
             self.figures.attempt(attempt.failure.token());
         }
-        let is_problem = record.fault.is_some() || !record.attempts.is_empty();
+        let lacks_page = record.page.is_some_and(|outcome| outcome != Pages::SHOWN);
+        let is_problem = record.fault.is_some() || !record.attempts.is_empty() || lacks_page;
         match self.level {
             LogLevel::Requests => self.log.write(record.line(status)),
             LogLevel::Problems if is_problem => self.log.write(record.line(status)),

@@ -50,6 +50,9 @@ struct Page {
 }
 
 impl Pages {
+    /// What the log says where a page was shown.
+    pub const SHOWN: &str = "shown";
+
     /// What the config says for a site with these routes.
     ///
     /// # Errors
@@ -136,7 +139,7 @@ impl Page {
     async fn show(&self, visit: &Arc<Visit>, answer: Response<Body>, record: &mut Record) -> Response<Body> {
         let asked = tokio::time::timeout(visit.node.limits.error_page, self.ask(visit, record)).await;
         let (page, outcome) = match asked {
-            Ok(Ok(page)) => (Some(page), "shown"),
+            Ok(Ok(page)) => (Some(page), Pages::SHOWN),
             Ok(Err(token)) => (None, token),
             Err(_) => (None, "late"),
         };
