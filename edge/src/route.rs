@@ -417,12 +417,12 @@ mod tests {
         for (host, name) in [("www.example.com", "exact"), ("*.example.com", "near"), ("*.com", "far")] {
             sites.insert(host, &site(name));
         }
+        sites.insert("[2001:db8::1]", &site("address"));
         let found = |host: &str| sites.find(host).map(|site| site.name.to_string());
         assert_eq!(found("www.example.com").as_deref(), Some("exact"));
         assert_eq!(found("a.b.example.com").as_deref(), Some("near"));
         assert_eq!(found("example.com").as_deref(), Some("far"));
         assert_eq!(found("example.org"), None);
-        sites.insert("[2001:db8::1]", &site("address"));
         assert_eq!(found("2001:db8::1").as_deref(), Some("address"));
         sites.insert("*", &site("any"));
         assert_eq!(sites.find("example.org").map(|site| &*site.name), Some("any"));

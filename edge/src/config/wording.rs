@@ -132,7 +132,7 @@ pub(crate) fn dotted(path: &[String]) -> String {
     for (depth, step) in path.iter().enumerate() {
         match step.parse::<usize>() {
             Ok(index) if depth > 0 && path[depth - 1] != "errors" => {
-                shown.push_str(&format!(" {}", index.saturating_add(1)))
+                shown.push_str(&format!(" {}", index.saturating_add(1)));
             }
             _ => {
                 if depth > 0 {
