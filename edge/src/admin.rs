@@ -3,6 +3,7 @@
 mod explain;
 mod faults;
 mod hooks;
+mod kv;
 mod origins;
 mod purge;
 
@@ -100,14 +101,19 @@ async fn answer(context: &Context, request: Request<Incoming>) -> Response<Body>
             let (head, body) = request.into_parts();
             hooks::answer(context, &head, body).await
         }
+        (_, path) if path == "/kv" || path.starts_with("/kv/") => {
+            let (head, body) = request.into_parts();
+            kv::answer(&node, &head, body).await
+        }
         (method, path) if path.starts_with("/faults") => {
             faults::answer(&node, method, &path["/faults".len()..])
         }
         _ => said(
             StatusCode::NOT_FOUND,
             &json!({ "error": "not-found", "paths": {
-                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/explain?url=", "/hooks", "/hooks/NAME", "/faults"],
+                "GET": ["/healthz", "/readyz", "/metrics", "/status", "/explain?url=", "/hooks", "/hooks/NAME", "/kv", "/kv/STORE", "/kv/STORE/KEY", "/faults"],
                 "POST": ["/purge", "/reload", "/drain", "/hooks/NAME/deploy", "/hooks/NAME/promote", "/hooks/NAME/rollback", "/faults/NAME/stop"],
+                "PUT, DELETE": ["/kv/STORE/KEY"],
             }}),
         ),
     }

@@ -44,7 +44,7 @@ use signing::{KeyGroupSettings, KeySettings};
 pub use congestion::refused_congestion;
 pub use document::Sources;
 pub(crate) use document::place;
-pub use doubts::{doubtful_hooks, idle_settings};
+pub use doubts::{amiss_hooks, doubtful_hooks, idle_settings};
 pub use edges::EdgesSettings;
 pub use effective::{effective_json, effective_toml};
 pub(crate) use error::did_you_mean;

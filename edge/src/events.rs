@@ -9,8 +9,8 @@ use crate::route::Path;
 use crate::upgrade;
 use crate::upload;
 use crate::visit::Visit;
-use cache::Permit;
 use cache::control::Directives;
+use cache::{Entry, Permit};
 use hooks::{
     Chosen, Ended, Event, Facts, Hook, HookBody, HookError, Keeping, OnError, OriginRequestOutcome,
     RequestFailure, RequestOutcome, Slot, Storing,
@@ -290,16 +290,20 @@ async fn edit_response(visit: &Visit, mut response: Response<Body>) -> Result<Re
     Ok(response)
 }
 
-/// Whether a stale entry may stand in for this failure: always for origins, for hooks where the one that failed says so.
+/// The stale entry that stands in for this failure: always for origins, for hooks where the one that failed says so. What a hook
+/// did wrong is told all the same.
 #[must_use]
-pub fn allows_stale(visit: &Visit, fault: &Fault) -> bool {
+pub fn stand_in(visit: &Visit, fault: &Fault, permit: Option<&Permit>) -> Option<Arc<Entry>> {
+    let stale = || permit?.reuse_stale(visit.later());
     match fault {
-        Fault::Origin(_) => true,
+        Fault::Origin(_) => stale(),
         Fault::Hook(error) => {
             let failed = |hook: &&Arc<Slot>| error.hook() == Some(hook.name());
-            visit.route.hooks.iter().find(failed).is_some_and(|hook| hook.on_error() == OnError::Stale)
+            let hook = visit.route.hooks.iter().find(failed)?;
+            let entry = if hook.on_error() == OnError::Stale { stale() } else { None };
+            entry.inspect(|_| visit.node.observer.hook_stood_in(error))
         }
-        _ => false,
+        _ => None,
     }
 }
 

@@ -15,16 +15,16 @@ use crate::observe::Observer;
 use crate::route::Sites;
 use arc_swap::ArcSwap;
 use cache::Store;
-use hooks::{Doubt, Engine, Registry};
+use hooks::{Doubt, Engine, Registry, RegistryParts};
 use http::HeaderValue;
 use ipnet::IpNet;
 use origin_shield::{Fault, Group, Names, Origin};
 use signing::KeyGroup;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 pub use build::NodeError;
@@ -121,10 +121,24 @@ impl Node {
         &self.doubts
     }
 
+    /// What a start would say of versions of hooks that were deployed and are kept below `state`, by hook.
+    #[must_use]
+    pub fn deployed(&self, state: &Path, now: SystemTime) -> Vec<(String, String)> {
+        let Some(engine) = &self.engine else { return Vec::new() };
+        let parts = RegistryParts { engine, folder: state, dress: Arc::new(|hook| hook), now };
+        Registry::examine(&parts, &self.config.hook)
+    }
+
     /// The figures that hooks keep of themselves, in Prometheus' text format.
     #[must_use]
     pub fn figures_of_hooks(&self) -> String {
         self.engine.as_ref().map(|engine| engine.figures_text()).unwrap_or_default()
+    }
+
+    /// The key-value store of this name. It is there when a hook is, for whom else would it be.
+    #[must_use]
+    pub fn kv(&self, name: &str) -> Option<Arc<hooks::Store>> {
+        self.engine.as_ref()?.stores().get(name)
     }
 
     /// Saves what is stored, for a process that ends: it is there after a restart.
@@ -140,7 +154,10 @@ impl Node {
         let words = self.hooks.commit(previous.map(|previous| &previous.hooks));
         words.into_iter().for_each(|words| self.observer.say(words));
         if let Some(engine) = &self.engine {
-            engine.limit_memory(self.config.node.limits.hook_memory.as_u64());
+            let limits = &self.config.node.limits;
+            engine.limit_memory(limits.hook_memory.as_u64());
+            engine.keep_idle(limits.hook_idle);
+            self.observer.keep_said(limits.hook_log);
             engine.make_images(&self.config.node.images);
             engine.stores().settle(&self.config.kv);
         }

@@ -297,7 +297,7 @@ impl Observer {
             level,
             disk_said: Mutex::default(),
             namesake_said: AtomicBool::new(false),
-            words: words::Words::default(),
+            words: words::Words::keeping(crate::config::LimitSettings::default().hook_log),
         }
     }
 
@@ -323,8 +323,18 @@ impl Observer {
 
     /// A hook failed and its `on-error` let the request pass.
     pub fn hook_passed(&self, error: &hooks::HookError) {
-        self.figures.reason(error.token());
-        self.log.write(format!("hook reason={} story={:?} outcome=passed", error.token(), error.to_string()));
+        self.hook_forgiven(error, "passed");
+    }
+
+    /// A hook failed, and a stale answer stands in.
+    pub fn hook_stood_in(&self, error: &hooks::HookError) {
+        self.hook_forgiven(error, "stale");
+    }
+
+    fn hook_forgiven(&self, error: &hooks::HookError, outcome: &str) {
+        let token = error.token();
+        self.figures.reason(token);
+        self.log.write(format!("hook reason={token} story={:?} outcome={outcome}", error.to_string()));
     }
 
     /// What became of an object that a hook makes and a store keeps: found, missing, stored, busy or resting.

@@ -183,8 +183,7 @@ async fn fetch(visit: Arc<Visit>, upload: OutgoingBody, permit: Option<Permit>) 
     match ask(&visit, upload, permit.as_ref()).await {
         Ok((response, attempts)) => Ok(settle(visit, response, permit, attempts)),
         Err(fault) => {
-            let stale = permit.as_ref().filter(|_| events::allows_stale(&visit, &fault));
-            if let Some(entry) = stale.and_then(|permit| permit.reuse_stale(visit.later())) {
+            if let Some(entry) = events::stand_in(&visit, &fault, permit.as_ref()) {
                 return Ok(Fetched::stale(entry, fault.attempts().to_vec()));
             }
             if let Some(permit) = permit {

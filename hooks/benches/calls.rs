@@ -12,7 +12,7 @@ mod support;
 
 use std::time::Duration;
 
-use hooks::{Engine, Event, Hook, RequestOutcome, WasmSource};
+use hooks::{Engine, EngineSettings, Event, Hook, RequestOutcome, WasmSource};
 use http::request::Parts;
 use rustix::time::{ClockId, clock_gettime};
 use support::{engine, facts, guest, on_one_core, request, settings};
@@ -41,8 +41,8 @@ fn loads() {
         );
         hook
     };
-    drop(load(&Engine::keeping(folder.path()).unwrap().0, "compiled"));
-    let engine = Engine::keeping(folder.path()).unwrap().0;
+    drop(load(&Engine::keeping(folder.path(), &EngineSettings::default()).unwrap().0, "compiled"));
+    let engine = Engine::keeping(folder.path(), &EngineSettings::default()).unwrap().0;
     let _found = load(&engine, "from disk");
     load(&engine, "shared");
 }

@@ -8,14 +8,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Cache, CacheConfig};
 
 use crate::state::CallState;
 
-/// Kept on disk at most; the oldest go first. A hook in Rust takes a MiB or two, one in Python some 40.
-const DISK_BYTES: u64 = 1 << 30;
 /// Files on disk at most, two for each component.
 const DISK_FILES: u64 = 1000;
 /// Native code shrinks to a third at zstd's fastest; more effort gains little.
@@ -69,13 +68,14 @@ impl<T> Components<T> {
 ///
 /// wasmtime names each file by a hash of the component and of all that its compilation depends on, and moves it into place
 /// when it is whole; one that cannot be read is as if it were not there.
-pub(crate) fn on_disk(folder: &Path) -> Result<Cache, String> {
+/// At most `most` of it is kept, of which a hook in Rust takes a MiB or two, one in Python some 40.
+pub(crate) fn on_disk(folder: &Path, most: ByteSize) -> Result<Cache, String> {
     let folder = std::path::absolute(folder).map_err(|error| complaint(folder, &error))?;
     own(&folder).map_err(|error| complaint(&folder, &error))?;
     let mut config = CacheConfig::new();
     config
         .with_directory(&folder)
-        .with_files_total_size_soft_limit(DISK_BYTES)
+        .with_files_total_size_soft_limit(most.as_u64())
         .with_file_count_soft_limit(DISK_FILES)
         .with_baseline_compression_level(COMPRESSION)
         .with_optimized_compression_level(COMPRESSION);
@@ -136,6 +136,10 @@ fn empty(folder: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn on(folder: &Path) -> Result<Cache, String> {
+        on_disk(folder, ByteSize::gib(1))
+    }
+
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o777
     }
@@ -144,7 +148,7 @@ mod tests {
     fn the_folder_of_native_code_is_for_nobody_else() {
         let folder = tempfile::tempdir().unwrap();
         let new = folder.path().join("state/hooks/compiled");
-        on_disk(&new).unwrap();
+        on(&new).unwrap();
         assert_eq!(mode(&new), 0o700);
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();
@@ -152,16 +156,16 @@ mod tests {
         fs::create_dir(open.join("modules")).unwrap();
         fs::write(open.join("modules/planted"), "").unwrap();
         fs::write(open.join("planted"), "").unwrap();
-        on_disk(&open).unwrap();
+        on(&open).unwrap();
         assert_eq!(mode(&open), 0o700);
         assert!(!open.join("modules/planted").exists() && !open.join("planted").exists());
         // What it keeps from then on stays, whatever others may read.
         fs::write(open.join("kept"), "").unwrap();
         fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-        on_disk(&open).unwrap();
+        on(&open).unwrap();
         assert!(mode(&open) == 0o700 && open.join("kept").exists());
         std::os::unix::fs::symlink(folder.path(), open.join("link")).unwrap();
-        on_disk(&open).unwrap();
+        on(&open).unwrap();
         assert!(!open.join("kept").exists() && folder.path().join("state").exists());
     }
 
@@ -171,9 +175,9 @@ mod tests {
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(folder.path().join("elsewhere"), &link).unwrap();
         fs::create_dir(folder.path().join("elsewhere")).unwrap();
-        assert!(on_disk(&link).unwrap_err().contains("is not a folder"));
+        assert!(on(&link).unwrap_err().contains("is not a folder"));
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
-        assert!(on_disk(&file).unwrap_err().contains("is not a folder"));
+        assert!(on(&file).unwrap_err().contains("is not a folder"));
     }
 }

@@ -6,8 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, park, park_timeout};
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use wasmtime::component::{InstancePre, Linker};
-use wasmtime::{Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{
+    Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+};
 
 use crate::components::{self, Components, Ready, Unusable};
 use crate::error::HookError;
@@ -24,15 +27,29 @@ use crate::workers::Workers;
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// Ticks without any call after which the ticker sleeps.
 const IDLE_TICKS: u32 = 200;
-/// Calls at the same time, over all hooks.
-const INSTANCES: u32 = 1000;
 /// A Rust component is its module and two small ones that tie its knots; other languages bring an adapter too.
-const CORE_INSTANCES: u32 = 4 * INSTANCES;
+const CORE_PER_INSTANCE: u32 = 4;
 /// The most that `limits.memory` may say.
 pub(crate) const MAX_MEMORY: u64 = 4 << 30;
 /// Pages of a returned instance that are wiped in place instead of given back: measured, it halves the cost of a
 /// fresh instance together with `pagemap_scan` (Linux 6.7).
 const KEEP_RESIDENT: usize = 256 << 10;
+
+/// What an engine reserves when it starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Instances at the same time, over all hooks: those that run and those that wait for their next call. Each takes some
+    /// 4 GiB of address space, and memory only for what it uses.
+    pub instances: u32,
+    /// Compiled components on disk; what was used longest ago goes first.
+    pub compiled: ByteSize,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self { instances: 1000, compiled: ByteSize::gib(1) }
+    }
+}
 
 /// Runs hooks: compiler, instance pool, epoch ticker, workers. One per node; clones share it.
 #[derive(Clone)]
@@ -73,7 +90,7 @@ impl Engine {
     /// # Errors
     /// [`HookError::Engine`] where the machine gives no address space or no threads.
     pub fn new() -> Result<Self, HookError> {
-        Self::with(None)
+        Self::with(None, &EngineSettings::default())
     }
 
     /// As [`Self::new`]; what is compiled is kept in `folder`, which is made where it is missing and becomes the process's
@@ -81,16 +98,16 @@ impl Engine {
     ///
     /// # Errors
     /// [`HookError::Engine`] where the machine gives no address space or no threads.
-    pub fn keeping(folder: &Path) -> Result<(Self, Option<String>), HookError> {
-        let (kept, complaint) = match components::on_disk(folder) {
+    pub fn keeping(folder: &Path, settings: &EngineSettings) -> Result<(Self, Option<String>), HookError> {
+        let (kept, complaint) = match components::on_disk(folder, settings.compiled) {
             Ok(kept) => (Some(kept), None),
             Err(complaint) => (None, Some(complaint)),
         };
-        Ok((Self::with(kept)?, complaint))
+        Ok((Self::with(kept, settings)?, complaint))
     }
 
-    fn with(kept: Option<Cache>) -> Result<Self, HookError> {
-        let wasmtime = wasmtime::Engine::new(config().cache(kept)).map_err(engine_error)?;
+    fn with(kept: Option<Cache>, settings: &EngineSettings) -> Result<Self, HookError> {
+        let wasmtime = wasmtime::Engine::new(config(settings.instances).cache(kept)).map_err(engine_error)?;
         let linker = host::linker(&wasmtime).map_err(engine_error)?;
         let workers = Workers::start().map_err(engine_error)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(engine_error)?;
@@ -162,6 +179,11 @@ impl Engine {
         self.inner.memory.set_limit(bytes);
     }
 
+    /// Instances that wait for their next call, of all hooks together: more make room.
+    pub fn keep_idle(&self, instances: usize) {
+        self.inner.memory.idle().keep(instances);
+    }
+
     pub(crate) fn memory(&self) -> &Arc<Budget> {
         &self.inner.memory
     }
@@ -181,13 +203,14 @@ fn engine_error(error: impl std::fmt::Display) -> HookError {
     HookError::Engine { cause: format!("{error:#}") }
 }
 
-fn config() -> Config {
+fn config(instances: u32) -> Config {
+    let core_instances = instances.saturating_mul(CORE_PER_INSTANCE);
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(INSTANCES)
-        .total_core_instances(CORE_INSTANCES)
-        .total_memories(INSTANCES)
-        .total_tables(CORE_INSTANCES)
-        .total_stacks(INSTANCES)
+    pool.total_component_instances(instances)
+        .total_core_instances(core_instances)
+        .total_memories(instances)
+        .total_tables(core_instances)
+        .total_stacks(instances)
         .max_memory_size(usize::try_from(MAX_MEMORY).unwrap_or(usize::MAX))
         .linear_memory_keep_resident(KEEP_RESIDENT)
         .table_keep_resident(KEEP_RESIDENT)
@@ -197,6 +220,8 @@ fn config() -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_init_cow(true)
         .epoch_interruption(true)
+        // Lines of source in reports, where a component carries line tables: whoever builds it decides.
+        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
         .parallel_compilation(true)
         .wasm_component_model(true);
     config

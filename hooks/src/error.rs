@@ -190,9 +190,24 @@ impl CallReport {
         }
         if !self.log.is_empty() {
             text.push_str("; its last words: ");
-            text.push_str(&self.log.join(" | "));
+            text.push_str(&self.last_words().join(" | "));
         }
         text
+    }
+}
+
+impl CallReport {
+    /// As many of its last lines as one line of the node's log may hold: who floods his own log does not flood another.
+    fn last_words(&self) -> &[String] {
+        const MOST: usize = 2048;
+
+        let mut left = MOST;
+        let mut fits = |line: &&String| {
+            left = left.saturating_sub(line.len());
+            left > 0
+        };
+        let count = self.log.iter().rev().take_while(|line| fits(line)).count();
+        &self.log[self.log.len() - count.max(1)..]
     }
 }
 
@@ -225,5 +240,20 @@ impl fmt::Display for Called {
             Called::Hook(name, event) => write!(formatter, "hook {name:?} at {event}"),
             Called::Origin(name) => write!(formatter, "origin {name:?}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_holds_the_last_lines_and_no_more_than_are_read() {
+        let log = (0..64).map(|number| format!("{number:02}{}", "x".repeat(98))).collect();
+        let call =
+            CallReport { called: Called::Hook("h".into(), Event::ViewerRequest), trace: Vec::new(), log };
+        let told = HookError::Failed { call: Box::new(call), message: "no".into() }.to_string();
+        assert!(told.ends_with(&format!("63{}", "x".repeat(98))) && !told.contains("43x"), "{told}");
+        assert!(told.len() < 2500);
     }
 }

@@ -3,12 +3,8 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::bindings::selvedge::edge::types::EditError;
+use crate::bounds::HeadBounds;
 use crate::event::Event;
-
-/// Fields in one message head.
-const MAX_FIELDS: usize = 128;
-/// Names and values of one message head together.
-const MAX_HEAD_BYTES: usize = 32 << 10;
 
 /// Which kind of message is edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,54 +61,61 @@ pub(crate) enum Edit {
     Remove,
 }
 
-/// Applies an edit to a message, or says why not.
-pub(crate) fn edit(
-    headers: &mut HeaderMap,
-    message: Message,
-    event: Event,
-    name: &str,
-    edit: Edit,
-) -> Result<(), EditError> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::InvalidSyntax)?;
-    if !is_editable(message, event) || is_protected(name.as_str(), message, event) {
-        return Err(EditError::Forbidden);
-    }
-    match edit {
-        Edit::Remove => {
-            headers.remove(&name);
-        }
-        Edit::Set(value) => {
-            let value = field_value(value)?;
-            let old = headers.get_all(&name).iter().map(|value| name.as_str().len() + value.len()).sum();
-            check_room(headers, old, name.as_str().len() + value.len())?;
-            headers.try_insert(name, value).map_err(|_| EditError::TooLarge)?;
-        }
-        Edit::Append(value) => {
-            let value = field_value(value)?;
-            check_room(headers, 0, name.as_str().len() + value.len())?;
-            headers.try_append(name, value).map_err(|_| EditError::TooLarge)?;
-        }
-    }
-    Ok(())
+/// Which message is edited when, and how large its head may become.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Editing {
+    pub(crate) message: Message,
+    pub(crate) event: Event,
+    pub(crate) bounds: HeadBounds,
 }
 
-fn field_value(bytes: Vec<u8>) -> Result<HeaderValue, EditError> {
-    // Nothing interrupts the host while it looks at each byte.
-    if bytes.len() > MAX_HEAD_BYTES {
-        return Err(EditError::TooLarge);
+impl Editing {
+    /// Applies an edit to a message, or says why not.
+    pub(crate) fn apply(self, headers: &mut HeaderMap, name: &str, edit: Edit) -> Result<(), EditError> {
+        let Self { message, event, bounds } = self;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::InvalidSyntax)?;
+        if !is_editable(message, event) || is_protected(name.as_str(), message, event) {
+            return Err(EditError::Forbidden);
+        }
+        match edit {
+            Edit::Remove => {
+                headers.remove(&name);
+            }
+            Edit::Set(value) => {
+                let value = bounds.field_value(value)?;
+                let old = headers.get_all(&name).iter().map(|value| name.as_str().len() + value.len()).sum();
+                bounds.check_room(headers, old, name.as_str().len() + value.len())?;
+                headers.try_insert(name, value).map_err(|_| EditError::TooLarge)?;
+            }
+            Edit::Append(value) => {
+                let value = bounds.field_value(value)?;
+                bounds.check_room(headers, 0, name.as_str().len() + value.len())?;
+                headers.try_append(name, value).map_err(|_| EditError::TooLarge)?;
+            }
+        }
+        Ok(())
     }
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).map_err(|_| EditError::InvalidSyntax)
 }
 
-fn check_room(headers: &HeaderMap, old: usize, new: usize) -> Result<(), EditError> {
-    if new <= old {
-        return Ok(());
+impl HeadBounds {
+    fn field_value(self, bytes: Vec<u8>) -> Result<HeaderValue, EditError> {
+        // Nothing interrupts the host while it looks at each byte.
+        if bytes.len() > self.bytes {
+            return Err(EditError::TooLarge);
+        }
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).map_err(|_| EditError::InvalidSyntax)
     }
-    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if headers.len() >= MAX_FIELDS || size - old + new > MAX_HEAD_BYTES {
-        return Err(EditError::TooLarge);
+
+    fn check_room(self, headers: &HeaderMap, old: usize, new: usize) -> Result<(), EditError> {
+        if new <= old {
+            return Ok(());
+        }
+        let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers.len() >= self.fields || size - old + new > self.bytes {
+            return Err(EditError::TooLarge);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -121,6 +124,18 @@ mod tests {
 
     const EVENTS: [Event; 4] =
         [Event::ViewerRequest, Event::OriginRequest, Event::OriginResponse, Event::ViewerResponse];
+
+    const BOUNDS: HeadBounds = HeadBounds { fields: 128, bytes: 32 << 10 };
+
+    fn edit(
+        headers: &mut HeaderMap,
+        message: Message,
+        event: Event,
+        name: &str,
+        edit: Edit,
+    ) -> Result<(), EditError> {
+        Editing { message, event, bounds: BOUNDS }.apply(headers, name, edit)
+    }
 
     fn set(headers: &mut HeaderMap, event: Event, name: &str, value: &str) -> Result<(), EditError> {
         edit(headers, Message::Response, event, name, Edit::Set(value.into()))
@@ -195,10 +210,10 @@ mod tests {
                 Edit::Append(number.to_string().into_bytes()),
             );
         }
-        assert_eq!(headers.len(), MAX_FIELDS);
+        assert_eq!(headers.len(), BOUNDS.fields);
         assert_eq!(set(&mut headers, Event::OriginResponse, "x-b", "1"), Err(EditError::TooLarge));
         // The length is looked at before any byte.
-        let large = "\n".repeat(MAX_HEAD_BYTES + 1);
+        let large = "\n".repeat(BOUNDS.bytes + 1);
         assert_eq!(
             set(&mut HeaderMap::new(), Event::OriginResponse, "x-a", &large),
             Err(EditError::TooLarge)

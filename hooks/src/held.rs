@@ -84,7 +84,7 @@ impl CallState {
     /// A body that the guest has made: `limits.output` holds for all that it has at once, and the memory of all hooks for
     /// those of all calls.
     pub(crate) fn made(&self, bytes: Bytes) -> Option<WholeBody> {
-        let fits = bytes.len() <= self.output.saturating_sub(self.made_bytes());
+        let fits = bytes.len() <= self.bounds.output.saturating_sub(self.made_bytes());
         let held = self.memory.held();
         (fits && held.take(bytes.len() as u64)).then(|| WholeBody {
             bytes,

@@ -7,6 +7,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::body::OriginBody;
+use crate::bounds::Bounds;
 use crate::call::{Answer, Ended, Exports};
 use crate::engine::{Engine, MAX_MEMORY, TICK};
 use crate::error::{Called, HookError};
@@ -40,6 +41,7 @@ struct Inner {
     exports: Exports,
     events: Vec<Event>,
     limits: LimitSettings,
+    bounds: Bounds,
     on_error: OnError,
     reads_body: bool,
     reach: Arc<Reach>,
@@ -96,6 +98,7 @@ impl Hook {
                 places: Arc::new(Places::new(&settings.limits)),
                 kept: settings.reuse.clone().map(|reuse| Kept::new(reuse, Arc::clone(engine.memory()))),
                 limits: settings.limits.clone(),
+                bounds: Bounds::of(&settings.limits),
                 on_error: settings.on_error,
                 reads_body: settings.reads_body,
                 reach: Arc::new(Reach::of(settings)),
@@ -236,7 +239,8 @@ impl Hook {
         facts: &Facts,
         error: impl FnOnce(Reporter<'_>) -> HookError,
     ) -> HookError {
-        let error = error(self.reporter(event, &CallLog::without(&self.inner.own.secrets)));
+        let error =
+            error(self.reporter(event, &CallLog::without(&self.inner.own.secrets, self.inner.bounds.log)));
         self.tell_failure(event, facts, &error);
         error
     }
@@ -250,7 +254,7 @@ impl Hook {
 
     /// Tells whoever watches of a call that failed before it began, or after what it has logged was told.
     fn tell_failure(&self, event: Event, facts: &Facts, error: &HookError) {
-        let log = CallLog::without(&self.inner.own.secrets);
+        let log = CallLog::without(&self.inner.own.secrets, self.inner.bounds.log);
         self.tell_late(event, &log, &facts.request_id, Some(error));
     }
 
@@ -313,7 +317,8 @@ impl Inner {
             kept.begin(CallState::new(event, messages, around));
             return kept;
         }
-        let around = self.surroundings(facts.clone(), &CallLog::without(&self.own.secrets), deadline);
+        let log = CallLog::without(&self.own.secrets, self.bounds.log);
+        let around = self.surroundings(facts.clone(), &log, deadline);
         let state = CallState::new(event, messages, around);
         Instance::new(self.engine.wasmtime(), state, Meter::new(self.limits.cpu), now)
     }
@@ -352,8 +357,12 @@ impl Inner {
             own: Arc::clone(&self.own),
             log: log.clone(),
             deadline,
-            memory: MemoryLimit::new(limits.memory.as_u64(), Arc::clone(self.engine.memory())),
-            output: usize::try_from(limits.output.as_u64()).unwrap_or(usize::MAX),
+            memory: MemoryLimit::new(
+                limits.memory.as_u64(),
+                self.bounds.table_elements,
+                Arc::clone(self.engine.memory()),
+            ),
+            bounds: self.bounds,
             allowance: Allowance {
                 reach: Arc::clone(&self.reach),
                 fetches: limits.fetches,
@@ -414,6 +423,19 @@ pub(crate) fn check_limits(limits: &LimitSettings) -> Result<(), String> {
     }
     if limits.concurrency == 0 {
         return Err("limits.concurrency is 0; at least one call must be allowed".to_owned());
+    }
+    for (name, count, most) in [
+        ("log-lines", u64::from(limits.log_lines), 10_000),
+        ("log-line", limits.log_line.as_u64(), 64 << 10),
+        ("responses", limits.responses.into(), 100_000),
+        ("handles", limits.handles.into(), 1_000_000),
+        ("header-count", limits.header_count.into(), 10_000),
+        ("head", limits.head.as_u64(), 1 << 20),
+        ("table-elements", limits.table_elements.into(), 10_000_000),
+    ] {
+        if !(1..=most).contains(&count) {
+            return Err(format!("limits.{name} is {count}; it must be from 1 to {most}"));
+        }
     }
     Ok(())
 }

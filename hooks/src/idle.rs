@@ -2,13 +2,13 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Instances on the shelf: the others of the pool are for calls.
+/// Instances on the shelf until something else is said: the others of the pool are for calls.
 const MOST: usize = 400;
 /// How often the shelf is searched for what is too old.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -17,6 +17,7 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub(crate) struct Shelf<T> {
     waiting: Mutex<Waitings<T>>,
     numbers: AtomicU64,
+    most: AtomicUsize,
 }
 
 struct Waitings<T> {
@@ -43,11 +44,20 @@ impl<T> Waiting<T> {
 impl<T> Default for Shelf<T> {
     fn default() -> Self {
         let waiting = Mutex::new(Waitings { all: VecDeque::new(), swept: None });
-        Self { waiting, numbers: AtomicU64::new(0) }
+        Self { waiting, numbers: AtomicU64::new(0), most: AtomicUsize::new(MOST) }
     }
 }
 
 impl<T> Shelf<T> {
+    /// Keeps so many from now on.
+    pub(crate) fn keep(&self, most: usize) {
+        self.most.store(most, Ordering::Relaxed);
+        let surplus = self.lock().all.len().saturating_sub(most);
+        for _ in 0..surplus {
+            self.drop_oldest();
+        }
+    }
+
     /// A number that no other hook has.
     pub(crate) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
@@ -70,8 +80,9 @@ impl<T> Shelf<T> {
     pub(crate) fn put(&self, one: Waiting<T>, now: Instant) {
         let mut waiting = self.lock();
         let old = waiting.sweep(now);
-        let oldest = if waiting.all.len() >= MOST { waiting.all.pop_front() } else { None };
         waiting.all.push_back(one);
+        let is_full = waiting.all.len() > self.most.load(Ordering::Relaxed);
+        let oldest = if is_full { waiting.all.pop_front() } else { None };
         drop(waiting);
         drop((old, oldest));
     }
@@ -147,6 +158,17 @@ mod tests {
         assert!(shelf.take(2, now + HOUR / 2).is_none() && old.strong_count() == 1);
         assert!(shelf.take(2, now + HOUR).is_none());
         assert_eq!(old.strong_count(), 0);
+    }
+
+    #[test]
+    fn a_shelf_that_becomes_smaller_drops_what_was_used_longest_ago() {
+        let (shelf, now) = (Shelf::default(), Instant::now());
+        let [first, second] = [(); 2].map(|()| put(&shelf, 1, HOUR, now));
+        shelf.keep(1);
+        assert_eq!((first.strong_count(), second.strong_count()), (0, 1));
+        shelf.keep(0);
+        let third = put(&shelf, 1, HOUR, now);
+        assert_eq!((second.strong_count(), third.strong_count()), (0, 0));
     }
 
     #[test]

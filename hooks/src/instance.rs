@@ -7,7 +7,7 @@ use wasmtime::{Store, UpdateDeadline, component};
 
 use crate::idle::Waiting;
 use crate::log::CallLog;
-use crate::meter::{Budget, MemoryLimit, Meter};
+use crate::meter::{Budget, MemoryLimit, Meter, thread_time};
 use crate::settings::ReuseSettings;
 use crate::state::CallState;
 
@@ -30,26 +30,28 @@ pub(crate) trait Bounded: Send + 'static {
     /// Bytes of a body that may pass to the host in one call.
     fn carried(&self) -> usize;
 
+    /// Handles that the guest may hold at once.
+    fn handles(&self) -> usize;
+
     /// What bounds its memory.
     fn memory(&mut self) -> &mut MemoryLimit;
 }
 
 /// A store that holds what runs in it to its limits.
 pub(crate) fn bounded<T: Bounded>(engine: &wasmtime::Engine, state: T, meter: &Arc<Meter>) -> Store<T> {
-    /// Handles that a guest may hold at once.
-    const MAX_HANDLES: usize = 1024;
     /// What any one call to the host may carry beside a body: names, values, log lines.
     const SMALL_CALL_BYTES: usize = 1 << 20;
 
     let carried = state.carried().saturating_add(SMALL_CALL_BYTES);
+    let handles = state.handles();
     let mut store = Store::new(engine, state);
     store.limiter(|state| state.memory());
     store.set_hostcall_fuel(carried);
-    store.set_max_component_handles(MAX_HANDLES);
+    store.set_max_component_handles(handles);
     store.set_epoch_deadline(FIRST_LOOK);
     let ticked = Arc::clone(meter);
     store.epoch_deadline_callback(move |_| {
-        ticked.tick()?;
+        ticked.tick(thread_time)?;
         // At every tick others get their turn, and a call that nobody waits for any more ends here.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });

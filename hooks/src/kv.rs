@@ -17,8 +17,9 @@ use std::time::SystemTime;
 
 use saver::Saver;
 pub use settings::KvSettings;
+pub use shelf::Refusal;
 use shelf::Shelf;
-pub(crate) use shelf::{Refusal, is_key};
+pub(crate) use shelf::is_key;
 
 /// Bytes of a store's name, which is a file's.
 const MAX_NAME_BYTES: usize = 64;
@@ -166,13 +167,21 @@ impl Store {
         self.shelf().get(key, now)
     }
 
-    pub(crate) fn set(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        ttl: Option<u32>,
-        now: SystemTime,
-    ) -> Result<(), Refusal> {
+    /// The value of a key and when its time is over, for whoever only looks: it counts as no use.
+    pub fn look(&self, key: &str, now: SystemTime) -> Option<(bytes::Bytes, Option<SystemTime>)> {
+        self.shelf().look(key, now)
+    }
+
+    /// Pairs, those whose time is over among them, and what they take in bytes.
+    pub fn measure(&self) -> (usize, usize) {
+        self.shelf().measure()
+    }
+
+    /// Puts a value there, for `ttl` seconds or as long as the store's settings say.
+    ///
+    /// # Errors
+    /// [`Refusal::InvalidKey`] and [`Refusal::TooLarge`]; what was there stays.
+    pub fn set(&self, key: &str, value: Vec<u8>, ttl: Option<u32>, now: SystemTime) -> Result<(), Refusal> {
         self.change(|shelf| shelf.set(key, value.into(), ttl, now), Result::is_ok)
     }
 
@@ -198,7 +207,19 @@ impl Store {
 
     /// At most `limit` keys that begin with `prefix`, in order.
     pub fn keys(&self, prefix: &str, limit: usize, now: SystemTime) -> Vec<String> {
-        let (mut found, mut after) = (Vec::new(), None);
+        self.keys_after(prefix, None, limit, now)
+    }
+
+    /// The same, of those that come after a key.
+    pub fn keys_after(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: SystemTime,
+    ) -> Vec<String> {
+        let mut after: Option<Arc<str>> = after.filter(|after| *after >= prefix).map(Into::into);
+        let mut found = Vec::new();
         loop {
             // Others get their turn between two looks: most of what is there may be over.
             let (keys, rest) = self.shelf().keys(prefix, after.as_deref(), limit - found.len(), now);

@@ -6,6 +6,7 @@
 
 mod bindings;
 mod body;
+mod bounds;
 mod builtin;
 mod call;
 mod components;
@@ -38,13 +39,14 @@ mod responder;
 mod secrets;
 mod settings;
 mod state;
+mod trace;
 mod transform;
 mod watch;
 mod workers;
 
 pub use body::{BodyError, HookBody};
 pub use doubts::Doubt;
-pub use engine::Engine;
+pub use engine::{Engine, EngineSettings};
 pub use error::{CallReport, Called, HookError};
 pub use event::Event;
 pub use facts::{Facts, Grant, Locality, Place, Places, Storing, Tls};
@@ -52,7 +54,7 @@ pub use held::Held;
 pub use hook::Hook;
 pub use images::ImageSettings;
 pub use inspect::Inspection;
-pub use kv::{KvSettings, Store, Stores, Teller, is_store_name};
+pub use kv::{KvSettings, Refusal as KvRefusal, Store, Stores, Teller, is_store_name};
 pub use log::{LogLevel, LogLine};
 pub use outcome::{
     Caching, Keeping, OriginRequestOutcome, OriginResponseFailure, OriginResponseOutcome, RequestFailure,

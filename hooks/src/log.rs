@@ -8,12 +8,10 @@ use bytes::Bytes;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
+use crate::bounds::{Bounds, LogBounds};
 use crate::secrets::Secrets;
+use crate::settings::LimitSettings;
 
-/// The last lines of one call, and the last of a hook: more would only bury what matters.
-const LINES: usize = 32;
-/// Longer lines are cut.
-const LINE_BYTES: usize = 512;
 /// What a stream may hand over at once.
 const WRITE_BYTES: usize = 4096;
 
@@ -46,7 +44,7 @@ impl LogLevel {
     }
 }
 
-/// A line that a hook has logged; at most 512 bytes of it.
+/// A line that a hook has logged; at most `limits.log-line` of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
     /// How much it matters.
@@ -65,10 +63,11 @@ impl fmt::Display for LogLine {
 }
 
 /// Shared by the call, its output streams and whoever reports its failure. No secret gets into it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct CallLog {
     lines: Arc<Mutex<Lines>>,
     secrets: Arc<Secrets>,
+    bounds: LogBounds,
 }
 
 #[derive(Debug, Default)]
@@ -79,28 +78,35 @@ struct Lines {
     partial: Vec<u8>,
 }
 
+/// Of nobody's call: it has no secrets, and the bounds that hooks have where nothing else is said.
+impl Default for CallLog {
+    fn default() -> Self {
+        Self::without(&Arc::default(), Bounds::of(&LimitSettings::default()).log)
+    }
+}
+
 impl CallLog {
     /// For a hook with these secrets.
-    pub(crate) fn without(secrets: &Arc<Secrets>) -> Self {
-        Self { lines: Arc::default(), secrets: Arc::clone(secrets) }
+    pub(crate) fn without(secrets: &Arc<Secrets>, bounds: LogBounds) -> Self {
+        Self { lines: Arc::default(), secrets: Arc::clone(secrets), bounds }
     }
 
     pub(crate) fn line(&self, level: LogLevel, message: &str) {
-        let text = self.secrets.redact(message.as_bytes(), LINE_BYTES);
-        self.lines().keep(LogLine { level, text });
+        let text = self.secrets.redact(message.as_bytes(), self.bounds.bytes);
+        self.lines().keep(LogLine { level, text }, self.bounds);
     }
 
     /// The lines that are kept, oldest first, and how many came before them.
     pub(crate) fn kept(&self) -> (Vec<LogLine>, u64) {
         let mut lines = self.lines();
-        lines.end_line(&self.secrets);
+        lines.end_line(&self.secrets, self.bounds);
         (lines.kept.iter().cloned().collect(), lines.dropped)
     }
 
     /// Takes the lines out, for whoever reports the call, and begins anew for another one.
     pub(crate) fn take(&self) -> Self {
         let lines = Arc::new(Mutex::new(std::mem::take(&mut *self.lines())));
-        Self { lines, secrets: Arc::clone(&self.secrets) }
+        Self { lines, secrets: Arc::clone(&self.secrets), bounds: self.bounds }
     }
 
     /// The last lines, oldest first.
@@ -111,7 +117,7 @@ impl CallLog {
     }
 
     fn write(&self, bytes: &[u8]) {
-        self.lines().write(bytes, &self.secrets);
+        self.lines().write(bytes, &self.secrets, self.bounds);
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
@@ -120,29 +126,29 @@ impl CallLog {
 }
 
 impl Lines {
-    fn keep(&mut self, line: LogLine) {
-        if self.kept.len() == LINES {
+    fn keep(&mut self, line: LogLine, bounds: LogBounds) {
+        self.kept.push_back(line);
+        while self.kept.len() > bounds.lines {
             self.kept.pop_front();
             self.dropped += 1;
         }
-        self.kept.push_back(line);
     }
 
-    fn write(&mut self, bytes: &[u8], secrets: &Secrets) {
+    fn write(&mut self, bytes: &[u8], secrets: &Secrets, bounds: LogBounds) {
         for (index, piece) in bytes.split(|byte| *byte == b'\n').enumerate() {
             if index > 0 {
-                self.end_line(secrets);
+                self.end_line(secrets, bounds);
             }
-            let room = secrets.needed(LINE_BYTES).saturating_sub(self.partial.len()).min(piece.len());
+            let room = secrets.needed(bounds.bytes).saturating_sub(self.partial.len()).min(piece.len());
             self.partial.extend_from_slice(&piece[..room]);
         }
     }
 
-    fn end_line(&mut self, secrets: &Secrets) {
+    fn end_line(&mut self, secrets: &Secrets, bounds: LogBounds) {
         if !self.partial.is_empty() {
-            let text = secrets.redact(&self.partial, LINE_BYTES);
+            let text = secrets.redact(&self.partial, bounds.bytes);
             self.partial.clear();
-            self.keep(LogLine { level: LogLevel::Output, text });
+            self.keep(LogLine { level: LogLevel::Output, text }, bounds);
         }
     }
 }
@@ -188,34 +194,40 @@ impl OutputStream for CallLog {
 mod tests {
     use super::*;
 
+    const BOUNDS: LogBounds = LogBounds { lines: 32, bytes: 512 };
+
+    fn log() -> CallLog {
+        CallLog::without(&Arc::default(), BOUNDS)
+    }
+
     #[test]
     fn a_flood_keeps_the_last_lines_and_counts_the_rest() {
-        let log = CallLog::default();
+        let log = log();
         for number in 0..1000 {
             log.line(LogLevel::Info, &format!("line {number}"));
         }
         let last = log.last_lines();
-        assert_eq!(last.len(), LINES + 1);
+        assert_eq!(last.len(), BOUNDS.lines + 1);
         assert_eq!(last[0], "(968 earlier lines dropped)");
-        assert_eq!(last[LINES], "info: line 999");
+        assert_eq!(last[BOUNDS.lines], "info: line 999");
     }
 
     #[test]
     fn streams_are_cut_into_lines_and_long_lines_are_cut_short() {
-        let log = CallLog::default();
+        let log = log();
         log.write(b"one\ntw");
         log.write(b"o\n\n");
         log.write(&[b'x'; 5000]);
         let last = log.last_lines();
         assert_eq!(last[..2], ["one", "two"]);
-        assert_eq!(last[2].len(), LINE_BYTES);
+        assert_eq!(last[2].len(), BOUNDS.bytes);
         assert_eq!(last.len(), 3);
     }
 
     #[test]
     fn a_long_message_is_cut_between_characters() {
-        let log = CallLog::default();
-        log.line(LogLevel::Warn, &"é".repeat(LINE_BYTES));
-        assert!(log.last_lines()[0].len() <= LINE_BYTES + "warn: ".len());
+        let log = log();
+        log.line(LogLevel::Warn, &"é".repeat(BOUNDS.bytes));
+        assert!(log.last_lines()[0].len() <= BOUNDS.bytes + "warn: ".len());
     }
 }

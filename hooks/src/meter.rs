@@ -44,10 +44,11 @@ impl Meter {
         self.heavy.store(false, Ordering::Relaxed);
     }
 
-    /// The guest ran into an epoch deadline. The first time it has used a tick at least; from then on it is heavy.
-    pub(crate) fn tick(&self) -> Result<(), DeadlineReached> {
+    /// The guest ran into an epoch deadline. The first time it has used a tick at least; from then on it is heavy, and the
+    /// clock of the thread is looked at.
+    pub(crate) fn tick(&self, clock: impl FnOnce() -> u64) -> Result<(), DeadlineReached> {
         if self.heavy.swap(true, Ordering::Relaxed) {
-            self.pause();
+            self.pause(clock());
         } else {
             self.used.fetch_add(nanoseconds(TICK), Ordering::Relaxed);
         }
@@ -64,14 +65,13 @@ impl Meter {
         self.heavy.store(true, Ordering::Relaxed);
     }
 
-    /// A heavy call goes on, on this thread.
-    pub(crate) fn resume(&self) {
-        self.mark.store(thread_time(), Ordering::Relaxed);
+    /// A heavy call goes on, on a thread whose time is this.
+    pub(crate) fn resume(&self, now: u64) {
+        self.mark.store(now, Ordering::Relaxed);
     }
 
-    /// Counts what was used since [`Self::resume`] or the last pause.
-    pub(crate) fn pause(&self) {
-        let now = thread_time();
+    /// Counts what was used since [`Self::resume`] or the last pause, on the same thread.
+    pub(crate) fn pause(&self, now: u64) {
         let before = self.mark.swap(now, Ordering::Relaxed);
         self.used.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
     }
@@ -88,6 +88,7 @@ impl Meter {
     }
 }
 
+/// Nanoseconds of processor time that this thread has used.
 pub(crate) fn thread_time() -> u64 {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
@@ -172,6 +173,7 @@ pub(crate) struct MemoryLimit {
     limit: usize,
     used: usize,
     table_elements: usize,
+    most_elements: usize,
     refused: Option<Refused>,
     budget: Arc<Budget>,
 }
@@ -186,14 +188,14 @@ pub(crate) enum Refused {
 }
 
 impl MemoryLimit {
-    pub(crate) fn new(limit: u64, budget: Arc<Budget>) -> Self {
+    pub(crate) fn new(limit: u64, most_elements: usize, budget: Arc<Budget>) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { limit, used: 0, table_elements: 0, refused: None, budget }
+        Self { limit, used: 0, table_elements: 0, most_elements, refused: None, budget }
     }
 
     /// For a state whose instance is elsewhere.
     pub(crate) fn of_nothing(&self) -> Self {
-        Self::new(0, Arc::clone(&self.budget))
+        Self::new(0, 0, Arc::clone(&self.budget))
     }
 
     /// For bodies of the same call, which are beside its memories.
@@ -227,9 +229,6 @@ impl Drop for MemoryLimit {
     }
 }
 
-/// Table elements of all tables of an instance.
-const TABLE_ELEMENTS: usize = 100_000;
-
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(
         &mut self,
@@ -259,7 +258,7 @@ impl ResourceLimiter for MemoryLimit {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let elements = self.table_elements.saturating_add(desired.saturating_sub(current));
-        let fits = elements <= TABLE_ELEMENTS;
+        let fits = elements <= self.most_elements;
         if fits {
             self.table_elements = elements;
         }
@@ -275,12 +274,12 @@ mod tests {
     fn time_on_the_thread_is_counted_and_the_limit_ends_it() {
         let meter = Meter::new(Duration::from_millis(20));
         assert!(!meter.is_heavy());
-        assert_eq!(meter.tick(), Ok(()));
+        assert_eq!(meter.tick(|| panic!("a light call costs no look at the clock")), Ok(()));
         assert!(meter.is_heavy());
-        meter.resume();
+        meter.resume(thread_time());
         let begin = std::time::Instant::now();
         let mut ticks = 0_u64;
-        while meter.tick().is_ok() {
+        while meter.tick(thread_time).is_ok() {
             ticks += 1;
             assert!(begin.elapsed() < Duration::from_secs(20), "the limit never came");
         }
@@ -288,8 +287,27 @@ mod tests {
     }
 
     #[test]
+    fn a_call_is_stopped_within_two_ticks_of_its_limit_and_never_before_it() {
+        let tick = nanoseconds(TICK);
+        for limit in (1..50 * tick).step_by(77_777) {
+            // The first look is at the second tick, wherever between two ticks the call has begun.
+            for begun in [0, tick / 3, tick - 1] {
+                let meter = Meter::new(Duration::from_nanos(limit));
+                let mut used = 2 * tick - begun;
+                let mut stopped = meter.tick(|| panic!("it is light")).is_err();
+                meter.resume(used);
+                while !stopped {
+                    used += tick;
+                    stopped = meter.tick(|| used).is_err();
+                }
+                assert!(used >= limit && used - limit <= 2 * tick, "{used} of {limit}");
+            }
+        }
+    }
+
+    #[test]
     fn all_memories_together_stay_within_the_limit() {
-        let mut memory = MemoryLimit::new(3 << 16, Arc::new(Budget::new(u64::MAX)));
+        let mut memory = MemoryLimit::new(3 << 16, 0, Arc::new(Budget::new(u64::MAX)));
         assert!(memory.memory_growing(0, 1 << 16, None).unwrap());
         assert!(memory.memory_growing(0, 2 << 16, None).unwrap());
         assert_eq!(memory.refused(), None);
@@ -300,9 +318,9 @@ mod tests {
     #[test]
     fn all_instances_together_stay_within_theirs_and_give_it_back() {
         let budget = Arc::new(Budget::new(3 << 16));
-        let mut first = MemoryLimit::new(u64::MAX, Arc::clone(&budget));
+        let mut first = MemoryLimit::new(u64::MAX, 0, Arc::clone(&budget));
         assert!(first.memory_growing(0, 2 << 16, None).unwrap());
-        let mut second = MemoryLimit::new(u64::MAX, Arc::clone(&budget));
+        let mut second = MemoryLimit::new(u64::MAX, 0, Arc::clone(&budget));
         assert!(!second.memory_growing(0, 2 << 16, None).unwrap());
         assert_eq!(second.refused(), Some(Refused::Everybody));
         drop(first);
@@ -311,9 +329,9 @@ mod tests {
 
     #[test]
     fn all_tables_together_stay_within_the_limit() {
-        let mut memory = MemoryLimit::new(0, Arc::new(Budget::new(0)));
-        assert!(memory.table_growing(0, TABLE_ELEMENTS / 2, None).unwrap());
-        assert!(memory.table_growing(0, TABLE_ELEMENTS / 2, None).unwrap());
+        let mut memory = MemoryLimit::new(0, 100, Arc::new(Budget::new(0)));
+        assert!(memory.table_growing(0, 50, None).unwrap());
+        assert!(memory.table_growing(0, 50, None).unwrap());
         assert!(!memory.table_growing(0, 1, None).unwrap());
     }
 }

@@ -4,6 +4,7 @@
 //! are arithmetic. `shelf` is the disk, `slot` what requests meet.
 
 mod evidence;
+mod examine;
 mod figures;
 mod loading;
 mod report;
@@ -76,14 +77,8 @@ impl Registry {
         let mut words = Vec::new();
         for (name, settings) in hooks {
             let before = before.and_then(|before| before.slots.get(name)).map(Arc::as_ref);
-            let of_slot = slot::Parts {
-                engine: parts.engine,
-                dress: Arc::clone(&parts.dress),
-                folder: parts.folder,
-                now: parts.now,
-            };
-            let (slot, said) =
-                Slot::prepare(&of_slot, name, settings, before).map_err(|error| (name.clone(), error))?;
+            let (slot, said) = Slot::prepare(&slot::Parts::of(parts), name, settings, before)
+                .map_err(|error| (name.clone(), error))?;
             words.extend(said);
             registry.slots.insert(name.clone(), Arc::new(slot));
         }

@@ -1,7 +1,7 @@
 //! From what stopped a call to an error that says what to do.
 
 use bytesize::ByteSize;
-use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
 
 use crate::error::{CallReport, Called, HookError};
@@ -10,10 +10,9 @@ use crate::meter::{DeadlineReached, MemoryLimit, Refused};
 use crate::places::NoTransform;
 use crate::secrets::Secrets;
 use crate::settings::LimitSettings;
+use crate::trace::trace;
 use crate::workers::Lost;
 
-/// Functions in a report; a deep recursion would fill pages.
-const MAX_FRAMES: usize = 12;
 /// Of what a guest says went wrong.
 const MESSAGE_BYTES: usize = 2048;
 
@@ -90,50 +89,4 @@ impl Reporter<'_> {
 /// Words of a guest as they may stand in the node's log.
 pub(crate) fn spoken(secrets: &Secrets, words: &str) -> String {
     secrets.redact(words.as_bytes(), MESSAGE_BYTES)
-}
-
-/// Function names, innermost first, a recursion once with its depth. The engine's own rendering is taken apart because
-/// it demangles: `  3:  0x1a2b - module!path::function::h0123456789abcdef`.
-fn trace(error: &wasmtime::Error) -> Vec<String> {
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let rendered = backtrace.to_string();
-    let mut frames: Vec<(&str, u32)> = Vec::new();
-    for (_, place) in rendered.lines().filter_map(|line| line.split_once(" - ")) {
-        let name = function_name(place);
-        match frames.last_mut() {
-            Some((last, depth)) if *last == name => *depth += 1,
-            _ => frames.push((name, 1)),
-        }
-    }
-    let spoken = frames.into_iter().take(MAX_FRAMES);
-    spoken
-        .map(|(name, depth)| if depth > 1 { format!("{name} ({depth} deep)") } else { name.to_owned() })
-        .collect()
-}
-
-fn function_name(place: &str) -> &str {
-    const HASH_DIGITS: usize = 16;
-
-    let name = place.split_once('!').map_or(place, |(_module, name)| name);
-    match name.rsplit_once("::h") {
-        Some((path, hash))
-            if hash.len() == HASH_DIGITS && hash.bytes().all(|digit| digit.is_ascii_hexdigit()) =>
-        {
-            path
-        }
-        _ => name,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_function_is_named_without_its_module_and_hash() {
-        assert_eq!(function_name("x-871f.wasm!guest::recurse::h2bc0f3570a9c32d9"), "guest::recurse");
-        assert_eq!(function_name("x.wasm!selvedge:edge/log@0.1.0#log"), "selvedge:edge/log@0.1.0#log");
-        assert_eq!(function_name("<unknown>!<wasm function 12>"), "<wasm function 12>");
-        assert_eq!(function_name("x.wasm!a::help"), "a::help");
-    }
 }

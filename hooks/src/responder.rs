@@ -28,6 +28,7 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 use crate::body::BodyError;
+use crate::bounds::Bounds;
 use crate::engine::{Engine, Ticking};
 use crate::error::{Called, HookError};
 use crate::hook::check_limits;
@@ -180,7 +181,8 @@ impl Inner {
         hand_over: oneshot::Sender<Handed>,
         place: OwnedSemaphorePermit,
     ) -> Result<(Call, Arc<AtomicBool>), HookError> {
-        let log = CallLog::without(&self.secrets);
+        let bounds = Bounds::of(&self.limits);
+        let log = CallLog::without(&self.secrets, bounds.log);
         let broken = Arc::new(AtomicBool::new(false));
         let way = Way {
             log: log.clone(),
@@ -188,7 +190,11 @@ impl Inner {
             outside: asked.outside,
             fetches: self.limits.fetches,
         };
-        let memory = MemoryLimit::new(self.limits.memory.as_u64(), Arc::clone(self.engine.memory()));
+        let memory = MemoryLimit::new(
+            self.limits.memory.as_u64(),
+            bounds.table_elements,
+            Arc::clone(self.engine.memory()),
+        );
         let serving =
             Serving::new(Fate::new(&broken), Arc::clone(&self.environment), way, memory, log.clone());
         let meter = Arc::new(Meter::new(self.limits.cpu));

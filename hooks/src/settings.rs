@@ -130,6 +130,22 @@ pub struct LimitSettings {
     pub fetches: u32,
     /// Names of figures that the hook may keep at `/metrics`.
     pub metrics: u32,
+    /// Bytes of one line that it logs, or writes to standard output; what is longer is cut.
+    #[schemars(with = "String")]
+    pub log_line: ByteSize,
+    /// Lines of one call that are kept: the last ones.
+    pub log_lines: u32,
+    /// Responses that one call may make.
+    pub responses: u32,
+    /// Things of the node that the hook may hold at once: responses, bodies, stores; as many again of WASI.
+    pub handles: u32,
+    /// Header fields of a message that it adds to.
+    pub header_count: u32,
+    /// Names and values of the header fields of a message that it adds to, together.
+    #[schemars(with = "String")]
+    pub head: ByteSize,
+    /// Elements of all tables of an instance: functions that are called through a pointer, most of them.
+    pub table_elements: u32,
 }
 
 impl Default for LimitSettings {
@@ -145,6 +161,13 @@ impl Default for LimitSettings {
             output: ByteSize::mib(16),
             fetches: 8,
             metrics: 64,
+            log_line: ByteSize::b(512),
+            log_lines: 32,
+            responses: 64,
+            handles: 1024,
+            header_count: 128,
+            head: ByteSize::kib(32),
+            table_elements: 100_000,
         }
     }
 }

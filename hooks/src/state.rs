@@ -10,8 +10,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::body::OriginBody;
+use crate::bounds::Bounds;
 use crate::event::Event;
 use crate::facts::{Facts, Locality, Place};
+use crate::headers::{Editing, Message};
 use crate::held::WholeBody;
 use crate::instance::Bounded;
 use crate::log::CallLog;
@@ -23,10 +25,6 @@ use crate::transform::Transformer;
 
 /// Handle of the response that passes by.
 pub(crate) const PASSING: u32 = 0;
-/// Responses that one call may make.
-const MAX_RESPONSES: usize = 64;
-/// Streams, pollables and the like that a guest may hold through WASI.
-const MAX_WASI_RESOURCES: usize = 1024;
 
 /// The data of a call's store.
 pub(crate) struct CallState {
@@ -54,8 +52,7 @@ pub(crate) struct CallState {
     pub(crate) log: CallLog,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
-    /// Most bytes of the bodies that the guest makes.
-    pub(crate) output: usize,
+    pub(crate) bounds: Bounds,
     pub(crate) allowance: Allowance,
     /// Whether the guest can rewrite the body as it passes, whether it wants to, and the guest that does.
     pub(crate) can_transform: bool,
@@ -131,7 +128,7 @@ pub(crate) struct Surroundings {
     pub(crate) log: CallLog,
     pub(crate) deadline: Instant,
     pub(crate) memory: MemoryLimit,
-    pub(crate) output: usize,
+    pub(crate) bounds: Bounds,
     pub(crate) allowance: Allowance,
     pub(crate) can_transform: bool,
 }
@@ -155,7 +152,7 @@ impl CallState {
             log: around.log,
             deadline: around.deadline,
             memory: around.memory,
-            output: around.output,
+            bounds: around.bounds,
             allowance: around.allowance,
             can_transform: around.can_transform,
             transforms: false,
@@ -175,9 +172,17 @@ impl CallState {
         std::mem::replace(self, next)
     }
 
+    /// How a head of a message is edited.
+    pub(crate) fn editing(&self, message: Message, event: Event) -> Editing {
+        Editing { message, event, bounds: self.bounds.head }
+    }
+
     pub(crate) fn add_response(&mut self, response: Response) -> wasmtime::Result<u32> {
-        if self.responses.len() > MAX_RESPONSES {
-            return Err(wasmtime::Error::msg(format!("more than {MAX_RESPONSES} responses in one call")));
+        let most = self.bounds.responses;
+        if self.responses.len() > most {
+            let words =
+                format!("more than {most} responses in one call; make fewer, or raise limits.responses");
+            return Err(wasmtime::Error::msg(words));
         }
         let handle = self.handle(self.responses.len())?;
         self.responses.push(Some(response));
@@ -230,7 +235,7 @@ impl CallState {
             log: self.log.clone(),
             deadline: self.deadline,
             memory: self.memory.of_nothing(),
-            output: self.output,
+            bounds: self.bounds,
             allowance: Allowance { reach: Arc::clone(&self.allowance.reach), fetches: 0, bytes: 0 },
             can_transform: false,
         };
@@ -255,7 +260,11 @@ impl CallState {
 
 impl Bounded for CallState {
     fn carried(&self) -> usize {
-        self.output
+        self.bounds.output
+    }
+
+    fn handles(&self) -> usize {
+        self.bounds.handles
     }
 
     fn memory(&mut self) -> &mut MemoryLimit {
@@ -266,7 +275,7 @@ impl Bounded for CallState {
 impl WasiView for CallState {
     /// Clock and random numbers, and output to the log: no files, no sockets, no environment, no arguments.
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let log = &self.log;
+        let (log, most) = (&self.log, self.bounds.handles);
         let wasi = self.wasi.get_or_insert_with(|| {
             let context = WasiCtx::builder()
                 .stdout(log.clone())
@@ -277,7 +286,7 @@ impl WasiView for CallState {
                 .max_random_size(1 << 20)
                 .build();
             let mut table = ResourceTable::new();
-            table.set_max_capacity(MAX_WASI_RESOURCES);
+            table.set_max_capacity(most);
             Box::new((context, table))
         });
         WasiCtxView { ctx: &mut wasi.0, table: &mut wasi.1 }

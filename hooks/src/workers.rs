@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, timeout_at};
 
-use crate::meter::Meter;
+use crate::meter::{Meter, thread_time};
 
 /// Niceness of the workers: about a third of the weight of a core's own thread when both want the processor.
 const NICENESS: i32 = 5;
@@ -127,9 +127,9 @@ async fn begin<T>(call: &mut Call<T>, meter: &Meter) -> Option<T> {
 /// The call with its processor time counted, on whichever worker polls it.
 async fn metered<T>(mut call: Call<T>, meter: Arc<Meter>) -> T {
     poll_fn(|context| {
-        meter.resume();
+        meter.resume(thread_time());
         let answer = call.as_mut().poll(context);
-        meter.pause();
+        meter.pause(thread_time());
         answer
     })
     .await

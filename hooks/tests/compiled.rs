@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hooks::{Engine, Event, Hook, WasmSource};
+use hooks::{Engine, EngineSettings, Event, Hook, WasmSource};
 use support::{facts, on_one_core, request, settings};
 
 fn load(engine: &Engine) -> (Hook, Duration) {
@@ -17,7 +17,7 @@ fn load(engine: &Engine) -> (Hook, Duration) {
 }
 
 fn keeping(folder: &Path) -> Engine {
-    let (engine, complaint) = Engine::keeping(folder).unwrap();
+    let (engine, complaint) = Engine::keeping(folder, &EngineSettings::default()).unwrap();
     assert_eq!(complaint, None);
     engine
 }
@@ -66,7 +66,8 @@ fn native_code_that_was_cut_short_is_compiled_anew() {
 fn a_folder_that_cannot_be_used_costs_the_start_its_time_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "").unwrap();
-    let (engine, complaint) = Engine::keeping(&folder.path().join("file")).unwrap();
+    let (engine, complaint) =
+        Engine::keeping(&folder.path().join("file"), &EngineSettings::default()).unwrap();
     assert!(complaint.unwrap().contains("file"));
     assert!(works(&load(&engine).0));
 }

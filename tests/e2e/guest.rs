@@ -35,6 +35,12 @@ pub(crate) fn serving() -> &'static Path {
     GUEST.get_or_init(|| build("serving"))
 }
 
+/// The component that loops, traps, grows and so on as its config or the request says.
+pub(crate) fn misbehaving() -> &'static Path {
+    static GUEST: OnceLock<PathBuf> = OnceLock::new();
+    GUEST.get_or_init(|| build("misbehaving"))
+}
+
 fn build(guest: &str) -> PathBuf {
     // Beside the guests that the build itself makes, whose crates it shares.
     let target =

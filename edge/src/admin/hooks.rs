@@ -25,13 +25,13 @@ const DEPLOY_PATIENCE: Duration = Duration::from_secs(300);
 /// The longest request to promote or roll back.
 const LONGEST_ORDER: u64 = 16 * 1024;
 
-type Answered = Result<Response<Body>, Complaint>;
+pub(super) type Answered = Result<Response<Body>, Complaint>;
 
 /// Why a request was refused.
-struct Complaint(StatusCode, String);
+pub(super) struct Complaint(pub(super) StatusCode, pub(super) String);
 
 impl Complaint {
-    fn usage(words: impl Into<String>) -> Self {
+    pub(super) fn usage(words: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, words.into())
     }
 }
@@ -98,7 +98,7 @@ fn words_of_component(node: &Node, name: &str) -> Option<String> {
     Some(component::words_of(name))
 }
 
-fn not_allowed() -> Complaint {
+pub(super) fn not_allowed() -> Complaint {
     Complaint(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed".to_owned())
 }
 
@@ -297,7 +297,7 @@ fn number<T: FromStr>(name: &str, text: &str, example: &str) -> Result<T, Compla
     })
 }
 
-fn duration(name: &str, text: &str) -> Result<Duration, Complaint> {
+pub(super) fn duration(name: &str, text: &str) -> Result<Duration, Complaint> {
     parse_duration(text).map_err(|error| Complaint::usage(format!("{name}: {error}; write for example 30m")))
 }
 

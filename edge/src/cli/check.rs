@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::run::located;
 use super::{Exit, Form, Reading, data, invalid, talk};
 use crate::config::{
-    Config, ConfigErrors, Warning, doubtful_hooks, doubtful_shields, refused_congestion, rehearsals,
-    shadowed_routes,
+    Config, ConfigErrors, Warning, amiss_hooks, doubtful_hooks, doubtful_shields, refused_congestion,
+    rehearsals, shadowed_routes,
 };
 use crate::node::{Node, NodeError};
 use crate::process;
@@ -31,8 +31,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let file = reading.file.display().to_string();
-    let doubts = match build(&loaded.config) {
-        Ok(Ok(doubts)) => doubts,
+    let odd = match build(&loaded.config) {
+        Ok(Ok(odd)) => odd,
         Ok(Err(error)) => return invalid(&ConfigErrors::from(located(&loaded, &error)), reading.form()),
         Err(error) => {
             talk(&format!("error: no temporary folder to check in: {error}"));
@@ -42,7 +42,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut warnings = shadowed_routes(&loaded);
     warnings.extend(refused_congestion(&loaded));
     warnings.extend(doubtful_shields(&loaded));
-    warnings.extend(doubtful_hooks(&loaded, &doubts));
+    warnings.extend(doubtful_hooks(&loaded, &odd.doubts));
+    warnings.extend(amiss_hooks(&loaded, &odd.amiss));
     warnings.extend(rehearsals(&loaded, process::now()));
     match reading.form() {
         Form::Text => {
@@ -54,13 +55,21 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     Exit::Ok
 }
 
+/// What is odd about the hooks of a node.
+struct Odd {
+    /// Settings that their components have no use for.
+    doubts: Vec<(String, Doubt)>,
+    /// Versions that were deployed and cannot serve.
+    amiss: Vec<(String, String)>,
+}
+
 /// Builds the node, asks what is odd about its hooks and drops it. A local authority that is not there yet is made in a folder that goes away again: a check
 /// leaves no traces. The outer error is that of the folder.
-fn build(config: &Config) -> io::Result<Result<Vec<(String, Doubt)>, NodeError>> {
+fn build(config: &Config) -> io::Result<Result<Odd, NodeError>> {
     if let Some(Err(error)) = config.disk().map(|disk| cache::disk::check(&disk.path)) {
         return Ok(Err(error.into()));
     }
-    let mut config = config.clone();
+    let (state, mut config) = (&config.node.state, config.clone());
     // A running node may be using it.
     config.cache.disk = None;
     let scratch = (!config.node.state.join("local-ca").exists()).then(scratch_folder).transpose()?;
@@ -70,6 +79,10 @@ fn build(config: &Config) -> io::Result<Result<Vec<(String, Doubt)>, NodeError>>
     let compiled = config.compiled_hooks();
     let is_new = !compiled.exists();
     let built = Node::build(&Arc::new(config), None, process::now());
+    let built = built.map(|node| {
+        let amiss = node.deployed(state, process::now());
+        Odd { doubts: node.doubts().to_vec(), amiss }
+    });
     if is_new && compiled.exists() {
         // The node may run as somebody else, who could not use it.
         remove(&compiled)?;
@@ -77,7 +90,7 @@ fn build(config: &Config) -> io::Result<Result<Vec<(String, Doubt)>, NodeError>>
     if let Some(scratch) = scratch {
         remove(&scratch)?;
     }
-    Ok(built.map(|node| node.doubts().to_vec()))
+    Ok(built)
 }
 
 /// Removes a folder, though what was compiled last may still be on its way into it.

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod deploy;
 mod folder;
+mod kv;
 mod language;
 mod list;
 mod logs;
@@ -39,6 +40,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// What a hook of a running node says, and why calls of it fail
     Logs(logs::Arguments),
+    /// Look into the key-value stores of a running node, and change what is there
+    Kv(kv::Arguments),
     /// Show the hooks of a running node, their versions and how canaries do
     List(list::Arguments),
 }
@@ -53,6 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Verb::Test(arguments) => test::run(arguments),
         Verb::Bench(arguments) => bench::run(arguments),
         Verb::Logs(arguments) => logs::run(arguments),
+        Verb::Kv(arguments) => kv::run(arguments),
         Verb::List(arguments) => list::run(arguments),
     }
 }

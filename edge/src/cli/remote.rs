@@ -74,6 +74,17 @@ pub(super) fn deploy(
     )
 }
 
+/// Gives a node bytes to keep, and says what it answered.
+pub(super) fn put(
+    path: &str,
+    value: &[u8],
+    arguments: &Arguments,
+    told: impl FnOnce(&Value) -> String,
+) -> Exit {
+    let kind = "application/octet-stream";
+    converse(&Wire { method: "PUT", path, kind, body: value, patience: PATIENCE }, arguments, told)
+}
+
 /// What a node answers to this path, for verbs that have more to say of it. What went wrong is told already.
 pub(super) fn get(path: &str, arguments: &Arguments) -> Result<Value, Exit> {
     let wire = Wire { method: "GET", path, kind: "application/json", body: &[], patience: PATIENCE };

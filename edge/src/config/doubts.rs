@@ -37,6 +37,15 @@ pub fn doubtful_hooks(loaded: &Loaded, doubts: &[(String, Doubt)]) -> Vec<Warnin
     doubts.iter().filter_map(warning).collect()
 }
 
+/// What is wrong with versions of hooks that were deployed, at the hooks' components.
+pub fn amiss_hooks(loaded: &Loaded, amiss: &[(String, String)]) -> Vec<Warning> {
+    let warning = |(hook, words): &(String, String)| {
+        let (file, at) = loaded.sources.place_of(&["hook", hook, "wasm"])?;
+        Some(Warning { file: file.into(), line: at.line, column: at.column, message: words.clone() })
+    };
+    amiss.iter().filter_map(warning).collect()
+}
+
 fn doubt(setting: &str, group: &GroupSettings) -> Option<&'static str> {
     let lists_no_status =
         !group.failover_on.iter().any(|condition| matches!(condition, Condition::Status(_)));

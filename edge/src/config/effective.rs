@@ -49,6 +49,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         (vec!["node", "limits", "max-object"], limits.max_object),
         (vec!["node", "limits", "h2-window"], limits.h2_window),
         (vec!["node", "limits", "hook-memory"], limits.hook_memory),
+        (vec!["node", "limits", "hook-compiled"], limits.hook_compiled),
         (vec!["cache", "slice", "size"], config.cache.slice.size),
         (vec!["cache", "slice", "over"], config.cache.slice.over),
     ];
@@ -73,6 +74,8 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         sizes.push((vec!["hook", name, "limits", "memory"], hook.limits.memory));
         sizes.push((vec!["hook", name, "limits", "body"], hook.limits.body));
         sizes.push((vec!["hook", name, "limits", "output"], hook.limits.output));
+        sizes.push((vec!["hook", name, "limits", "log-line"], hook.limits.log_line));
+        sizes.push((vec!["hook", name, "limits", "head"], hook.limits.head));
         sizes.extend(hook.reuse.iter().map(|reuse| (vec!["hook", name, "reuse", "memory"], reuse.memory)));
         sizes.push((vec!["hook", name, "versions", "max-size"], hook.versions.max_size));
     }

@@ -171,6 +171,17 @@ pub struct LimitSettings {
     /// Memory of all instances of hooks together, and of what they read, fetch and make of bodies; a hook that wants more is answered 429.
     #[schemars(with = "String")]
     pub hook_memory: ByteSize,
+    /// Instances of hooks at the same time: those that run and those that wait for their next call.
+    #[serde(deserialize_with = "instance_count")]
+    pub hook_instances: u32,
+    /// Instances that wait for their next call, where hooks use them again: more make room, those used longest ago first.
+    pub hook_idle: usize,
+    /// Compiled components in the state folder; what was used longest ago goes first.
+    #[schemars(with = "String")]
+    pub hook_compiled: ByteSize,
+    /// Log lines of each hook that the node keeps for `selvedge hook logs`: the last ones.
+    #[serde(deserialize_with = "line_count")]
+    pub hook_log: usize,
     /// Tunnels (WebSocket and the like) that are open at the same time; one more is answered 503.
     pub tunnels: u64,
     /// How long a tunnel may be silent in both directions.
@@ -208,6 +219,10 @@ impl Default for LimitSettings {
             codings: 128,
             derived_writes: 16,
             hook_memory: ByteSize::gib(1),
+            hook_instances: 1000,
+            hook_idle: 400,
+            hook_compiled: ByteSize::gib(1),
+            hook_log: 1000,
             tunnels: 4096,
             tunnel_idle: Duration::from_secs(600),
             max_object: ByteSize::mib(64),
@@ -354,6 +369,15 @@ fn range_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::E
     at_most(1_000, deserializer)
 }
 
+/// Each takes its address space, of which there are 128 TiB.
+fn instance_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    at_most(10_000, deserializer).map(|count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn line_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    at_most(1_000_000, deserializer)
+}
+
 fn at_most<'de, D: Deserializer<'de>>(most: usize, deserializer: D) -> Result<usize, D::Error> {
     let count = usize::deserialize(deserializer)?;
     if (1..=most).contains(&count) {
@@ -435,6 +459,8 @@ mod tests {
             ("header-count = 0", "from 1 to 10000"),
             ("header-count = 10001", "from 1 to 10000"),
             ("ranges = 0", "from 1 to 1000"),
+            ("hook-instances = 10001", "from 1 to 10000"),
+            ("hook-log = 0", "from 1 to 1000000"),
             ("h2-window = \"65535B\"", "at least 64KiB"),
             ("h2-window = \"1025MiB\"", "at most 1GiB"),
         ] {

@@ -16,7 +16,7 @@ use cache::disk::{Disk, DiskError};
 use cache::{CachePolicySettings, Policy, Store, TagLimits};
 use certs::{CertificateStore, CertsError, LocalAuthority, SiteTls};
 use geo::{GeoError, Locator};
-use hooks::{CallRecord, Doubt, Dress, Engine, HookError, Registry, RegistryParts, Watch};
+use hooks::{CallRecord, Doubt, Dress, Engine, EngineSettings, HookError, Registry, RegistryParts, Watch};
 use http::{HeaderName, HeaderValue};
 use origin_shield::{Group, Names, Origin, OriginError, OriginSettings, Program, Witness};
 use signing::{KeyGroup, SchemeName, SigningError};
@@ -247,7 +247,10 @@ fn build_groups(
 }
 
 fn new_engine(config: &Config, observer: &Arc<Observer>) -> Result<Engine, NodeError> {
-    let (engine, complaint) = Engine::keeping(&config.compiled_hooks()).map_err(NodeError::Engine)?;
+    let limits = &config.node.limits;
+    let settings = EngineSettings { instances: limits.hook_instances, compiled: limits.hook_compiled };
+    let (engine, complaint) =
+        Engine::keeping(&config.compiled_hooks(), &settings).map_err(NodeError::Engine)?;
     if let Some(complaint) = complaint {
         observer.say(format!("hook compiled code is not kept from one start to the next: {complaint}"));
     }

@@ -1,8 +1,10 @@
 //! Counters and gauges, named as Prometheus wants them.
 
 use super::CacheStatus;
+use super::origins::{self, label};
 use super::tunnels::Tunnels;
 use cache::disk::DiskStatistics;
+use hooks::Event;
 use http::StatusCode;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -38,6 +40,8 @@ pub(super) struct Figures {
     fetched: Mutex<BTreeMap<&'static str, u64>>,
     purges: Mutex<BTreeMap<&'static str, u64>>,
     purged: Mutex<BTreeMap<&'static str, u64>>,
+    /// Failures of hooks, by hook, event and reason.
+    hooks: Mutex<BTreeMap<(String, &'static str, &'static str), u64>>,
     pub(super) tunnels: Tunnels,
 }
 
@@ -65,6 +69,21 @@ impl Figures {
 
     pub(super) fn fetched(&self, outcome: &'static str) {
         count(&self.fetched, outcome);
+    }
+
+    pub(super) fn hook_failed(&self, hook: &str, event: Event, reason: &'static str) {
+        let mut counts = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((hook.to_owned(), event.as_str(), reason)).or_default() += 1;
+    }
+
+    /// What hooks failed with, in all their versions.
+    fn of_hooks(&self, text: &mut String) {
+        let counts = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = counts.iter().map(|((hook, event, reason), count)| {
+            (format!("{},event=\"{event}\",reason=\"{reason}\"", label("hook", hook)), *count)
+        });
+        let help = "Calls of hooks that failed, by hook, event and reason.";
+        origins::family(text, ("selvedge_hook_failures_total", help, "counter"), samples);
     }
 
     pub(super) fn attempt(&self, token: &'static str) {
@@ -173,6 +192,7 @@ impl Figures {
         ] {
             figure(&mut text, name, help, kind, value);
         }
+        self.of_hooks(&mut text);
         if let Some(disk) = &cache.disk {
             of_disk(&mut text, disk);
         }

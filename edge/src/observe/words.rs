@@ -4,11 +4,10 @@ use super::Observer;
 use humantime_serde::re::humantime::format_rfc3339_millis;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Lines of one hook that are kept.
-const KEPT: usize = 1000;
 /// Why a call failed is told in so many bytes at most.
 const LONGEST_STORY: usize = 2048;
 
@@ -32,8 +31,19 @@ pub struct Said {
 }
 
 /// The last lines of all hooks.
-#[derive(Debug, Default)]
-pub(super) struct Words(Mutex<BTreeMap<String, Lines>>);
+#[derive(Debug)]
+pub(super) struct Words {
+    all: Mutex<BTreeMap<String, Lines>>,
+    /// Of one hook.
+    kept: AtomicUsize,
+}
+
+impl Words {
+    /// Keeps so many lines of each hook.
+    pub(super) fn keeping(lines: usize) -> Self {
+        Self { all: Mutex::default(), kept: AtomicUsize::new(lines) }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -43,7 +53,7 @@ struct Lines {
 
 impl Words {
     fn all(&self) -> MutexGuard<'_, BTreeMap<String, Lines>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, hook: &str, version: &str, call: &hooks::CallRecord<'_>, now: SystemTime) {
@@ -57,15 +67,17 @@ impl Words {
             level,
             text: text.to_owned(),
         };
+        let most = self.kept.load(Relaxed);
         let mut all = self.all();
         let lines = all.entry(hook.to_owned()).or_default();
         lines.number_from(now);
+        let mut keep = |said| lines.keep(said, most);
         if call.dropped > 0 {
-            lines.keep(said("warn", &format!("({} earlier lines of this call dropped)", call.dropped)));
+            keep(said("warn", &format!("({} earlier lines of this call dropped)", call.dropped)));
         }
-        call.lines.iter().for_each(|line| lines.keep(said(line.level.as_str(), &line.text)));
+        call.lines.iter().for_each(|line| keep(said(line.level.as_str(), &line.text)));
         if let Some(error) = call.error {
-            lines.keep(said("failed", shortened(&error.to_string())));
+            keep(said("failed", shortened(&error.to_string())));
         }
     }
 
@@ -84,12 +96,12 @@ impl Lines {
         self.last = self.last.max(u64::try_from(since).unwrap_or_default());
     }
 
-    fn keep(&mut self, said: Said) {
-        if self.kept.len() == KEPT {
-            self.kept.pop_front();
-        }
+    fn keep(&mut self, said: Said, most: usize) {
         self.last += 1;
         self.kept.push_back(Said { number: self.last, ..said });
+        while self.kept.len() > most {
+            self.kept.pop_front();
+        }
     }
 }
 
@@ -104,10 +116,19 @@ fn shortened(story: &str) -> &str {
 impl Observer {
     /// A call of a hook has logged something, or failed.
     pub fn hook_said(&self, hook: &str, version: &str, call: &hooks::CallRecord<'_>, now: SystemTime) {
+        // A component that is an origin answers no event, and fails as origins do.
+        if let (Some(error), Some(event)) = (call.error, call.event) {
+            self.figures.hook_failed(hook, event, error.token());
+        }
         self.words.note(hook, version, call, now);
     }
 
-    /// What a hook has said since the line of this number, oldest first: its last 1,000 lines at most.
+    /// Keeps so many lines of each hook from now on.
+    pub fn keep_said(&self, lines: usize) {
+        self.words.kept.store(lines, Relaxed);
+    }
+
+    /// What a hook has said since the line of this number, oldest first: of its last lines, as many as are kept.
     #[must_use]
     pub fn said_after(&self, hook: &str, number: u64) -> Vec<Said> {
         self.words.after(hook, number)
@@ -119,6 +140,8 @@ mod tests {
     use super::*;
     use hooks::{CallRecord, Event, LogLevel, LogLine};
     use std::time::Duration;
+
+    const KEPT: usize = 1000;
 
     fn call<'a>(lines: &'a [LogLine], dropped: u64) -> CallRecord<'a> {
         CallRecord {
@@ -134,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_flood_keeps_the_last_lines_and_numbers_go_on() {
-        let words = Words::default();
+        let words = Words::keeping(KEPT);
         for number in 0..KEPT + 10 {
             let lines = [LogLine { level: LogLevel::Info, text: format!("line {number}") }];
             words.note("a", "v", &call(&lines, 0), UNIX_EPOCH);
@@ -149,7 +172,7 @@ mod tests {
     fn whoever_follows_over_a_restart_gets_the_first_line_of_the_new_node() {
         let started = UNIX_EPOCH + Duration::from_secs(1_000_000);
         let line = |text: &str| LogLine { level: LogLevel::Info, text: text.into() };
-        let (before, after) = (Words::default(), Words::default());
+        let (before, after) = (Words::keeping(KEPT), Words::keeping(KEPT));
         before.note("a", "v", &call(&[line("one"), line("two")], 0), started);
         let last = before.after("a", 0)[1].number;
 
@@ -162,7 +185,7 @@ mod tests {
 
     #[test]
     fn lines_that_a_call_lost_are_counted() {
-        let words = Words::default();
+        let words = Words::keeping(KEPT);
         words.note("a", "v", &call(&[LogLine { level: LogLevel::Warn, text: "x".into() }], 3), UNIX_EPOCH);
         let said = words.after("a", 0);
         assert!(said[0].text.contains("3 earlier lines"), "{said:?}");

@@ -106,6 +106,8 @@ fn refuse_restart(before: &Config, after: &Config) -> Result<(), ReloadError> {
         (old.limits.max_object == new.limits.max_object, "[node] limits.max-object"),
         (old.limits.uncacheable == new.limits.uncacheable, "[node] limits.uncacheable"),
         (old.log == new.log, "[node] log"),
+        (old.limits.hook_instances == new.limits.hook_instances, "[node] limits.hook-instances"),
+        (old.limits.hook_compiled == new.limits.hook_compiled, "[node] limits.hook-compiled"),
         (old.name == new.name, "[node] name"),
         (listens(before) == listens(after), "[dns] listen"),
         (with_tls(before) == with_tls(after), "whether any site has a certificate"),

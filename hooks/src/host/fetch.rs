@@ -12,7 +12,7 @@ use wasmtime::component::Resource;
 use crate::bindings::selvedge::edge::fetch::{FetchError, FetchRequest, Host};
 use crate::bindings::selvedge::edge::types::{EditError, Response};
 use crate::event::Event;
-use crate::headers::{self, Edit, Message};
+use crate::headers::{Edit, Editing, Message};
 use crate::held::WholeBody;
 use crate::host::request::{MAX_METHOD_BYTES, MAX_URL_BYTES, is_path, is_query};
 use crate::outside::{self, Fetch};
@@ -28,7 +28,8 @@ impl Host for CallState {
             return Ok(Err(FetchError::Denied));
         };
         let timeout = asked.timeout_ms.map(|milliseconds| Duration::from_millis(milliseconds.into()));
-        let request = match request(asked, self.output) {
+        let editing = self.editing(Message::Request, Event::OriginRequest);
+        let request = match request(asked, self.bounds.output, editing) {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
@@ -76,14 +77,14 @@ impl CallState {
     }
 }
 
-fn request(asked: FetchRequest, most: usize) -> Result<http::Request<Bytes>, FetchError> {
+fn request(asked: FetchRequest, most: usize, editing: Editing) -> Result<http::Request<Bytes>, FetchError> {
     if asked.body.len() > most {
         return Err(FetchError::TooLarge);
     }
     let mut request = http::Request::new(Bytes::from(asked.body));
     *request.method_mut() = method(&asked.method)?;
     *request.uri_mut() = target(asked.path)?.into();
-    *request.headers_mut() = fields(asked.headers)?;
+    *request.headers_mut() = fields(asked.headers, editing)?;
     Ok(request)
 }
 
@@ -112,15 +113,14 @@ pub(super) fn target(text: String) -> Result<PathAndQuery, FetchError> {
 }
 
 /// What may be edited in a request to the origin may be sent to one.
-fn fields(entries: Vec<(String, Vec<u8>)>) -> Result<HeaderMap, FetchError> {
+fn fields(entries: Vec<(String, Vec<u8>)>, editing: Editing) -> Result<HeaderMap, FetchError> {
     let mut fields = HeaderMap::with_capacity(entries.len().min(32));
     for (name, value) in entries {
-        headers::edit(&mut fields, Message::Request, Event::OriginRequest, &name, Edit::Append(value))
-            .map_err(|error| match error {
-                EditError::InvalidSyntax => FetchError::Invalid,
-                EditError::Forbidden => FetchError::Denied,
-                EditError::TooLarge => FetchError::TooLarge,
-            })?;
+        editing.apply(&mut fields, &name, Edit::Append(value)).map_err(|error| match error {
+            EditError::InvalidSyntax => FetchError::Invalid,
+            EditError::Forbidden => FetchError::Denied,
+            EditError::TooLarge => FetchError::TooLarge,
+        })?;
     }
     Ok(fields)
 }
@@ -141,6 +141,13 @@ impl From<outside::FetchError> for FetchError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::HeadBounds;
+
+    const EDITING: Editing = Editing {
+        message: Message::Request,
+        event: Event::OriginRequest,
+        bounds: HeadBounds { fields: 128, bytes: 32 << 10 },
+    };
 
     fn asked(method: &str, path: &str, header: &str) -> FetchRequest {
         FetchRequest {
@@ -169,16 +176,16 @@ mod tests {
             ("GET", "/a", "x a", FetchError::Invalid),
         ] {
             assert_eq!(
-                request(asked(method, path, header), 4).unwrap_err(),
+                request(asked(method, path, header), 4, EDITING).unwrap_err(),
                 error,
                 "{method} {path} {header}"
             );
         }
-        let sent = request(asked("PUT", "/a?b=/../c", "x-a"), 4).unwrap();
+        let sent = request(asked("PUT", "/a?b=/../c", "x-a"), 4, EDITING).unwrap();
         assert_eq!(
             (sent.uri().to_string().as_str(), &sent.headers()["x-a"]),
             ("/a?b=/../c", &"1".parse().unwrap())
         );
-        assert_eq!(request(asked("PUT", "/a", "x-a"), 3).unwrap_err(), FetchError::TooLarge);
+        assert_eq!(request(asked("PUT", "/a", "x-a"), 3, EDITING).unwrap_err(), FetchError::TooLarge);
     }
 }

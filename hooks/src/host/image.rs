@@ -90,7 +90,7 @@ impl CallState {
     async fn make(&mut self, input: Bytes, asked: ImageOperations) -> Result<picture::Made, ImageError> {
         let most_pixels = asked.max_input_pixels;
         let made = self.own.images.transform(input, operations(asked), most_pixels).await?;
-        if made.bytes.len() > self.output {
+        if made.bytes.len() > self.bounds.output {
             return Err(ImageError::TooLarge("what was made is over the hook's limit".to_owned()));
         }
         Ok(made)

@@ -215,7 +215,7 @@ impl CallState {
     }
 
     fn edit_request(&mut self, name: &str, edit: Edit) -> Result<(), EditError> {
-        headers::edit(&mut self.request.headers, Message::Request, self.event, name, edit)
+        self.editing(Message::Request, self.event).apply(&mut self.request.headers, name, edit)
     }
 
     fn set_target(&mut self, path: &str, query: Option<&str>) -> Result<(), EditError> {

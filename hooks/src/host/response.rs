@@ -11,7 +11,7 @@ use crate::bindings::selvedge::edge::types::{
 };
 use crate::body::{OriginBody, PullError};
 use crate::event::Event;
-use crate::headers::{self, Edit, Message};
+use crate::headers::{Edit, Message};
 use crate::host::{entries, first, values};
 use crate::outcome::Keeping;
 use crate::state::{self, CallState, PASSING};
@@ -242,9 +242,8 @@ impl CallState {
         name: &str,
         edit: Edit,
     ) -> wasmtime::Result<Result<(), EditError>> {
-        let event = self.event;
-        let headers = &mut self.response(response.rep())?.headers;
-        Ok(headers::edit(headers, Message::Response, event, name, edit))
+        let editing = self.editing(Message::Response, self.event);
+        Ok(editing.apply(&mut self.response(response.rep())?.headers, name, edit))
     }
 
     fn fetched_body(&mut self, handle: u32) -> wasmtime::Result<Option<Resource<BodyReader>>> {

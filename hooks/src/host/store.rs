@@ -37,7 +37,7 @@ impl Host for CallState {
         content_type: String,
         body: Vec<u8>,
     ) -> wasmtime::Result<Result<(), FetchError>> {
-        if body.len() > self.output {
+        if body.len() > self.bounds.output {
             return Ok(Err(FetchError::TooLarge));
         }
         let Ok(content_type) = HeaderValue::try_from(content_type) else {

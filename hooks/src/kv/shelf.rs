@@ -18,10 +18,16 @@ const COPIED: usize = 256;
 const LOOKED: usize = 1024;
 
 /// Why a store does not take something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No store could hold it.
+    #[error("a key has 1 to 512 bytes and no control characters")]
     InvalidKey,
+    /// It is over the bounds of this store.
+    #[error("the value is larger than this store takes; raise `value` or `size` of its [kv] table")]
     TooLarge,
+    /// What is there cannot be counted up.
+    #[error("what is stored is not a number, or the sum does not fit")]
     NotANumber,
 }
 
@@ -90,6 +96,17 @@ impl Shelf {
             self.uses.insert(self.clock, key);
         }
         Some(kept.value.clone())
+    }
+
+    /// The value and when its time is over, for whoever only looks: it counts as no use.
+    pub(crate) fn look(&self, key: &str, now: SystemTime) -> Option<(Bytes, Option<SystemTime>)> {
+        let kept = self.pairs.get(key).filter(|kept| !kept.is_over(now))?;
+        Some((kept.value.clone(), kept.expires))
+    }
+
+    /// Pairs, those whose time is over among them, and what they take in bytes.
+    pub(crate) fn measure(&self) -> (usize, usize) {
+        (self.pairs.len(), self.bytes)
     }
 
     pub(crate) fn set(

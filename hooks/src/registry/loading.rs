@@ -81,7 +81,9 @@ impl Ready<'_> {
         let path = self.ledger.shelf.path(version).display().to_string();
         let bytes = self.ledger.shelf.component(version).map_err(|error| HookError::Load {
             hook: self.name.to_owned(),
-            cause: format!("version {version} was deployed, but {path} cannot be read: {error}"),
+            cause: format!(
+                "version {version} was deployed, but {path} cannot be read: {error}; deploy it again"
+            ),
         })?;
         let refused = |error: HookError| match error {
             HookError::Load { hook, cause } => HookError::Load {

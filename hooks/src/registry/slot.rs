@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
+use super::RegistryParts;
 use super::figures::{Arm, Ended, Figures, Underway};
 use super::loading::{Choice, Dress, Loader, OnTrial, Read, Ready, Version, configured};
 use super::settings::Terms;
@@ -134,6 +135,12 @@ pub(crate) struct Parts<'a> {
     /// `[node] state`.
     pub(crate) folder: &'a Path,
     pub(crate) now: SystemTime,
+}
+
+impl<'a> Parts<'a> {
+    pub(crate) fn of(parts: &RegistryParts<'a>) -> Self {
+        Self { engine: parts.engine, dress: Arc::clone(&parts.dress), folder: parts.folder, now: parts.now }
+    }
 }
 
 impl Slot {

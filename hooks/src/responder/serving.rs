@@ -87,6 +87,10 @@ impl Bounded for Serving {
         PIECE
     }
 
+    fn handles(&self) -> usize {
+        MAX_RESOURCES
+    }
+
     fn memory(&mut self) -> &mut MemoryLimit {
         &mut self.memory
     }

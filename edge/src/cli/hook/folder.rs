@@ -1,6 +1,6 @@
 //! The folder of a hook: its name, its language, its component.
 
-use hooks::Engine;
+use hooks::{Engine, EngineSettings};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +44,8 @@ pub(super) fn engine() -> Result<Engine, String> {
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     let engine = match cache {
         // Where it cannot be kept, it is compiled again.
-        Some(cache) => Engine::keeping(&cache.join("selvedge/hooks")).map(|(engine, _)| engine),
+        Some(cache) => Engine::keeping(&cache.join("selvedge/hooks"), &EngineSettings::default())
+            .map(|(engine, _)| engine),
         None => Engine::new(),
     };
     engine.map_err(|error| error.to_string())

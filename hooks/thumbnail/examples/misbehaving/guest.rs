@@ -35,14 +35,7 @@ static mut CALLS: u32 = 0;
 impl viewer_request::Guest for Misbehaving {
     fn on_viewer_request(request: &Request) -> Result<viewer_request::Outcome, String> {
         use viewer_request::Outcome;
-        match task().as_str() {
-            "loop" => spin(),
-            "grow" => grow(),
-            "trap" => panic!("on purpose"),
-            "recurse" => recurse(0),
-            "flood" => flood(),
-            "exit" => std::process::exit(3),
-            "sleep" => sleep(),
+        match misdeed(task(request)).as_str() {
             "connect" => return connect(),
             "random" => drop(black_box(std::collections::HashMap::<u8, u8>::new())),
             "spin-5ms" => return spin_for_a_while(),
@@ -53,10 +46,11 @@ impl viewer_request::Guest for Misbehaving {
             "as-asked" => return do_as_asked(request),
             "memory-of-others" => return remember(request),
             "respond" => return Ok(Outcome::Respond(answer(418, b"short and stout"))),
+            "garbage" => return Ok(Outcome::Respond(garbage(request, None)?)),
+            "tell-on" => return tell_on(request),
             "bad-status" => return Ok(Outcome::Respond(answer(99, b""))),
             "body-on-204" => return Ok(Outcome::Respond(answer(204, b"x"))),
             "huge-body" => return huge_body(),
-            "many-responses" => many_responses(),
             "many-bodies" => return Ok(Outcome::Respond(answer(200, many_bodies().as_bytes()))),
             _ => {}
         }
@@ -67,7 +61,8 @@ impl viewer_request::Guest for Misbehaving {
 impl origin_request::Guest for Misbehaving {
     fn on_origin_request(request: &Request) -> Result<origin_request::Outcome, String> {
         use origin_request::Outcome;
-        match task().as_str() {
+        match misdeed(task(request)).as_str() {
+            "garbage" => Ok(Outcome::Respond(garbage(request, None)?)),
             "route" => {
                 request.set_path("/elsewhere").map_err(said)?;
                 Ok(Outcome::RouteTo("other".to_owned()))
@@ -84,7 +79,8 @@ impl origin_response::Guest for Misbehaving {
         response: &Response,
     ) -> Result<origin_response::Outcome, String> {
         use origin_response::Outcome;
-        match task().as_str() {
+        match misdeed(task(request)).as_str() {
+            "garbage" => Ok(Outcome::Replace(garbage(request, Some(response))?)),
             "edit" => {
                 if request.set_header("x-late", b"1") != Err(EditError::Forbidden) {
                     return Err("a request was edited after its time".to_owned());
@@ -128,7 +124,11 @@ impl origin_response::Guest for Misbehaving {
 }
 
 impl viewer_response::Guest for Misbehaving {
-    fn on_viewer_response(_: &Request, response: &Response) -> Result<(), String> {
+    fn on_viewer_response(request: &Request, response: &Response) -> Result<(), String> {
+        if misdeed(task(request)) == "garbage" {
+            garbage(request, Some(response))?;
+            return Err("nothing of it was taken".to_owned());
+        }
         if response.set_status(500) != Err(EditError::Forbidden) {
             return Err("the status was changed".to_owned());
         }
@@ -140,8 +140,83 @@ impl viewer_response::Guest for Misbehaving {
     }
 }
 
-fn task() -> String {
-    config::get("do").unwrap_or_default()
+/// What is to be done: as the config says, or the request's query, which also says at which event: `?do=loop&at=origin-request`.
+fn task(request: &Request) -> String {
+    let told = config::get("do").unwrap_or_default();
+    if told != "as-queried" {
+        return told;
+    }
+    let query = request.query().unwrap_or_default();
+    let word = |name| query.split('&').find_map(|pair| pair.strip_prefix(name));
+    if word("at=") == Some(&facts::event()) {
+        word("do=").unwrap_or_default().to_owned()
+    } else {
+        String::new()
+    }
+}
+
+/// What is done alike at all events; another task comes back.
+fn misdeed(task: String) -> String {
+    match task.as_str() {
+        "loop" => spin(),
+        "grow" => grow(),
+        "fill" => fill(8 << 20),
+        "fill-much" => fill(96 << 20),
+        "trap" => panic!("on purpose"),
+        "unreachable" => std::arch::wasm32::unreachable(),
+        "recurse" => recurse(0),
+        "flood" => flood(),
+        "flood-for-ever" => loop {
+            log::log(log::Level::Warn, &"again and again ".repeat(64));
+        },
+        "exit" => std::process::exit(3),
+        "sleep" => sleep(),
+        "many-responses" => many_responses(),
+        "huge-answer" => drop(Response::new(200).set_body(&vec![b'x'; 4 << 20])),
+        _ => {}
+    }
+    task
+}
+
+/// Tries all that no message may hold, and makes an answer that cannot be sent.
+fn garbage(request: &Request, response: Option<&Response>) -> Result<Response, String> {
+    let large = vec![b'v'; 1 << 20];
+    let edits: [(&str, &[u8]); 6] = [
+        ("", b"1"),
+        ("x a", b"1"),
+        ("x-a\r\nset-cookie", b"1"),
+        ("x-a", b"1\r\nset-cookie: 2"),
+        ("x-a", b"1\0"),
+        ("x-a", &large),
+    ];
+    for (name, value) in edits {
+        let taken = match response {
+            Some(response) => response.set_header(name, value),
+            None => request.set_header(name, value),
+        };
+        if taken.is_ok() {
+            return Err(format!("{name:?} was taken"));
+        }
+    }
+    for path in ["", "no path", "/a b", "/../x", "http://evil.test/", "/\r\n", "/é"] {
+        if request.set_path(path).is_ok() {
+            return Err(format!("{path:?} was taken"));
+        }
+    }
+    if request.set_query(Some("a b#c")).is_ok() || Response::new(200).set_status(999).is_ok() {
+        return Err("a query or a status was taken".to_owned());
+    }
+    Ok(answer(99, b""))
+}
+
+static mut SEEN: String = String::new();
+
+/// Tells whom the instance has seen before, and keeps who is there now: never to be found out.
+#[allow(static_mut_refs, reason = "a guest has one thread")]
+fn tell_on(request: &Request) -> Result<viewer_request::Outcome, String> {
+    // SAFETY: as above.
+    let before = unsafe { std::mem::replace(&mut SEEN, request.path()) };
+    Ok(viewer_request::Outcome::Respond(answer(200, format!("before: {before}").as_bytes())))
 }
 
 fn said(error: EditError) -> String {
@@ -163,6 +238,14 @@ fn grow() {
     let mut hoard = Vec::new();
     loop {
         hoard.push(black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+/// Writes all over a large memory again and again, each time in one instruction.
+fn fill(bytes: usize) {
+    let mut hoard = vec![0_u8; bytes];
+    loop {
+        black_box(&mut hoard).fill(black_box(1));
     }
 }
 
