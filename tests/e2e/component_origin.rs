@@ -1,5 +1,7 @@
 //! Components that answer requests in the node itself (`wasi:http/proxy`).
 
+use std::process::Command;
+
 use http::Request;
 use http_body_util::Full;
 use tests::{Answer, Folder, LOOPBACK, Node, Origin, RawConnection, Reply, eventually};
@@ -247,6 +249,42 @@ async fn what_it_says_and_why_it_fails_is_shown_to_whoever_asks() {
         is_there.then_some(())
     })
     .await;
+}
+
+/// The blocks of the guide in this language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/component-origins.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let begin = format!("```{language}\n");
+    let blocks = page.split(&begin).skip(1);
+    blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_component_of_the_guide_builds_and_answers() {
+    let folder = Folder::new();
+    let manifest = blocks("toml").into_iter().find(|block| block.starts_with("# Cargo.toml")).unwrap();
+    folder.write("app/Cargo.toml", format!("{manifest}\n[workspace]\n"));
+    folder.write("app/src/lib.rs", &blocks("rust")[0]);
+    // The versions that the project has tried, which are here already.
+    let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock");
+    folder.write("app/Cargo.lock", std::fs::read(lock).unwrap());
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--offline", "--target", "wasm32-wasip2", "--target-dir", "target"])
+        .current_dir(folder.path("app"))
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    folder
+        .write("app.wasm", std::fs::read(folder.path("app/target/wasm32-wasip2/release/app.wasm")).unwrap());
+    let config = blocks("toml").remove(0).replace("www.example.com", "www.test");
+    let node = Node::start_in(folder, &format!("{LOOPBACK}\n{config}")).await;
+    for is_hit in [false, true] {
+        let reply = get(&node, "/a?b").await;
+        assert_eq!((reply.is_hit(), reply.text().as_str()), (is_hit, "/a?b was asked for\n"));
+    }
 }
 
 #[tokio::test]
