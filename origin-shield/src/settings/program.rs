@@ -1,11 +1,13 @@
 //! What an operator says about a component that answers requests in the node itself.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::{self, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Material;
 
@@ -47,13 +49,46 @@ impl Default for ProgramLimits {
 }
 
 /// The value of an environment variable.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged, expecting = "give the value, or { env = \"NAME\" }, or { file = \"path\" }")]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
 pub enum Variable {
     /// For everybody to see.
     Open(String),
     /// Kept elsewhere, and never printed.
     Secret(Material),
+}
+
+impl<'de> Deserialize<'de> for Variable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrPlace;
+
+        impl<'de> Visitor<'de> for TextOrPlace {
+            type Value = Variable;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the value, or { env = \"NAME\" }, or { file = \"path\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Variable, E> {
+                Ok(Variable::Open(value.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Variable, A::Error> {
+                let unknown = |key: &str| de::Error::unknown_field(key, &["env", "file"]);
+                let material = match map.next_key::<String>()?.as_deref() {
+                    Some("env") => Material::Env(map.next_value()?),
+                    Some("file") => Material::File(map.next_value()?),
+                    Some(other) => return Err(unknown(other)),
+                    None => return Err(de::Error::invalid_length(0, &self)),
+                };
+                match map.next_key::<String>()? {
+                    Some(second) => Err(unknown(&second)),
+                    None => Ok(Variable::Secret(material)),
+                }
+            }
+        }
+        deserializer.deserialize_any(TextOrPlace)
+    }
 }
 
 impl Variable {
