@@ -25,7 +25,7 @@ use tokio::sync::OnceCell;
 const OVERHEAD: usize = 128;
 
 /// Fields that speak to the edge alone: RFC 9213 §2, and what purge tags are known by. Stored, never sent on.
-pub const EDGE_ONLY: [HeaderName; 6] = [
+pub static EDGE_ONLY: [HeaderName; 6] = [
     HeaderName::from_static("cdn-cache-control"),
     HeaderName::from_static("surrogate-control"),
     HeaderName::from_static("surrogate-key"),
@@ -64,9 +64,9 @@ impl Head {
     }
 
     fn sorted(mut self) -> Self {
-        for name in EDGE_ONLY {
-            for value in self.headers.get_all(&name) {
-                self.edge_only.append(&name, value.clone());
+        for name in &EDGE_ONLY {
+            for value in self.headers.get_all(name) {
+                self.edge_only.append(name, value.clone());
             }
             self.headers.remove(name);
         }
@@ -361,6 +361,12 @@ impl Entry {
             Some(length) => Some(length as u64),
             None => declared_length(&self.header(&CONTENT_LENGTH)?),
         }
+    }
+
+    /// Whether it has no bytes, or not all of them yet: no other entry is the record of a large object.
+    #[must_use]
+    pub fn may_be_record(&self) -> bool {
+        self.whole_length().unwrap_or_default() == 0
     }
 
     /// A reader from the first byte. `None` when the body turned out too large to keep and its beginning is gone.

@@ -10,10 +10,15 @@ use std::sync::{Arc, OnceLock};
 pub struct Versions(OnceLock<Arc<[Chosen]>>);
 
 impl Visit {
-    /// The versions of the route's hooks for this request. The first call chooses, by what the viewer sent: hooks edit it
-    /// afterwards.
+    /// The versions of the route's hooks for this request.
     #[must_use]
-    pub fn versions(&self) -> &Arc<[Chosen]> {
+    pub fn versions(&self) -> &[Chosen] {
+        if self.route.hooks.is_empty() { &[] } else { self.choose_versions() }
+    }
+
+    /// The same, to be held on to. The first call chooses, by what the viewer sent: hooks edit it afterwards.
+    #[must_use]
+    pub fn choose_versions(&self) -> &Arc<[Chosen]> {
         self.versions.0.get_or_init(|| {
             let asking = Asking { address: self.address, headers: &self.request.headers, now: self.now };
             self.route.hooks.iter().map(|hook| hook.choose(&asking)).collect()
@@ -24,9 +29,6 @@ impl Visit {
     /// once it is taken back nobody finds what it has made. `None` for those who get live versions throughout.
     #[must_use]
     pub fn trial_mark(&self) -> Option<String> {
-        if self.route.hooks.is_empty() {
-            return None;
-        }
         let mut mark = String::new();
         for (place, (hook, chosen)) in self.route.hooks.iter().zip(self.versions().iter()).enumerate() {
             if chosen.is_canary && self.shapes_what_is_stored(hook) {

@@ -40,11 +40,15 @@ pub async fn viewer_request(
     visit: &mut Visit,
     upload: &mut OutgoingBody,
 ) -> Result<Option<Response<Body>>, Fault> {
-    if visit.route.hooks.is_empty() {
-        return Ok(None);
+    match visit.route.hooks.is_empty() {
+        true => Ok(None),
+        false => Box::pin(edit_request(visit, upload)).await,
     }
+}
+
+async fn edit_request(visit: &mut Visit, upload: &mut OutgoingBody) -> Result<Option<Response<Body>>, Fault> {
     // Before any hook edits what they are chosen by.
-    let versions = Arc::clone(visit.versions());
+    let versions = Arc::clone(visit.choose_versions());
     for chosen in listeners(&versions, Event::ViewerRequest) {
         let (hook, request, facts) = (chosen.hook(), visit.request.clone(), visit.facts(chosen));
         let call = chosen.begin(Event::ViewerRequest);
@@ -261,22 +265,22 @@ fn keep_as(visit: &Visit, headers: &mut HeaderMap, keeping: &Keeping) {
 ///
 /// # Errors
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
-pub async fn viewer_response(visit: &Visit, response: Response<Body>) -> Result<Response<Body>, Fault> {
+pub async fn viewer_response(visit: &Visit, response: &mut Response<Body>) -> Result<(), Fault> {
     match visit.route.hooks.iter().any(|hook| hook.listens(Event::ViewerResponse)) {
-        true if !upgrade::is_agreed(&response) => Box::pin(edit_response(visit, response)).await,
-        _ => Ok(response),
+        true if !upgrade::is_agreed(response) => Box::pin(edit_response(visit, response)).await,
+        _ => Ok(()),
     }
 }
 
-async fn edit_response(visit: &Visit, mut response: Response<Body>) -> Result<Response<Body>, Fault> {
+async fn edit_response(visit: &Visit, response: &mut Response<Body>) -> Result<(), Fault> {
     for chosen in listeners(visit.versions(), Event::ViewerResponse) {
-        let (parts, body) = response.into_parts();
+        let (parts, body) = mem::replace(response, Response::new(Body::empty())).into_parts();
         let (hook, call) = (chosen.hook(), chosen.begin(Event::ViewerResponse));
         let spare = (hook.on_error() == OnError::Pass).then(|| parts.clone());
         let outcome = hook.viewer_response(&visit.request, parts, &visit.facts(chosen)).await;
         let ended = outcome.as_ref().map_or_else(Ended::of, |_| Ended::Well);
         call.end(ended);
-        response = match outcome {
+        *response = match outcome {
             Ok(edited) => Response::from_parts(edited, body),
             Err(error) => match spare {
                 Some(untouched) => {
@@ -287,7 +291,7 @@ async fn edit_response(visit: &Visit, mut response: Response<Body>) -> Result<Re
             },
         };
     }
-    Ok(response)
+    Ok(())
 }
 
 /// The stale entry that stands in for this failure: always for origins, for hooks where the one that failed says so. What a hook

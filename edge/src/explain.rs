@@ -140,7 +140,7 @@ fn find(node: &Arc<Node>, viewer: &Viewer, arrival: &Arrival, question: Question
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     request.uri = target.parse().map_err(|_| Fault::BadTarget)?;
     (request.method, request.headers) = (method, headers);
-    Visit::find(node, viewer, arrival, request)
+    Visit::find(node, viewer, arrival, request).map_err(|(fault, _)| fault)
 }
 
 fn refused(fault: &Fault) -> Value {

@@ -30,10 +30,6 @@ pub struct Fetched {
 }
 
 /// An answer from the origin's side.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment: a box would cost every answer that passes through an allocation"
-)]
 pub enum Answer {
     /// An entry, and where it still fills a reader that holds its beginning until the answer has its own.
     Entry(Arc<Entry>, Option<Reader>),

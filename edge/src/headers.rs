@@ -1,11 +1,12 @@
 //! What crosses the edge in header fields, in both directions.
 
 use crate::visit::Visit;
+use bytes::BytesMut;
 use cache::control::Directives;
 use cache::{Coding, Entry};
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, ETAG, FORWARDED,
-    HOST, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    self, ACCEPT_ENCODING, ACCEPT_RANGES, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, COOKIE, ETAG,
+    FORWARDED, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
     LAST_MODIFIED, RANGE, TE, VARY, VIA,
 };
 use http::{HeaderMap, HeaderValue, Uri};
@@ -120,7 +121,7 @@ pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-ho
 /// Removes what `Connection` names as ending at this hop (RFC 9110 §7.6.1). Done before anything reads the request: what the
 /// origin will not see must not be in the key either.
 pub fn drop_nominated(headers: &mut HeaderMap) {
-    if !headers.contains_key(CONNECTION) {
+    if headers.get_all(CONNECTION).iter().all(|line| is_about_the_connection(line.as_bytes())) {
         return;
     }
     let nominated: Vec<HeaderName> = headers
@@ -129,7 +130,7 @@ pub fn drop_nominated(headers: &mut HeaderMap) {
         .filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(','))
         .map(str::trim)
-        .filter(|name| !is_about_the_connection(name))
+        .filter(|name| !is_about_the_connection(name.as_bytes()))
         .filter(|name| !NOT_NOMINATED.iter().any(|kept| kept.eq_ignore_ascii_case(name)))
         .filter_map(|name| name.parse().ok())
         .collect();
@@ -139,8 +140,8 @@ pub fn drop_nominated(headers: &mut HeaderMap) {
 }
 
 /// What nearly every `Connection` says, and no field is called (`keep-alive` ends at this hop anyway).
-fn is_about_the_connection(word: &str) -> bool {
-    word.eq_ignore_ascii_case("keep-alive") || word.eq_ignore_ascii_case("close")
+fn is_about_the_connection(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"keep-alive") || word.eq_ignore_ascii_case(b"close")
 }
 
 /// Removes everything that ends at this hop.
@@ -151,12 +152,15 @@ pub fn end_hop(headers: &mut HeaderMap) {
 
 /// The fields of a request that may go on to the origin: none that ends at this hop, none that would make the origin answer
 /// another request than this one, and, unless its peer speaks for viewers, none by which it could pose as a proxy. That its
-/// viewer takes trailers is said on (RFC 9110 §10.1.4): the edge passes them. Copied in one pass, with room for what
-/// [`introduce`] adds.
+/// viewer takes trailers is said on (RFC 9110 §10.1.4): the edge passes them. No `Host` either: each origin gets its own. Copied in
+/// one pass, with room for what [`introduce`] adds.
 #[must_use]
 pub fn onward(received: &HeaderMap, speaks_for_viewers: bool) -> HeaderMap {
     let stays = |name: &str| {
-        ends_at_this_hop(name) || overrides(name) || !speaks_for_viewers && speaks_as_proxy(name)
+        name == "host"
+            || ends_at_this_hop(name)
+            || overrides(name)
+            || !speaks_for_viewers && speaks_as_proxy(name)
     };
     let mut headers = HeaderMap::with_capacity(received.len() + INTRODUCTION);
     for (name, value) in received.iter().filter(|(name, _)| !stays(name.as_str())) {
@@ -255,26 +259,47 @@ fn keep_keyed_cookies(headers: &mut HeaderMap, key: &cache::KeySettings) {
     }
 }
 
-/// How many fields [`introduce`] adds.
-const INTRODUCTION: usize = 8;
+/// How many fields [`introduce`] adds, with the `Host` of whoever is asked.
+const INTRODUCTION: usize = 9;
+
+/// Room for what [`introduce`] writes, for most hosts.
+const WRITTEN: usize = 256;
 
 /// Says who asks and on whose behalf: `Via`, `CDN-Loop`, `Forwarded` (RFC 7239), `X-Forwarded-*`, `X-Request-Id`.
 pub fn introduce(headers: &mut HeaderMap, visit: &Visit) {
     let node = &visit.node;
-    headers.remove(HOST);
     headers.append(VIA, node.via.clone());
     headers.append(CDN_LOOP, node.mark.member.clone());
     headers.insert(X_REQUEST_ID, visit.request_id.clone());
-    let peer = visit.viewer.peer.ip().to_canonical();
-    let text = address_text(peer);
-    append_text(headers, X_FORWARDED_FOR, &text);
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(visit.scheme));
-    if let Ok(host) = HeaderValue::from_str(&visit.authority) {
+    let peer = visit.viewer.peer.ip().to_canonical();
+    let address = address_text(peer);
+    // Values that share one buffer are copied, for another attempt, without copying any text.
+    let mut text = BytesMut::with_capacity(WRITTEN);
+    let mut value = |parts: &[&str]| {
+        parts.iter().for_each(|part| text.extend_from_slice(part.as_bytes()));
+        HeaderValue::from_maybe_shared(text.split().freeze())
+    };
+    if let Ok(address) = value(&[&address]) {
+        append_member(headers, X_FORWARDED_FOR, address);
+    }
+    if let Ok(host) = value(&[&visit.authority]) {
         headers.insert(X_FORWARDED_HOST, host);
     }
-    append_text(headers, FORWARDED, &forwarded(peer, &text, &visit.authority, visit.scheme));
-    if !headers.get(TRACEPARENT).is_some_and(is_traceparent) {
-        headers.insert(TRACEPARENT, begin_trace());
+    // RFC 7239 §4, and §6 about IPv6.
+    let (before, after) = if peer.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
+    let parts = [before, &address, after, ";host=\"", &visit.authority, "\";proto=", visit.scheme];
+    if let Ok(element) = value(&parts) {
+        append_member(headers, FORWARDED, element);
+    }
+    match headers.entry(TRACEPARENT) {
+        header::Entry::Vacant(place) => {
+            place.insert(begin_trace());
+        }
+        header::Entry::Occupied(mut trace) if !is_traceparent(trace.get()) => {
+            trace.insert(begin_trace());
+        }
+        header::Entry::Occupied(_) => {}
     }
 }
 
@@ -288,12 +313,6 @@ pub fn trace_on(headers: &mut HeaderMap, visit: &Visit) {
     for (name, value) in received.iter().filter(|(name, _)| is_told(name.as_str())) {
         headers.append(name, value.clone());
     }
-}
-
-/// One element of `Forwarded` (RFC 7239 §4, and §6 about IPv6).
-fn forwarded(peer: IpAddr, text: &str, host: &str, scheme: &str) -> String {
-    let (before, after) = if peer.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
-    [before, text, after, ";host=\"", host, "\";proto=", scheme].concat()
 }
 
 /// An address as text. That of most viewers without the machinery of formatting: it is written for every request that goes on.
@@ -348,24 +367,35 @@ pub fn hexadecimal(digits: &mut [u8], bytes: &[u8]) {
 
 /// Adds a member to a list field, on one line with all those before it: the last of several lines is the one that the nearest
 /// proxy wrote, so none may be lost (RFC 9110 §5.3).
-fn append_text(headers: &mut HeaderMap, name: HeaderName, member: &str) {
-    let mut joined = String::new();
-    for line in headers.get_all(&name).iter().filter_map(|line| line.to_str().ok()) {
-        joined.push_str(line);
-        joined.push_str(", ");
-    }
-    joined.push_str(member);
-    if let Ok(value) = HeaderValue::from_str(&joined) {
-        headers.insert(name, value);
+fn append_member(headers: &mut HeaderMap, name: HeaderName, member: HeaderValue) {
+    match headers.entry(name) {
+        header::Entry::Vacant(place) => {
+            place.insert(member);
+        }
+        header::Entry::Occupied(mut said) => {
+            let lines = said.iter().chain([&member]).filter_map(|line| line.to_str().ok());
+            let joined = lines.collect::<Vec<_>>().join(", ");
+            if let Ok(value) = HeaderValue::from_str(&joined) {
+                said.insert(value);
+            }
+        }
     }
 }
 
 /// Says that others may get another content coding, unless the origin has said so already.
 pub fn vary_by_coding(headers: &mut HeaderMap) {
-    let lines = headers.get_all(VARY).iter().filter_map(|line| line.to_str().ok());
-    let mut names = lines.flat_map(|line| line.split(','));
-    if !names.any(|name| name.trim().eq_ignore_ascii_case(ACCEPT_ENCODING.as_str())) {
-        headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
+    let by_coding = HeaderValue::from_static("Accept-Encoding");
+    match headers.entry(VARY) {
+        header::Entry::Vacant(place) => {
+            place.insert(by_coding);
+        }
+        header::Entry::Occupied(mut said) => {
+            let lines = said.iter().filter_map(|line| line.to_str().ok());
+            let mut names = lines.flat_map(|line| line.split(','));
+            if !names.any(|name| name.trim().eq_ignore_ascii_case(ACCEPT_ENCODING.as_str())) {
+                said.append(by_coding);
+            }
+        }
     }
 }
 
@@ -463,11 +493,11 @@ mod tests {
     #[test]
     fn what_several_proxies_wrote_on_several_lines_stays_in_order() {
         let mut headers = HeaderMap::new();
-        append_text(&mut headers, X_FORWARDED_FOR, "192.0.2.1");
+        append_member(&mut headers, X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.1"));
         assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.1");
         headers.append(X_FORWARDED_FOR, HeaderValue::from_static("203.0.113.9"));
         headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xe9").unwrap());
-        append_text(&mut headers, X_FORWARDED_FOR, "198.51.100.7");
+        append_member(&mut headers, X_FORWARDED_FOR, HeaderValue::from_static("198.51.100.7"));
         let lines: Vec<_> = headers.get_all(X_FORWARDED_FOR).iter().collect();
         assert_eq!(lines, ["192.0.2.1, 203.0.113.9, 198.51.100.7"]);
     }
@@ -523,7 +553,7 @@ mod tests {
     #[test]
     fn members_join_what_was_there() {
         let mut map = headers(&[("x-forwarded-for", "192.0.2.1")]);
-        append_text(&mut map, X_FORWARDED_FOR, "192.0.2.2");
+        append_member(&mut map, X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.2"));
         assert_eq!(map[X_FORWARDED_FOR], "192.0.2.1, 192.0.2.2");
     }
 }

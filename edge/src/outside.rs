@@ -5,7 +5,7 @@ use crate::headers;
 use crate::visit::Visit;
 use bytes::{Bytes, BytesMut};
 use hooks::{Fetch, FetchError, Fetching, Held, Passing, Streaming};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
@@ -123,6 +123,7 @@ async fn send(
     let visit = &outside.visit;
     let Some(group) = visit.node.groups.get(origin).cloned() else { return Err(FetchError::Denied) };
     headers::end_hop(&mut head.headers);
+    head.headers.remove(HOST);
     headers::trace_on(&mut head.headers, visit);
     headers::introduce(&mut head.headers, visit);
     visit.vouch(&mut head, &group);

@@ -83,8 +83,8 @@ pub async fn shown(
     found: Result<Response<Body>, Fault>,
     record: &mut Record,
 ) -> Response<Body> {
-    let accept = visit.request.headers.get(ACCEPT);
-    let response = found.unwrap_or_else(|fault| record.fail(&fault, accept, &visit.node));
+    let accept = || visit.request.headers.get(ACCEPT);
+    let response = found.unwrap_or_else(|fault| record.fail(&fault, accept(), &visit.node));
     match in_place_of(visit, &response) {
         None => response,
         Some(page) => Box::pin(page.show(visit, response, record)).await,

@@ -22,7 +22,6 @@ use crate::upgrade;
 use crate::upload::{self, Upload};
 use crate::visit::{Arrival, Visit};
 use cache::{Head, Key, Lookup, Outcome, Permit, Storing, policy};
-use http::header::ACCEPT;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use origin_shield::{Attempt, OutgoingBody};
@@ -47,13 +46,12 @@ pub fn serve(
 ) -> impl Future<Output = Response<Body>> + Send + use<> {
     let (mut request, upload) = request.into_parts();
     let arrival = Arrival::now(&node, viewer, &mut request);
-    let accept = request.headers.get(ACCEPT).cloned();
     let mut record = Record::begin(arrival, &request, viewer.peer);
     let found = Visit::find(&node, viewer, record.arrival(), request).map(Arc::new);
     async move {
         let mut response = match found {
             Ok(mut visit) => answer(&mut visit, upload, &mut record).await,
-            Err(fault) => record.fail(&fault, accept.as_ref(), &node),
+            Err((fault, accept)) => record.fail(&fault, accept.as_ref(), &node),
         };
         record.finish(&node, &mut response);
         response
@@ -73,11 +71,10 @@ async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -
         Ok(None) => find(visit, upload, record).await,
         Err(fault) => Err(fault),
     };
-    let response = pages::shown(visit, found, record).await;
-    let mut response = match events::viewer_response(visit, response).await {
-        Ok(response) => response,
-        Err(fault) => return pages::shown(visit, Err(fault), record).await,
-    };
+    let mut response = pages::shown(visit, found, record).await;
+    if let Err(fault) = events::viewer_response(visit, &mut response).await {
+        return pages::shown(visit, Err(fault), record).await;
+    }
     visit.dress(&mut response);
     response
 }
@@ -144,7 +141,8 @@ pub(crate) async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut 
             }
             Lookup::Follow(follower) => {
                 record.cache = Some(CacheStatus::Collapsed);
-                match tokio::time::timeout(visit.node.limits.collapse_wait, follower.wait()).await {
+                let patience = visit.node.limits.collapse_wait;
+                match Box::pin(tokio::time::timeout(patience, follower.wait())).await {
                     Ok(Outcome::Entry(entry)) if entry.matches(&visit.request.headers) => entry,
                     Ok(Outcome::Refused(refusal)) => return Err(Fault::Shared(refusal)),
                     Ok(Outcome::Entry(_) | Outcome::Abandoned) => continue,
@@ -228,7 +226,7 @@ pub async fn send(
     edit: impl FnOnce(&mut HeaderMap),
 ) -> Result<Reply, Fault> {
     let request = visit.to_origin(permit)?;
-    let (response, attempts) = match events::origin_request(visit, request, &mut upload, permit).await? {
+    let (mut response, attempts) = match events::origin_request(visit, request, &mut upload, permit).await? {
         OriginRequest::Answered(response) => (*response, Vec::new()),
         OriginRequest::Ask(mut request, group) => {
             edit(&mut request.headers);
@@ -239,9 +237,8 @@ pub async fn send(
             (derive::awaited(reply.response, derived), reply.attempts)
         }
     };
-    let (mut parts, body) = response.into_parts();
-    headers::end_hop(&mut parts.headers);
-    Ok((Response::from_parts(parts, body), attempts))
+    headers::end_hop(response.headers_mut());
+    Ok((response, attempts))
 }
 
 /// Stores the answer, refreshes the stale one, or lets it through.

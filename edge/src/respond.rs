@@ -24,10 +24,6 @@ use std::time::SystemTime;
 
 /// What can be answered from an entry.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly always the large one: a box would cost every hit an allocation"
-)]
 pub enum Served {
     /// The answer, with the body that a GET would get: HEAD loses it at the end.
     Answer(Response<Body>),
@@ -74,7 +70,9 @@ pub async fn from_entry(
     let is_ok = entry.status() == StatusCode::OK;
     let mut headers = visit.fields_of(entry);
     headers.insert(AGE, headers::number(entry.freshness().age(now).as_secs()));
-    if let Some(mark) = headers.remove(SLICES) {
+    if entry.may_be_record()
+        && let Some(mark) = headers.remove(SLICES)
+    {
         let object = key.zip(Sliced::read(&mark)).map(|(key, sliced)| Object::new(visit, key, sliced));
         let Some(object) = object else { return Ok(Served::Gone) };
         return Box::pin(from_record(visit, object, headers, cut, record)).await;

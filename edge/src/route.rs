@@ -68,18 +68,21 @@ impl Route {
     }
 }
 
+/// Names come from the config alone: no viewer can make any that collide, so the hash need only be quick.
+type ByName<S> = HashMap<String, Arc<S>, foldhash::fast::RandomState>;
+
 /// All sites of a node, or of a config, by host.
 #[derive(Debug)]
 pub struct Sites<S = Site> {
-    exact: HashMap<String, Arc<S>>,
+    exact: ByName<S>,
     /// By what follows the `*.`, which stands for one or more labels.
-    wildcard: HashMap<String, Arc<S>>,
+    wildcard: ByName<S>,
     any: Option<Arc<S>>,
 }
 
 impl<S> Default for Sites<S> {
     fn default() -> Self {
-        Self { exact: HashMap::new(), wildcard: HashMap::new(), any: None }
+        Self { exact: HashMap::default(), wildcard: HashMap::default(), any: None }
     }
 }
 
@@ -176,6 +179,8 @@ impl Site {
 pub struct Path<'a> {
     /// Path and query; the query as sent.
     pub path_and_query: Cow<'a, str>,
+    /// How much of it is path.
+    length: usize,
     /// Wholly decoded, slashes collapsed: what an origin may take it for. Only ever matched, never sent.
     plain: Cow<'a, str>,
 }
@@ -210,15 +215,16 @@ impl<'a> Path<'a> {
     /// # Errors
     /// [`PathFault`], to be answered 400.
     pub fn normalise(path_and_query: &'a str) -> Result<Self, PathFault> {
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (path_and_query, None),
-        };
+        let (path, query) = split_query(path_and_query);
         if !path.starts_with('/') {
             return Err(PathFault::Relative);
         }
         if is_normal(path.as_bytes()) {
-            return Ok(Self { path_and_query: Cow::Borrowed(path_and_query), plain: Cow::Borrowed(path) });
+            return Ok(Self {
+                path_and_query: Cow::Borrowed(path_and_query),
+                length: path.len(),
+                plain: Cow::Borrowed(path),
+            });
         }
         let normal = remove_dot_segments(&decode(path, Decode::Unreserved)?)?;
         let plain = collapse_slashes(&decode(&normal, Decode::Everything)?.replace('\\', "/"));
@@ -228,11 +234,12 @@ impl<'a> Path<'a> {
         if plain.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(PathFault::HiddenDots);
         }
+        let length = normal.len();
         let path_and_query = match query {
             Some(query) => format!("{normal}?{query}"),
             None => normal,
         };
-        Ok(Self { path_and_query: Cow::Owned(path_and_query), plain: Cow::Owned(plain) })
+        Ok(Self { path_and_query: Cow::Owned(path_and_query), length, plain: Cow::Owned(plain) })
     }
 
     /// Whether a route of this pattern means it; an encoded path may not slip past a route that means its plain form.
@@ -244,7 +251,16 @@ impl<'a> Path<'a> {
     /// The path alone.
     #[must_use]
     pub fn path(&self) -> &str {
-        self.path_and_query.split('?').next().unwrap_or_default()
+        &self.path_and_query[..self.length]
+    }
+}
+
+/// Path and query apart; `None` where there is no question mark.
+#[must_use]
+pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
+    match memchr::memchr(b'?', path_and_query.as_bytes()) {
+        Some(mark) => (&path_and_query[..mark], Some(&path_and_query[mark + 1..])),
+        None => (path_and_query, None),
     }
 }
 

@@ -9,13 +9,13 @@ use crate::listener::Viewer;
 use crate::loops::{self, Trace};
 use crate::node::Node;
 use crate::outside;
-use crate::route::{Route, Site};
+use crate::route::{self, Route, Site};
 use crate::signed;
 use crate::upgrade::Upgrade;
 use cache::{Entry, Key, KeyParts, Permit};
 use geo::Place;
 use hooks::Caching;
-use http::header::{CONTENT_LENGTH, FORWARDED, HOST};
+use http::header::{ACCEPT, CONTENT_LENGTH, FORWARDED, HOST};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri};
 use origin_shield::Group;
@@ -92,10 +92,10 @@ impl Arrival {
     pub fn now(node: &Node, viewer: &Viewer, request: &mut Parts) -> Self {
         let now = SystemTime::now();
         let asker = Asker::of(node, viewer, request, now);
-        let is_believed = |id: &&HeaderValue| asker.speaks_for_viewers() && is_request_id(id);
         let given = match asker.hop() {
             Some(hop) => Some(hop.request_id.clone()),
-            None => request.headers.get(X_REQUEST_ID).filter(is_believed).cloned(),
+            None if !asker.speaks_for_viewers() => None,
+            None => request.headers.get(X_REQUEST_ID).filter(|id| is_request_id(id)).cloned(),
         };
         let made = || {
             let mut id = [0; 32];
@@ -112,22 +112,26 @@ fn is_request_id(id: &HeaderValue) -> bool {
     (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
-impl Visit {
-    /// Finds site and route.
-    ///
-    /// # Errors
-    /// A [`Fault`] of the viewer: no or several hosts, an unknown one, a path that cannot be normalised, limits.
-    pub fn find(
-        node: &Arc<Node>,
-        viewer: &Viewer,
-        arrival: &Arrival,
-        mut request: Parts,
-    ) -> Result<Self, Fault> {
+/// A request that finds no site or route, and what kind of page its viewer would like to read about it.
+pub type Lost = (Fault, Option<HeaderValue>);
+
+/// Where a request belongs.
+struct Destination {
+    site: Arc<Site>,
+    route: Arc<Route>,
+    authority: String,
+    /// The target as it was sent.
+    presented: Uri,
+}
+
+impl Destination {
+    /// Finds site and route; the request's target becomes the normal one.
+    fn of(node: &Node, viewer: &Viewer, asker: &Asker, request: &mut Parts) -> Result<Self, Fault> {
         if viewer.framed_twice() {
             return Err(Fault::BadFraming);
         }
         headers::drop_nominated(&mut request.headers);
-        let authority = authority(&request)?;
+        let authority = authority(request)?;
         if headers::path_and_query(&request.uri).len() > node.limits.url {
             return Err(Fault::UriTooLong);
         }
@@ -140,7 +144,7 @@ impl Visit {
         let site = node.sites.find(host).ok_or(Fault::UnknownHost)?;
         // One connection, one tenant: the certificate that was shown must be this site's (RFC 9110 §7.4).
         // An edge names the shield in TLS, and the viewer's host in its request.
-        if !arrival.asker.is_edge()
+        if !asker.is_edge()
             && let Some(shown) = viewer.server_name().filter(|shown| *shown != host)
             && !node.sites.find(shown).is_some_and(|other| Arc::ptr_eq(other, site))
         {
@@ -148,19 +152,39 @@ impl Visit {
         }
         let sent = site.without_token(headers::path_and_query(&request.uri));
         let path = site.normalise(&sent)?;
-        let route = Arc::clone(site.route(&path).ok_or(Fault::NoRoute)?);
-        let uri: Option<Uri> = match (&sent, &path.path_and_query) {
+        let (site, route) = (Arc::clone(site), Arc::clone(site.route(&path).ok_or(Fault::NoRoute)?));
+        let normal: Option<Uri> = match (&sent, &path.path_and_query) {
             (Cow::Borrowed(_), Cow::Borrowed(_)) => None,
             (_, text) => Some(text.parse().map_err(|_| Fault::BadTarget)?),
         };
+        let presented = match normal {
+            Some(normal) => std::mem::replace(&mut request.uri, normal),
+            None => request.uri.clone(),
+        };
+        Ok(Self { site, route, authority, presented })
+    }
+}
+
+impl Visit {
+    /// Finds site and route.
+    ///
+    /// # Errors
+    /// A [`Fault`] of the viewer: no or several hosts, an unknown one, a path that cannot be normalised, limits.
+    pub fn find(
+        node: &Arc<Node>,
+        viewer: &Viewer,
+        arrival: &Arrival,
+        mut request: Parts,
+    ) -> Result<Self, Lost> {
+        let Destination { site, route, authority, presented } =
+            match Destination::of(node, viewer, &arrival.asker, &mut request) {
+                Ok(destination) => destination,
+                Err(fault) => return Err((fault, request.headers.remove(ACCEPT))),
+            };
         let address = believed_address(node, viewer, &arrival.asker, &request.headers);
         let place = match &route.geo {
             Some(_) => node.atlas.locate(address),
             None => Place::default(),
-        };
-        let presented = match uri {
-            Some(uri) => std::mem::replace(&mut request.uri, uri),
-            None => request.uri.clone(),
         };
         let upgrade = Upgrade::asked(&mut request, &route);
         Ok(Self {
@@ -169,7 +193,7 @@ impl Visit {
             asker: arrival.asker.clone(),
             address,
             place,
-            site: Arc::clone(site),
+            site,
             route,
             scheme: believed_scheme(viewer, &arrival.asker, &request.headers),
             authority,
@@ -310,7 +334,8 @@ impl Visit {
     /// Path and query as the key has them.
     #[must_use]
     pub fn keyed_path_and_query(&self, key: &cache::KeySettings) -> Cow<'_, str> {
-        keyed(headers::path_and_query(&self.request.uri), key)
+        let whole = headers::path_and_query(&self.request.uri);
+        if self.request.uri.query().is_some() { keyed(whole, key) } else { Cow::Borrowed(whole) }
     }
 
     /// The request as the origin gets it. What is fetched for the store is fetched for everybody: by GET, whole,
@@ -336,7 +361,7 @@ impl Visit {
                 request.uri = keyed.parse().map_err(|_| Fault::BadTarget)?;
             }
         }
-        if !self.route.hooks.is_empty() && self.versions().iter().any(|chosen| chosen.hook().transforms()) {
+        if self.versions().iter().any(|chosen| chosen.hook().transforms()) {
             headers::ask_for_all_of_it(&mut request.headers);
         }
         if let Some(upgrade) = &self.upgrade {
@@ -350,7 +375,7 @@ impl Visit {
 /// Path and query as the key has them.
 #[must_use]
 pub fn keyed<'a>(whole: &'a str, key: &cache::KeySettings) -> Cow<'a, str> {
-    let Some((path, query)) = whole.split_once('?') else { return Cow::Borrowed(whole) };
+    let (path, Some(query)) = route::split_query(whole) else { return Cow::Borrowed(whole) };
     match key.select_query(query) {
         Cow::Borrowed(selected) if selected.len() == query.len() => Cow::Borrowed(whole),
         selected if selected.is_empty() => Cow::Borrowed(path),
@@ -382,7 +407,8 @@ pub fn authority(request: &Parts) -> Result<String, Fault> {
         (None, Some(host)) => host,
         (None, None) => return Err(Fault::BadHost),
     };
-    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    let valid =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b':' | b'[' | b']');
     if chosen.is_empty() || chosen.len() > 261 || !chosen.bytes().all(valid) {
         return Err(Fault::BadHost);
     }
@@ -394,7 +420,9 @@ pub fn authority(request: &Parts) -> Result<String, Fault> {
 pub fn host_of(authority: &str) -> &str {
     let host = match authority.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => authority.split(':').next().unwrap_or_default(),
+        None => {
+            authority.bytes().position(|byte| byte == b':').map_or(authority, |colon| &authority[..colon])
+        }
     };
     host.strip_suffix('.').unwrap_or(host)
 }

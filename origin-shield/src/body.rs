@@ -21,8 +21,11 @@ use crate::upload::BoxError;
 /// The body of an origin's answer: ends well only if it is whole, and fails when the origin is silent for too long.
 ///
 /// RFC 9112 section 8: a message that ends before its `Content-Length` or last chunk is incomplete, and is an error here.
-/// Its connection goes back to the pool at its end, and is closed when it is dropped before.
-pub struct OriginBody {
+/// Its connection goes back to the pool at its end, and is closed when it is dropped before. Boxed, since answers change hands
+/// a dozen times.
+pub struct OriginBody(Box<Arriving>);
+
+struct Arriving {
     origin: Arc<str>,
     source: Source,
     /// `None` after the end, and for what no connection brings.
@@ -46,9 +49,10 @@ enum Silence {
 impl OriginBody {
     pub(crate) fn new(origin: Arc<str>, incoming: Incoming, lease: Lease, patience: Duration) -> Self {
         let source = Source::Connection(incoming);
-        let mut body = Self { origin, source, lease: Some(lease), patience, silence: Silence::Never };
+        let silence = Silence::Never;
+        let mut body = Box::new(Arriving { origin, source, lease: Some(lease), patience, silence });
         body.hand_back_at_end();
-        body
+        Self(body)
     }
 
     /// What a program of the node's own says.
@@ -57,9 +61,12 @@ impl OriginBody {
         body: UnsyncBoxBody<Bytes, BoxError>,
         patience: Duration,
     ) -> Self {
-        Self { origin, source: Source::Program(body), lease: None, patience, silence: Silence::Never }
+        let source = Source::Program(body);
+        Self(Box::new(Arriving { origin, source, lease: None, patience, silence: Silence::Never }))
     }
+}
 
+impl Arriving {
     fn hand_back_at_end(&mut self) {
         if self.source.is_end_stream()
             && let Some(lease) = self.lease.take()
@@ -82,7 +89,7 @@ impl Body for OriginBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, OriginError>>> {
-        let this = &mut *self;
+        let this = &mut *self.0;
         let Poll::Ready(frame) = this.source.poll_frame(context) else {
             ready!(this.silence.poll_too_long(this.patience, context));
             let detail = format!("no bytes for {:?} in the middle of the body", this.patience);
@@ -113,11 +120,11 @@ impl Body for OriginBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.source.is_end_stream()
+        self.0.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
+        match &self.0.source {
             Source::Connection(incoming) => incoming.size_hint(),
             Source::Program(body) => body.size_hint(),
         }
@@ -173,6 +180,6 @@ impl Silence {
 
 impl fmt::Debug for OriginBody {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("OriginBody").field("origin", &self.origin).finish_non_exhaustive()
+        formatter.debug_struct("OriginBody").field("origin", &self.0.origin).finish_non_exhaustive()
     }
 }

@@ -107,14 +107,14 @@ impl Group {
     /// # Errors
     /// Nobody gave an answer, each for the reason in [`Exhausted::attempts`].
     pub async fn send(&self, request: Request<OutgoingBody>, now: Instant) -> Result<Reply, Exhausted> {
-        let (head, mut body) = request.into_parts();
+        let (mut head, mut body) = request.into_parts();
         let may_fail_over = self.may_fail_over(&head.method);
         let mut turns = self.turns(now, &head.method);
         let mut asked = Asked::by(self, now);
         while let Some(turn) = turns.next() {
             let member = asked.ask(turn);
             let had_no_body = body.is_empty();
-            match member.origin.exchange(&head, body, &mut asked.attempts).await {
+            match member.origin.exchange(&mut head, body, &mut asked.attempts).await {
                 Ok(response) => {
                     let failure = Failure::Status(response.status().as_u16());
                     if !self.is_failure(failure) {

@@ -201,7 +201,7 @@ impl Origin {
     /// shields, those that were asked in vain before are noted.
     pub(crate) async fn exchange(
         &self,
-        head: &Parts,
+        head: &mut Parts,
         body: OutgoingBody,
         attempts: &mut Vec<Attempt>,
     ) -> Result<Response<OriginBody>, NoAnswer> {

@@ -1,19 +1,16 @@
 //! Watches raw request heads for two framings of one body (RFC 9112 §6.1): the HTTP parser settles such a conflict silently,
 //! which is safe for the edge itself, but whoever sends it means harm to somebody.
 
-/// Longest name looked for.
-const LONGEST: usize = "transfer-encoding".len();
+const CONTENT_LENGTH: &[u8] = b"content-length:";
+const TRANSFER_ENCODING: &[u8] = b"transfer-encoding:";
 
 /// Looks at the names of header lines, however heads are cut into reads. A head without either field has no body, so the
 /// next one follows at once; at a body the scan rests until it is told that a head begins.
 #[derive(Debug, Default)]
 pub(super) struct FramingScan {
-    /// The beginning of the current line, lower case.
-    name: [u8; LONGEST],
+    /// The beginning of a line whose end has not come, as far as it matters.
+    begun: [u8; TRANSFER_ENCODING.len()],
     length: usize,
-    /// The rest of the line does not matter.
-    skipping: bool,
-    line_is_empty: bool,
     in_header_lines: bool,
     at_body: bool,
     content_length: bool,
@@ -29,44 +26,44 @@ impl FramingScan {
     }
 
     /// Whether a head, as far as it has come, holds both fields.
-    pub(super) fn finds_both(&mut self, mut bytes: &[u8]) -> bool {
-        while !self.at_body && !bytes.is_empty() {
-            if !self.in_header_lines || self.skipping {
-                let Some(end) = memchr::memchr(b'\n', bytes) else { return self.both() };
-                bytes = &bytes[end + 1..];
-                self.next_line();
-                continue;
+    pub(super) fn finds_both(&mut self, bytes: &[u8]) -> bool {
+        let mut parts = bytes.split_inclusive(|byte| *byte == b'\n');
+        while !self.at_body
+            && let Some(part) = parts.next()
+        {
+            match part.strip_suffix(b"\n") {
+                Some(end) => self.end(end),
+                None => self.begin(part),
             }
-            self.take(bytes[0]);
-            bytes = &bytes[1..];
         }
-        self.both()
+        self.content_length && self.transfer_encoding
     }
 
-    fn take(&mut self, byte: u8) {
-        match byte {
-            b'\r' if self.line_is_empty => {}
-            b'\n' if self.line_is_empty => self.end_head(),
-            b'\n' => self.next_line(),
-            b':' => {
-                match &self.name[..self.length] {
-                    b"content-length" => self.content_length = true,
-                    b"transfer-encoding" => self.transfer_encoding = true,
-                    _ => {}
-                }
-                self.skipping = true;
-            }
-            // Most names are told apart by how they begin.
-            _ if self.length == 0 && !matches!(byte.to_ascii_lowercase(), b'c' | b't') => {
-                self.line_is_empty = false;
-                self.skipping = true;
-            }
-            _ if self.length < LONGEST => {
-                self.name[self.length] = byte.to_ascii_lowercase();
-                self.length += 1;
-                self.line_is_empty = false;
-            }
-            _ => self.skipping = true,
+    /// Keeps what has come of a line.
+    fn begin(&mut self, part: &[u8]) {
+        let room = &mut self.begun[self.length..];
+        let kept = part.len().min(room.len());
+        room[..kept].copy_from_slice(&part[..kept]);
+        self.length += kept;
+    }
+
+    /// Looks at a line whose last part has come.
+    fn end(&mut self, part: &[u8]) {
+        if self.length == 0 {
+            return self.look_at(part);
+        }
+        self.begin(part);
+        let (line, length) = (self.begun, std::mem::take(&mut self.length));
+        self.look_at(&line[..length]);
+    }
+
+    fn look_at(&mut self, line: &[u8]) {
+        match line {
+            _ if !self.in_header_lines => self.in_header_lines = true,
+            [] | [b'\r'] => self.end_head(),
+            [b'c' | b'C', ..] => self.content_length |= begins_with(line, CONTENT_LENGTH),
+            [b't' | b'T', ..] => self.transfer_encoding |= begins_with(line, TRANSFER_ENCODING),
+            _ => {}
         }
     }
 
@@ -77,17 +74,10 @@ impl FramingScan {
             *self = Self::default();
         }
     }
+}
 
-    fn next_line(&mut self) {
-        self.length = 0;
-        self.skipping = false;
-        self.line_is_empty = true;
-        self.in_header_lines = true;
-    }
-
-    fn both(&self) -> bool {
-        self.content_length && self.transfer_encoding
-    }
+fn begins_with(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

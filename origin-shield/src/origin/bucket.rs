@@ -205,11 +205,11 @@ impl BucketOrigin {
             let request = Signed { method: &method, host: &self.host, target, payload };
             self.signer.sign(&request, &mut headers, &credentials, clock())
         };
-        let head = match signed.and_then(|()| parts(method, target, headers)) {
+        let mut head = match signed.and_then(|()| parts(method, target, headers)) {
             Ok(head) => head,
             Err(cause) => return Err(NoAnswer { cause, body: content.untouched() }),
         };
-        self.service.exchange(&head, content.into_body()).await
+        self.service.exchange(&mut head, content.into_body()).await
     }
 }
 

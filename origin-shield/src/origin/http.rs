@@ -2,6 +2,7 @@
 
 mod check;
 
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,9 +78,10 @@ impl HttpOrigin {
         Pool::new(self.dialer.clone(), &self.pool_settings, self.limit.clone())
     }
 
+    /// Whatever comes of it, `head` is as good for another attempt as it was.
     pub(super) async fn exchange(
         &self,
-        head: &Parts,
+        head: &mut Parts,
         body: OutgoingBody,
     ) -> Result<Response<OriginBody>, NoAnswer> {
         let pool = self.pools.get_or(|| self.pool());
@@ -116,7 +118,7 @@ impl HttpOrigin {
     async fn send(
         &self,
         mut lease: Lease,
-        head: &Parts,
+        head: &mut Parts,
         body: OutgoingBody,
     ) -> Result<Response<OriginBody>, Unsent> {
         let waits = !body.is_empty() && expect::is_expected(&head.headers);
@@ -175,12 +177,19 @@ impl HttpOrigin {
         }
     }
 
-    /// The request as this origin gets it: its address, its own name as `Host`, and framing that is ours alone.
-    fn address(&self, head: &Parts, lease: &Lease, body: &OutgoingBody) -> Result<Request<()>, http::Error> {
+    /// The request as this origin gets it: its address, its own name as `Host`, and framing that is ours alone. It gets the fields
+    /// themselves, which have room for more; a copy is left for another attempt.
+    fn address(
+        &self,
+        head: &mut Parts,
+        lease: &Lease,
+        body: &OutgoingBody,
+    ) -> Result<Request<()>, http::Error> {
         let target = self.url.target(head.uri.path_and_query())?;
         let mut request = Request::new(());
         *request.method_mut() = head.method.clone();
-        *request.headers_mut() = head.headers.clone();
+        let copy = head.headers.clone();
+        *request.headers_mut() = mem::replace(&mut head.headers, copy);
         frame(request.headers_mut(), &head.method, body);
         let guise = head.extensions.get::<Guise>();
         if lease.is_http2() {

@@ -128,7 +128,7 @@ impl Shields {
                 let cause = Cause::new(Failure::RequestInvalid, error.to_string());
                 return Err(NoAnswer { cause, body: Some(body) });
             }
-            let NoAnswer { cause, body: returned } = match shield.origin.exchange(&head, body).await {
+            let NoAnswer { cause, body: returned } = match shield.origin.exchange(&mut head, body).await {
                 Ok(response) => {
                     shield.remember(None);
                     return Ok(response);

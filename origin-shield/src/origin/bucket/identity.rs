@@ -79,7 +79,7 @@ impl Identity {
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         head.headers.insert(ACCEPT, HeaderValue::from_static("application/xml"));
         let body = Full::new(Bytes::from(form)).map_err(|never| match never {}).boxed_unsync();
-        let answered = self.service.exchange(&head, OutgoingBody::Stream(body)).await;
+        let answered = self.service.exchange(&mut head, OutgoingBody::Stream(body)).await;
         let response =
             answered.map_err(|failed| told(&format!("{}: {}", failed.cause.failure, failed.cause.detail)))?;
         let status = response.status();
