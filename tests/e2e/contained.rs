@@ -116,23 +116,25 @@ async fn whatever_a_hook_does_wherever_it_ends_in_an_error_that_is_named_and_cou
 }
 
 /// All at once: those that sleep are waited for once.
-async fn all_of<T, const N: usize>(futures: [impl Future<Output = T>; N]) -> Vec<T> {
+fn all_of<T, const N: usize>(futures: [impl Future<Output = T>; N]) -> impl Future<Output = Vec<T>> {
     let mut futures: Vec<_> = futures.into_iter().map(|future| (Box::pin(future), None)).collect();
-    std::future::poll_fn(|context| {
-        for (future, output) in &mut futures {
-            if output.is_none()
-                && let std::task::Poll::Ready(done) = future.as_mut().poll(context)
-            {
-                *output = Some(done);
+    async move {
+        std::future::poll_fn(|context| {
+            for (future, output) in &mut futures {
+                if output.is_none()
+                    && let std::task::Poll::Ready(done) = future.as_mut().poll(context)
+                {
+                    *output = Some(done);
+                }
             }
-        }
-        match futures.iter().all(|(_, output)| output.is_some()) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    futures.into_iter().filter_map(|(_, output)| output).collect()
+            match futures.iter().all(|(_, output)| output.is_some()) {
+                true => std::task::Poll::Ready(()),
+                false => std::task::Poll::Pending,
+            }
+        })
+        .await;
+        futures.into_iter().filter_map(|(_, output)| output).collect()
+    }
 }
 
 #[tokio::test]

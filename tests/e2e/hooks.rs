@@ -77,7 +77,7 @@ async fn deployed() -> (Folder, String, PathBuf) {
         .unwrap();
     let reply = Viewer::http(admin).send(request).await;
     let report: serde_json::Value = serde_json::from_str(&reply.text()).unwrap();
-    let version = report["live"].as_str().expect(&reply.text()).to_owned();
+    let version = report["live"].as_str().unwrap_or_else(|| panic!("{}", reply.text())).to_owned();
     let folder = node.stop().await;
     let file = folder.path(&format!("state/hooks/greet/{version}.wasm"));
     assert!(file.exists(), "{}", file.display());

@@ -71,7 +71,7 @@ async fn with_config() -> Folder {
     let made = folder.run(&["key", "new"]).await;
     let site = "[site.\"www.test\"]\norigin = \"http://127.0.0.1:9\"\n\
                 [[site.\"www.test\".route]]\npath = \"/private/*\"\nsigned = \"premium\"\n";
-    folder.write("selvedge.toml", &format!("{site}{}", made.stdout));
+    folder.write("selvedge.toml", format!("{site}{}", made.stdout));
     folder
 }
 
@@ -114,12 +114,22 @@ async fn with_a_config_a_url_is_all_that_has_to_be_named() {
 }
 
 #[tokio::test]
+async fn cookies_signed_for_a_star_open_all_that_it_stands_for() {
+    let folder = with_config().await;
+    let cookies = folder.run(&["sign", "https://www.test/private/*", "--cookies"]).await;
+    let judge = async |url| folder.run(&["verify", url, "--cookie", &cookies.stdout]).await;
+    let opened = judge("https://www.test/private/films/1.ts").await;
+    assert_eq!(opened.code, Some(0), "{}{}", opened.stdout, opened.stderr);
+    assert_eq!(judge("https://www.test/other").await.code, Some(1));
+}
+
+#[tokio::test]
 async fn a_url_under_another_route_than_was_meant_is_told() {
     let folder = with_config().await;
     let other = folder.run(&["key", "new", "--group", "films", "--id", "films1"]).await;
     let config = std::fs::read_to_string(folder.path("selvedge.toml")).unwrap();
     let route = "[[site.\"www.test\".route]]\npath = \"/films/*\"\nsigned = \"films\"\n";
-    folder.write("selvedge.toml", &format!("{config}{route}{}", other.stdout));
+    folder.write("selvedge.toml", format!("{config}{route}{}", other.stdout));
     let signed = folder.run(&["sign", "https://www.test/films/a", "--resource", "https://www.test/*"]).await;
     let url = signed.stdout.trim().replace("/films/a", "/private/a");
 

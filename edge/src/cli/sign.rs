@@ -16,7 +16,7 @@ use crate::process;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The URL exactly as viewers will ask for it; with --scheme hmac, all that begin with it where it ends with a slash and a star
+    /// The URL exactly as viewers will ask for it. In cookies a star stands for anything; with --scheme hmac, one after a last slash
     url: String,
     /// The config file that has the site, the route and its key group
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
@@ -133,8 +133,10 @@ impl Minting<'_> {
     fn cloudfront(&self, key: &PrivateKey) -> Result<Minted, String> {
         let Self { arguments, id, expires, .. } = *self;
         let (url, words) = (&arguments.url, |error: signing::SigningError| error.to_string());
-        let is_custom = arguments.starts.is_some() || arguments.ip.is_some() || arguments.resource.is_some();
-        if !is_custom {
+        // The node reads a canned policy's resource off each request, so one with a star would open the star alone.
+        let opens_many = arguments.cookies && url.contains('*');
+        let is_restricted = arguments.starts.is_some() || arguments.ip.is_some();
+        if !(opens_many || is_restricted || arguments.resource.is_some()) {
             return match arguments.cookies {
                 true => Ok(Minted::of(signing::cookies_canned(url, expires, id, key).map_err(words)?)),
                 false => signing::sign_canned(url, expires, id, key).map(Minted::Url).map_err(words),
