@@ -225,11 +225,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for bytes in [&b""[..], b"\n", &[b'x'; MAX_BYTES + 1]] {
             let error = secrets(folder.path(), &[("jwt", bytes)]).unwrap_err();
-            assert!(error.starts_with("secrets.jwt: ") && error.contains("/jwt"), "{error}");
+            assert!(error.starts_with("jwt: ") && error.contains("/jwt"), "{error}");
         }
         let unset = BTreeMap::from([("jwt".to_owned(), Material::Env("SELVEDGE_NO_SUCH_VARIABLE".into()))]);
         let error = Secrets::read(&unset).unwrap_err();
-        assert_eq!(error, "secrets.jwt: $SELVEDGE_NO_SUCH_VARIABLE: the variable is not set");
+        assert_eq!(error, "jwt: $SELVEDGE_NO_SUCH_VARIABLE: the variable is not set");
     }
 
     #[test]
