@@ -59,8 +59,9 @@ impl Component {
         let settings = responder_settings(config, file, settings);
         let component = Responder::load(engine, name, &settings).map(|responder| {
             let responder = listened_to(responder, name, observer);
-            // Whom it may ask by an address is not in its own settings.
-            let version = format!("{} {:?}", responder.version(), settings.fetch);
+            // Neither a secret's value nor whom it may ask by an address is in its own settings.
+            let version =
+                format!("{} {} {:?}", responder.version(), responder.surroundings(), settings.fetch);
             Arc::new(Self { responder, version }) as Arc<dyn Program>
         });
         Some(component)

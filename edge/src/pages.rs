@@ -17,13 +17,17 @@ use cache::{CachePolicySettings, Policy};
 use hooks::Caching;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE,
-    ETAG, EXPIRES, LAST_MODIFIED, LINK, VARY,
+    COOKIE, ETAG, EXPIRES, LAST_MODIFIED, LINK, SET_COOKIE, VARY,
 };
 use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Limited};
 use origin_shield::OutgoingBody;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// Bytes of the largest page.
+const LARGEST: usize = 1 << 20;
 
 /// What a site shows for which statuses; what is said of a status itself comes before what is said of its class.
 #[derive(Debug, Default)]
@@ -111,11 +115,18 @@ pub fn keep(visit: &Visit, head: &mut Parts) {
     let Some(ttl) = visit.site.pages.of(head.status).and_then(|shown| shown.ttl) else { return };
     let mut said = Directives::of_response(&head.headers);
     let is_limited = said.max_age.is_some() || said.s_maxage.is_some() || head.headers.contains_key(EXPIRES);
-    if is_limited || said.no_store || said.no_cache || said.private {
+    if is_limited || said.no_store || said.no_cache || said.private || may_be_ones_own(visit, head) {
         return;
     }
     said.max_age = Some(ttl);
     said.target(&mut head.headers);
+}
+
+/// Whether an error may be about the one viewer who asked. The site's word is no origin's, and makes nothing of that kind shared.
+fn may_be_ones_own(visit: &Visit, head: &Parts) -> bool {
+    let gets_all = visit.route.policy.as_ref().is_some_and(|policy| !policy.forwards_only_the_key());
+    head.headers.contains_key(SET_COOKIE)
+        || gets_all && (visit.request.headers.contains_key(COOKIE) || head.status == StatusCode::BAD_REQUEST)
 }
 
 impl Page {
@@ -156,7 +167,7 @@ impl Page {
         let asked = Arc::new(self.visit(visit));
         let mut aside = Record::begin(record.arrival().clone(), &asked.request, asked.viewer.peer);
         match pipeline::find(&asked, OutgoingBody::Empty, &mut aside).await {
-            Ok(page) if page.status() == StatusCode::OK => Ok(page),
+            Ok(page) if page.status() == StatusCode::OK => whole(page).await,
             Ok(_) => Err("not-200"),
             Err(fault) => Err(fault.row().token),
         }
@@ -200,6 +211,16 @@ impl Page {
         }
         Response::from_parts(head, body)
     }
+}
+
+/// The page with all its bytes: one that breaks off must not stand in for anything.
+async fn whole(page: Response<Body>) -> Result<Response<Body>, &'static str> {
+    let (head, body) = page.into_parts();
+    let bytes = match body {
+        Body::Whole(bytes) => bytes,
+        body => Limited::new(body, LARGEST).collect().await.map_err(|_| "broken-or-too-large")?.to_bytes(),
+    };
+    Ok(Response::from_parts(head, Body::Whole(bytes)))
 }
 
 /// The node's own page in place of an origin's words.

@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use wasmtime::Store;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::WasiHttpView;
@@ -66,6 +66,8 @@ struct Inner {
     limits: LimitSettings,
     places: Places,
     environment: Arc<[(String, String)]>,
+    /// What tells this environment from others.
+    surroundings: Box<str>,
     secrets: Arc<Secrets>,
     fetch: Arc<[Granted]>,
 }
@@ -98,6 +100,7 @@ impl Responder {
         let bytes = load::read(&settings.wasm)?;
         let component = load::responder(engine, &settings.wasm.to_string(), &bytes)?;
         let secrets = Secrets::read(&settings.secrets).map_err(|cause| format!("env.{cause}"))?;
+        let environment = settings.environment(&secrets)?;
         Ok(Self {
             watch: None,
             inner: Arc::new(Inner {
@@ -107,7 +110,8 @@ impl Responder {
                 component,
                 places: Places::new(&settings.limits),
                 limits: settings.limits.clone(),
-                environment: settings.environment(&secrets)?,
+                surroundings: surroundings(&environment),
+                environment,
                 secrets: Arc::new(secrets),
                 fetch: settings.fetch.clone().into(),
             }),
@@ -124,6 +128,12 @@ impl Responder {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.inner.version
+    }
+
+    /// Which environment it runs in, without a word of what that holds: another one after a secret's file has changed.
+    #[must_use]
+    pub fn surroundings(&self) -> &str {
+        &self.inner.surroundings
     }
 
     /// Whether its requests are to be given a way to the node's origins.
@@ -158,6 +168,12 @@ impl Responder {
             Err(_) => Err(running.outcome().await.err().unwrap_or_else(|| inner.unanswered())),
         }
     }
+}
+
+fn surroundings(environment: &[(String, String)]) -> Box<str> {
+    let words =
+        environment.iter().map(|(name, value)| format!("{}:{name}{}:{value}", name.len(), value.len()));
+    VersionId::of(words.collect::<String>().as_bytes()).as_str().into()
 }
 
 impl Inner {
@@ -231,11 +247,19 @@ impl Inner {
         let declared = if has_none { None } else { body::declared(&head.headers) };
         let body = ResponderBody::new(body, declared, running, broken);
         if has_none {
-            tokio::spawn(body.collect());
+            tokio::spawn(timeout(AFTER_HEAD, discard(body)));
             return Ok(Response::from_parts(head, ResponderBody::none()));
         }
         Ok(Response::from_parts(head, body))
     }
+}
+
+/// How long a component may go on with a body that nobody gets.
+const AFTER_HEAD: Duration = Duration::from_secs(1);
+
+/// Reads what nobody gets, so that the component comes to its end.
+async fn discard(mut body: ResponderBody) {
+    while let Some(Ok(_)) = body.frame().await {}
 }
 
 /// The field that tells which request it was.

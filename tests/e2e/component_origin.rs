@@ -126,7 +126,7 @@ async fn what_fails_before_it_answers_is_a_failed_attempt_with_its_reason() {
         ("/sleep", 504, "http_response_timeout", "no head of an answer for 2s"),
         ("/nothing", 502, "http_protocol_error", "without having set an answer"),
         ("/error", 502, "connection_terminated", "no such luck"),
-        ("/status?101", 502, "http_protocol_error", "101"),
+        ("/status?101", 502, "http_protocol_error", "status 101"),
     ] {
         let reply = get(&node, path).await;
         let proxy_status = reply.header("proxy-status");
@@ -141,7 +141,7 @@ async fn what_fails_before_it_answers_is_a_failed_attempt_with_its_reason() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_never_looks_whole() {
     let node = node("limits = { cpu = \"100ms\" }").await;
-    for path in ["/trap-midway", "/drop-midway", "/short", "/spin-midway"] {
+    for path in ["/trap-midway", "/drop-midway", "/leak-midway", "/length-alone", "/short", "/spin-midway"] {
         let all = broken(&node, path).await;
         assert!(all.is_empty() || all.starts_with("HTTP/1.1 200"), "{path}: {all}");
         assert!(!all.ends_with("0\r\n\r\n"), "{path}: {all}");
@@ -315,6 +315,24 @@ async fn a_reload_takes_a_new_component_and_leaves_an_old_one_alone() {
     node.reconfigure(&config).await;
     node.log_contains("app.wasm is no WebAssembly file").await;
     assert_eq!(get(&node, "/env?MODE").await.text(), "new", "all or nothing");
+}
+
+#[tokio::test]
+async fn a_reload_takes_the_new_value_of_a_secret() {
+    let folder = Folder::new();
+    folder.write("token", "first-token");
+    let settings = format!(
+        "{LOOPBACK}\n[site.\"www.test\"]\norigin = \"app\"\n{}",
+        app("env = { TOKEN = { file = \"token\" } }")
+    );
+    let node = Node::start_in(folder, &settings).await;
+    assert_eq!(get(&node, "/env?TOKEN").await.text(), "first-token");
+    node.folder().write("token", "second-token");
+    node.reconfigure(&settings).await;
+    eventually("the new token to hold", async || {
+        (get(&node, "/env?TOKEN").await.text() == "second-token").then_some(())
+    })
+    .await;
 }
 
 /// What `check` says about an origin whose component is this, with more settings.

@@ -119,6 +119,32 @@ async fn an_error_is_kept_as_long_as_the_site_says_where_it_may_be_kept() {
 }
 
 #[tokio::test]
+async fn an_error_that_may_be_about_one_viewer_is_nobody_elses_whatever_the_site_says() {
+    let origin = origin().await;
+    origin.on("/login", |_| Answer::new(500).header("set-cookie", "session=1"));
+    origin.on("/account", |_| Answer::new(500));
+    let node = node(&origin, "5xx = { ttl = \"1h\" }", "").await;
+
+    for _ in 0..2 {
+        node.viewer().get(&format!("{SITE}/login")).await;
+        node.viewer().get_with(&format!("{SITE}/account"), &[("cookie", "session=2")]).await;
+    }
+
+    assert_eq!((origin.requests_for("/login").len(), origin.requests_for("/account").len()), (2, 2));
+}
+
+#[tokio::test]
+async fn a_page_that_breaks_off_stands_for_nothing() {
+    let origin = Origin::start().await;
+    origin.on("/errors/oops.html", |_| Answer::cacheable(OOPS).header("content-length", "5000"));
+    let node = node(&origin, ANY, "").await;
+
+    let reply = node.viewer().get(&format!("{SITE}/missing")).await;
+
+    assert!(reply.status == 404 && reply.text().contains("404 Not Found"), "{}", reply.text());
+}
+
+#[tokio::test]
 async fn a_page_that_takes_too_long_is_not_waited_for() {
     let origin = Origin::start().await;
     let gate = tests::Gate::closed();

@@ -16,7 +16,7 @@ use crate::process;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The URL exactly as viewers will ask for it. In cookies a star stands for anything; with --scheme hmac, one after a last slash
+    /// The URL exactly as viewers will ask for it. In CloudFront's cookies a star stands for anything; with --scheme hmac, one after a last slash
     url: String,
     /// The config file that has the site, the route and its key group
     #[arg(long, value_name = "FILE", default_value = DEFAULT_FILE)]
@@ -170,6 +170,9 @@ impl Minting<'_> {
                 let prefix = &arguments.url[..arguments.url.len() - 1];
                 (Reach::Prefix(prefix), prefix)
             }
+            None if arguments.url.contains('*') => {
+                return Err("--scheme hmac takes a star after the last slash alone".into());
+            }
             None => (Reach::Url(&arguments.url), arguments.url.as_str()),
         };
         let token = signing::hmac_token(reach, expires, address, id, secret);
@@ -179,6 +182,9 @@ impl Minting<'_> {
 
     fn jwt(&self, key: &SigningKey) -> Result<Minted, String> {
         let Self { arguments, id, expires, .. } = *self;
+        if arguments.cookies && arguments.resource.is_none() && arguments.url.contains('*') {
+            return Err("--scheme uri-signing takes no star: give a regular expression as --resource".into());
+        }
         let claims = || {
             let claims = match &arguments.resource {
                 Some(pattern) => Claims::matching(pattern)?,

@@ -27,8 +27,21 @@ pub struct ResponderBody {
 struct Writing {
     body: HyperOutgoingBody,
     call: Running,
-    /// Whether the component is gone without having come to its end: what it has written may be a part.
+    /// Whether the component is gone without having come to its end.
     broken: Arc<AtomicBool>,
+    /// Whether what it has written is a part, and only the reason is still to come.
+    is_unfinished: bool,
+}
+
+impl Writing {
+    /// Why the body is only a part.
+    fn reason(&mut self, context: &mut Context<'_>) -> Poll<BodyError> {
+        if !self.broken.load(Ordering::Acquire) {
+            return Poll::Ready("the component dropped its body unfinished".into());
+        }
+        let ended = ready!(self.call.poll(context));
+        Poll::Ready(ended.err().map_or_else(|| "the component is gone".into(), Into::into))
+    }
 }
 
 /// What the head says about the length of the body.
@@ -43,7 +56,7 @@ impl ResponderBody {
         call: Running,
         broken: Arc<AtomicBool>,
     ) -> Self {
-        let mut this = Self { writing: Some(Writing { body, call, broken }), left };
+        let mut this = Self { writing: Some(Writing { body, call, broken, is_unfinished: false }), left };
         this.end_at_nothing();
         this
     }
@@ -54,8 +67,8 @@ impl ResponderBody {
 
     /// A body of a known length is read to its last byte and no further.
     fn end_at_nothing(&mut self) {
-        let is_empty = self.writing.as_ref().is_some_and(|writing| writing.body.is_end_stream());
-        if self.left == Some(0) || is_empty {
+        let is_empty = |writing: &Writing| writing.body.is_end_stream();
+        if self.left == Some(0) || self.left.is_none() && self.writing.as_ref().is_some_and(is_empty) {
             self.end();
         }
     }
@@ -85,22 +98,23 @@ impl Body for ResponderBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let Some(writing) = &mut this.writing else { return Poll::Ready(None) };
-        let failed = match ready!(Pin::new(&mut writing.body).poll_frame(context)) {
-            Some(Ok(frame)) => match this.count(&frame) {
-                Ok(()) => return Poll::Ready(Some(Ok(frame))),
-                Err(failed) => failed,
+        let failed = match writing.is_unfinished {
+            true => ready!(writing.reason(context)),
+            false => match ready!(Pin::new(&mut writing.body).poll_frame(context)) {
+                Some(Ok(frame)) => match this.count(&frame) {
+                    Ok(()) => return Poll::Ready(Some(Ok(frame))),
+                    Err(failed) => failed,
+                },
+                None if this.left.is_some() => "less than its content-length".into(),
+                None => {
+                    this.end();
+                    return Poll::Ready(None);
+                }
+                Some(Err(_)) => {
+                    writing.is_unfinished = true;
+                    ready!(writing.reason(context))
+                }
             },
-            // Its stream ends in the same way whether the component has finished it or is gone.
-            None if writing.broken.load(Ordering::Acquire) => {
-                let ended = ready!(writing.call.poll(context));
-                ended.err().map_or_else(|| "the component is gone".into(), Into::into)
-            }
-            None if this.left.is_some() => "less than its content-length".into(),
-            None => {
-                this.end();
-                return Poll::Ready(None);
-            }
-            Some(Err(_)) => "the component dropped its body unfinished".into(),
         };
         this.writing = None;
         Poll::Ready(Some(Err(failed)))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{Method, Request, Uri};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
@@ -39,6 +39,10 @@ impl WasiHttpHooks for Way {
         options: Option<RequestOptions>,
         _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Answered> + Send> {
+        // RFC 9110 sections 9.3.6 and 9.3.8: neither is for a gateway to ask an origin.
+        if [Method::CONNECT, Method::TRACE].contains(request.method()) {
+            return Box::new(async { Err(Error::HttpRequestMethodInvalid) });
+        }
         let origin = match self.permitted(request.uri()) {
             Ok(origin) => origin,
             Err(refusal) => {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::outward::{PIECE, Way};
@@ -21,7 +22,7 @@ const MAX_FIELDS: usize = 64 << 10;
 pub(crate) struct Serving {
     /// Dropped before the table and the bodies in it, so that who reads one sees why it ends.
     fate: Fate,
-    table: ResourceTable,
+    table: Table,
     http: WasiHttpCtx,
     way: Way,
     /// Made when the guest first asks for something of WASI beside its messages.
@@ -29,6 +30,21 @@ pub(crate) struct Serving {
     environment: Arc<[(String, String)]>,
     log: CallLog,
     memory: MemoryLimit,
+}
+
+/// What a guest holds. A body that it has neither finished nor dropped when it goes is broken off: without a word its reader would
+/// take what has come for all of it.
+struct Table(ResourceTable);
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        for entry in self.0.iter_mut() {
+            if let Some(body) = entry.downcast_mut::<HostOutgoingBody>() {
+                let (nothing, _) = HostOutgoingBody::new(StreamContext::Request, None, 1, 1);
+                std::mem::replace(body, nothing).abort();
+            }
+        }
+    }
 }
 
 /// Tells how an instance went: broken off, unless it came to its end.
@@ -70,7 +86,7 @@ impl Serving {
         let (mut table, mut http) = (ResourceTable::new(), WasiHttpCtx::new());
         table.set_max_capacity(MAX_RESOURCES);
         http.set_field_size_limit(MAX_FIELDS);
-        Self { fate, table, http, way, wasi: None, environment, log, memory }
+        Self { fate, table: Table(table), http, way, wasi: None, environment, log, memory }
     }
 
     pub(super) fn ended_well(&mut self) {
@@ -98,7 +114,7 @@ impl Bounded for Serving {
 
 impl WasiHttpView for Serving {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.way, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.way, table: &mut self.table.0, ctx: &mut self.http }
     }
 }
 
@@ -118,6 +134,6 @@ impl WasiView for Serving {
                 .build();
             Box::new(context)
         });
-        WasiCtxView { ctx: wasi, table: &mut self.table }
+        WasiCtxView { ctx: wasi, table: &mut self.table.0 }
     }
 }

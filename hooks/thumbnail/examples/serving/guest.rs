@@ -47,6 +47,15 @@ impl Guest for Serving {
                 body.write().unwrap().write_all(b"half of it").unwrap();
                 std::mem::forget(body);
             }
+            "/leak-midway" => {
+                let body = begin(out, 200, &[("cache-control", "max-age=60")]);
+                body.write().unwrap().write_all(b"half of it").unwrap();
+                std::mem::forget(body);
+            }
+            "/length-alone" => {
+                let fields = Fields::from_list(&[("content-length".into(), b"20".to_vec())]).unwrap();
+                ResponseOutparam::set(out, Ok(OutgoingResponse::new(fields)));
+            }
             "/spin" => spin(),
             "/spin-midway" => {
                 let body = begin(out, 200, &[]);
