@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use serde_json::Value;
-use tests::{Answer, Folder, Node, Origin, Reply, Viewer, eventually};
+use std::process::Stdio;
+use tests::{Answer, Folder, Node, Origin, Reply, Viewer, eventually, within};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use crate::guest::spoken;
 use crate::{SITE, site};
@@ -108,4 +110,32 @@ async fn something_stale_stands_in_only_for_a_hook_that_says_so() {
 
         assert_eq!(reply.status, status, "{failing}: {}", reply.header("cache-status"));
     }
+}
+
+#[tokio::test]
+async fn who_follows_a_hooks_words_waits_for_a_node_that_is_restarted_and_misses_nothing() {
+    let (origin, node) = node("cache = \"off\"", &[("h", "on = \"origin-request\"")]).await;
+    deploy(&node, "h", "", "astray").await;
+    let admin = node.admin().to_string();
+    let following = ["hook", "logs", "h", "--follow", "--admin", &admin];
+    let mut following = node.folder().command(&following);
+    let mut following = following.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut told = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut said = BufReader::new(following.stderr.take().unwrap()).lines();
+    let mut told = async || within("a line of the hook", told.next_line()).await.unwrap().unwrap();
+    let mut said = async || within("a word about the node", said.next_line()).await.unwrap().unwrap();
+
+    get(&node, &[]).await;
+    assert!(told().await.contains("chose the origin"));
+    let folder = node.kill().await;
+    let waiting = said().await;
+    assert!(waiting.starts_with("waiting until the node answers again: no node answers at"), "{waiting}");
+    let config = std::fs::read_to_string(folder.path("selvedge.toml")).unwrap();
+    let node =
+        Node::start_in(folder, &config.replace("admin = \"127.0.0.1:0\"", &format!("admin = \"{admin}\"")))
+            .await;
+    assert_eq!(said().await, "the node answers again");
+    get(&node, &[]).await;
+    assert!(told().await.contains("chose the origin"));
+    drop(origin);
 }

@@ -87,13 +87,34 @@ pub(super) fn put(
 
 /// What a node answers to this path, for verbs that have more to say of it. What went wrong is told already.
 pub(super) fn get(path: &str, arguments: &Arguments) -> Result<Value, Exit> {
+    look(path, arguments).map_err(|unread| match unread {
+        Unread::Silent(why) => {
+            talk(&format!("error: {why}"));
+            Exit::Unreachable
+        }
+        Unread::Over(exit) => exit,
+    })
+}
+
+/// Why a path could not be read.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// Nobody answers, and why: later it may be otherwise.
+    Silent(String),
+    /// The config is wrong or the node refuses, which is told already.
+    Over(Exit),
+}
+
+/// The same as [`get`] for verbs that wait for a node to come back.
+pub(super) fn look(path: &str, arguments: &Arguments) -> Result<Value, Unread> {
     let wire = Wire { method: "GET", path, kind: "application/json", body: &[], patience: PATIENCE };
-    let (status, answer) = reach(&wire, arguments)?;
-    match status {
-        200 => Ok(answer),
-        _ => {
+    let (address, token) = known(arguments).map_err(Unread::Over)?;
+    let asked = ask(&wire, address, token.as_deref());
+    match asked.map_err(|unanswered| Unread::Silent(unanswered.told(address)))? {
+        (200, answer) => Ok(answer),
+        (_, answer) => {
             talk(&format!("error: {}", answer["error"].as_str().unwrap_or("the node refused")));
-            Err(Exit::Failed)
+            Err(Unread::Over(Exit::Failed))
         }
     }
 }
@@ -118,13 +139,18 @@ fn converse(wire: &Wire<'_>, arguments: &Arguments, told: impl FnOnce(&Value) ->
 
 /// The node's status and answer; that there is none is told already.
 fn reach(wire: &Wire<'_>, arguments: &Arguments) -> Result<(u16, Value), Exit> {
-    let (address, token) = node(arguments).map_err(|message| {
-        talk(&format!("error: {message}"));
-        Exit::InvalidConfig
-    })?;
+    let (address, token) = known(arguments)?;
     ask(wire, address, token.as_deref()).map_err(|unanswered| {
         talk(&format!("error: {}", unanswered.told(address)));
         Exit::Unreachable
+    })
+}
+
+/// The same as [`node`]; that there is none is told already.
+fn known(arguments: &Arguments) -> Result<(SocketAddr, Option<String>), Exit> {
+    node(arguments).map_err(|message| {
+        talk(&format!("error: {message}"));
+        Exit::InvalidConfig
     })
 }
 

@@ -1,7 +1,7 @@
 //! `selvedge hook logs`: what does a hook of a running node say, and why do calls of it fail?
 
-use super::super::remote;
-use super::super::{Exit, data};
+use super::super::remote::{self, Unread};
+use super::super::{Exit, data, talk};
 use super::path;
 use serde_json::Value;
 use std::thread::sleep;
@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// The hook's name in the node's config
     #[arg(value_name = "NAME")]
     name: String,
-    /// Go on with what it says from now on, until interrupted or the node ends
+    /// Go on with what it says from now on, until interrupted; a node that is restarted is waited for
     #[arg(long, short)]
     follow: bool,
     /// How many of the lines that are there already
@@ -27,13 +27,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let (mut last, mut shown) = (0, arguments.lines);
+    let mut answer = match remote::get(&lines_after(0, arguments), &arguments.remote) {
+        Ok(answer) => answer,
+        Err(exit) => return exit,
+    };
+    let mut shown = arguments.lines;
     loop {
-        let path = format!("{}?after={last}", path(&arguments.name, "/logs"));
-        let answer = match remote::get(&path, &arguments.remote) {
-            Ok(answer) => answer,
-            Err(exit) => return exit,
-        };
         let lines = answer["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
         for line in &lines[lines.len().saturating_sub(shown)..] {
             data(&if arguments.remote.json { line.to_string() } else { told(line) });
@@ -41,9 +40,38 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         if !arguments.follow {
             return Exit::Ok;
         }
-        last = answer["last"].as_u64().unwrap_or_default();
         shown = usize::MAX;
+        let path = lines_after(answer["last"].as_u64().unwrap_or_default(), arguments);
+        answer = match next(&path, &arguments.remote) {
+            Ok(answer) => answer,
+            Err(exit) => return exit,
+        };
+    }
+}
+
+fn lines_after(number: u64, arguments: &Arguments) -> String {
+    format!("{}?after={number}", path(&arguments.name, "/logs"))
+}
+
+/// What came since. A node that does not answer is waited for: it is restarted, perhaps, and its lines' numbers go on then.
+fn next(path: &str, node: &remote::Arguments) -> Result<Value, Exit> {
+    let mut is_waiting = false;
+    loop {
         pause();
+        match remote::look(path, node) {
+            Ok(answer) => {
+                if is_waiting {
+                    talk("the node answers again");
+                }
+                return Ok(answer);
+            }
+            Err(Unread::Silent(why)) if !is_waiting => {
+                talk(&format!("waiting until the node answers again: {why}"));
+                is_waiting = true;
+            }
+            Err(Unread::Silent(_)) => {}
+            Err(Unread::Over(exit)) => return Err(exit),
+        }
     }
 }
 
