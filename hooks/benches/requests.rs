@@ -28,6 +28,7 @@ fn main() {
     let settings = ResponderSettings {
         wasm: WasmSource::File(guest("serving")),
         limits: LimitSettings { wall: Duration::from_secs(60), ..LimitSettings::default() },
+        after_head: Duration::from_secs(1),
         variables: [("MODE".to_owned(), "fast".to_owned())].into(),
         secrets: Default::default(),
         fetch: Vec::new(),

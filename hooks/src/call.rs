@@ -62,7 +62,7 @@ impl Exports {
             component,
         };
         for &event in events {
-            let component = &*exports.component;
+            let component = &exports.component.tied;
             match event {
                 Event::ViewerRequest => {
                     ViewerRequestHookIndices::new(component).map(|found| exports.viewer_request = Some(found))
@@ -118,12 +118,12 @@ impl Exports {
         const TRIES: u32 = 4;
 
         for _ in 1..TRIES {
-            match self.component.instantiate_async(&mut *store).await {
+            match self.component.tied.instantiate_async(&mut *store).await {
                 Err(error) if error.is::<PoolConcurrencyLimitError>() && store.data().memory.make_room() => {}
                 done => return done,
             }
         }
-        self.component.instantiate_async(store).await
+        self.component.tied.instantiate_async(store).await
     }
 
     async fn viewer_request(

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Cache, CacheConfig};
 
+use crate::sources::Sources;
 use crate::state::CallState;
 
 /// Files on disk at most, two for each component.
@@ -21,11 +22,18 @@ const DISK_FILES: u64 = 1000;
 const COMPRESSION: i32 = 1;
 
 /// A component that is tied to what the node offers. Whoever holds it keeps it loaded.
-pub(crate) type Ready = Arc<InstancePre<CallState>>;
+pub(crate) struct Loaded<T: 'static> {
+    pub(crate) tied: InstancePre<T>,
+    /// What it tells of its source.
+    pub(crate) sources: Arc<Sources>,
+}
+
+/// A loaded hook.
+pub(crate) type Ready = Arc<Loaded<CallState>>;
 
 /// What is loaded, by the hash of its bytes; `T` is what its instances see of the host.
 pub(crate) struct Components<T: 'static> {
-    loaded: Mutex<HashMap<[u8; 32], Weak<InstancePre<T>>>>,
+    loaded: Mutex<HashMap<[u8; 32], Weak<Loaded<T>>>>,
 }
 
 /// Why a component cannot be used.
@@ -44,22 +52,23 @@ impl<T> Default for Components<T> {
 
 impl<T> Components<T> {
     /// The component of these bytes: loaded, from disk, or compiled now.
-    pub(crate) fn get(&self, linker: &Linker<T>, bytes: &[u8]) -> Result<Arc<InstancePre<T>>, Unusable> {
+    pub(crate) fn get(&self, linker: &Linker<T>, bytes: &[u8]) -> Result<Arc<Loaded<T>>, Unusable> {
         let hash: [u8; 32] = Sha256::digest(bytes).into();
         if let Some(ready) = self.loaded(&hash) {
             return Ok(ready);
         }
         // Not under the lock: others load theirs meanwhile, and whoever compiles the same twice has lost time only.
         let component = Component::from_binary(linker.engine(), bytes).map_err(Unusable::Component)?;
-        let ready = linker.instantiate_pre(&component);
-        let ready = Arc::new(ready.map_err(|error| Unusable::Imports(error, component))?);
+        let tied = linker.instantiate_pre(&component);
+        let tied = tied.map_err(|error| Unusable::Imports(error, component))?;
+        let ready = Arc::new(Loaded { tied, sources: Arc::new(Sources::of(bytes)) });
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, ready| ready.strong_count() > 0);
         loaded.insert(hash, Arc::downgrade(&ready));
         Ok(ready)
     }
 
-    fn loaded(&self, hash: &[u8; 32]) -> Option<Arc<InstancePre<T>>> {
+    fn loaded(&self, hash: &[u8; 32]) -> Option<Arc<Loaded<T>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(hash).and_then(Weak::upgrade)
     }
 }

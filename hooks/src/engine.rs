@@ -1,5 +1,6 @@
 //! The one place that configures wasmtime.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,12 +8,12 @@ use std::thread::{JoinHandle, park, park_timeout};
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use wasmtime::component::{InstancePre, Linker};
+use wasmtime::component::Linker;
 use wasmtime::{
     Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
-use crate::components::{self, Components, Ready, Unusable};
+use crate::components::{self, Components, Loaded, Ready, Unusable};
 use crate::error::HookError;
 use crate::figures::Figures;
 use crate::host;
@@ -31,6 +32,8 @@ const IDLE_TICKS: u32 = 200;
 const CORE_PER_INSTANCE: u32 = 4;
 /// The most that `limits.memory` may say.
 pub(crate) const MAX_MEMORY: u64 = 4 << 30;
+/// The most that `limits.trace` may say.
+pub(crate) const MAX_TRACE: usize = 64;
 /// Pages of a returned instance that are wiped in place instead of given back: measured, it halves the cost of a
 /// fresh instance together with `pagemap_scan` (Linux 6.7).
 const KEEP_RESIDENT: usize = 256 << 10;
@@ -137,7 +140,7 @@ impl Engine {
     }
 
     /// A component that answers requests, compiled and tied to what the node offers such.
-    pub(crate) fn responder(&self, bytes: &[u8]) -> Result<Arc<InstancePre<Serving>>, Unusable> {
+    pub(crate) fn responder(&self, bytes: &[u8]) -> Result<Arc<Loaded<Serving>>, Unusable> {
         let Responders { linker, components } = &self.inner.responders;
         let linker = match linker.get() {
             Some(linker) => linker,
@@ -220,8 +223,9 @@ fn config(instances: u32) -> Config {
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_init_cow(true)
         .epoch_interruption(true)
-        // Lines of source in reports, where a component carries line tables: whoever builds it decides.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // The engine would look for lines of source at every trap, frame by frame: milliseconds (see `sources`).
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(MAX_TRACE))
         .parallel_compilation(true)
         .wasm_component_model(true);
     config

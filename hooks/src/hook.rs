@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::body::OriginBody;
 use crate::bounds::Bounds;
 use crate::call::{Answer, Ended, Exports};
-use crate::engine::{Engine, MAX_MEMORY, TICK};
+use crate::engine::{Engine, MAX_MEMORY, MAX_TRACE, TICK};
 use crate::error::{Called, HookError};
 use crate::event::Event;
 use crate::facts::Facts;
@@ -27,6 +27,7 @@ use crate::settings::{HookSettings, LimitSettings, OnError};
 use crate::state::{CallState, Messages, Surroundings};
 use crate::transform::Transformer;
 use crate::watch::{self, CallRecord, Watch};
+use crate::weight::Weights;
 
 /// A component that is compiled, checked and ready to be called. Clones share it.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ struct Inner {
     bounds: Bounds,
     on_error: OnError,
     reads_body: bool,
+    /// Where its calls begin.
+    weights: Weights,
     reach: Arc<Reach>,
     places: Arc<Places>,
     /// Instances that are used again, where the settings say so.
@@ -101,6 +104,7 @@ impl Hook {
                 bounds: Bounds::of(&settings.limits),
                 on_error: settings.on_error,
                 reads_body: settings.reads_body,
+                weights: Weights::default(),
                 reach: Arc::new(Reach::of(settings)),
             }),
         })
@@ -135,7 +139,7 @@ impl Hook {
 
     /// The interfaces that the component imports, as `package:name/interface@version`.
     pub(crate) fn imports(&self) -> Vec<String> {
-        let component = self.inner.exports.component().component().component_type();
+        let component = self.inner.exports.component().tied.component().component_type();
         component.imports(self.inner.engine.wasmtime()).map(|(name, _)| name.to_owned()).collect()
     }
 
@@ -196,7 +200,7 @@ impl Hook {
             drop(ticking);
             ended
         });
-        let running = inner.engine.workers().run(deadline, &meter, call);
+        let running = inner.engine.workers().run(deadline, &meter, inner.weights.of(event), call);
         let (ran, cpu) = watch::running(self.watch.as_ref(), running, &meter).await;
         let memory = ran.as_ref().map_or(0, |ended| ended.memory);
         let log = ran.as_ref().map_or(log, |ended| ended.state.log.clone());
@@ -207,7 +211,7 @@ impl Hook {
             }
             Ok(Ended { answer: Ok(answer), state, .. }) => Ok((answer, state)),
             Ok(Ended { answer: Err(error), state, .. }) => Err(Box::new(FailedCall {
-                error: reporter().stopped(&error, &state.memory),
+                error: reporter().stopped(&error, &state.memory).await,
                 body: state.body,
             })),
             Err(lost) => Err(Box::new(FailedCall { error: reporter().lost(lost), body: None })),
@@ -278,6 +282,10 @@ impl Hook {
         }
     }
 
+    pub(crate) fn weights(&self) -> &Weights {
+        &self.inner.weights
+    }
+
     pub(crate) fn places(&self) -> &Arc<Places> {
         &self.inner.places
     }
@@ -301,7 +309,14 @@ impl Inner {
     }
 
     fn reporter<'a>(&'a self, event: Event, log: &'a CallLog) -> Reporter<'a> {
-        Reporter { called: self.called(event), secrets: &self.own.secrets, limits: &self.limits, log }
+        Reporter {
+            called: self.called(event),
+            secrets: &self.own.secrets,
+            limits: &self.limits,
+            log,
+            sources: &self.exports.component().sources,
+            workers: self.engine.workers(),
+        }
     }
 
     /// An instance for a call: a kept one, or what a new one will be made in.
@@ -407,7 +422,7 @@ pub(crate) fn check_limits(limits: &LimitSettings) -> Result<(), String> {
     /// Longer is no limit any more, and clocks overflow.
     const MAX_TIME: Duration = Duration::from_secs(3600);
 
-    // The first tick counts whole, however little of it a call has used: one that waits for an origin would not outlive it.
+    // The first tick counts whole: a call that has used it must be left another.
     if !(2 * TICK..=MAX_TIME).contains(&limits.cpu) {
         return Err(format!(
             "limits.cpu is {:?}; it must be at least {:?} and at most 1h",
@@ -432,6 +447,7 @@ pub(crate) fn check_limits(limits: &LimitSettings) -> Result<(), String> {
         ("header-count", limits.header_count.into(), 10_000),
         ("head", limits.head.as_u64(), 1 << 20),
         ("table-elements", limits.table_elements.into(), 10_000_000),
+        ("trace", limits.trace.into(), MAX_TRACE as u64),
     ] {
         if !(1..=most).contains(&count) {
             return Err(format!("limits.{name} is {count}; it must be from 1 to {most}"));

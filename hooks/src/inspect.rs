@@ -26,7 +26,7 @@ impl Inspection {
         let refuse = |cause: String| HookError::Load { hook: name.to_owned(), cause };
         let bytes = load::read(source).map_err(refuse)?;
         let ready = load::hook(engine, &source.to_string(), &bytes).map_err(refuse)?;
-        let component = ready.component().component_type();
+        let component = ready.tied.component().component_type();
         let exported: Vec<_> =
             component.exports(engine.wasmtime()).map(|(name, _)| name.to_owned()).collect();
         let imported = component.imports(engine.wasmtime()).map(|(name, _)| name.to_owned());

@@ -45,6 +45,7 @@ pub(crate) fn bounded<T: Bounded>(engine: &wasmtime::Engine, state: T, meter: &A
     let carried = state.carried().saturating_add(SMALL_CALL_BYTES);
     let handles = state.handles();
     let mut store = Store::new(engine, state);
+    store.data_mut().memory().counted(meter);
     store.limiter(|state| state.memory());
     store.set_hostcall_fuel(carried);
     store.set_max_component_handles(handles);
@@ -68,13 +69,14 @@ impl Instance {
 
     /// Begins another call in a kept instance.
     pub(crate) fn begin(&mut self, state: CallState) {
-        self.meter.begin();
         self.store.data_mut().exchange(state);
+        self.meter.begin(&self.store.data().memory);
         self.go_on();
     }
 
     /// Gives the guest its first ticks, at the begin of a call or of the next piece of a body.
     pub(crate) fn go_on(&mut self) {
+        self.meter.go_on();
         self.store.set_epoch_deadline(FIRST_LOOK);
     }
 }

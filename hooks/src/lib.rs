@@ -38,10 +38,12 @@ mod report;
 mod responder;
 mod secrets;
 mod settings;
+mod sources;
 mod state;
 mod trace;
 mod transform;
 mod watch;
+mod weight;
 mod workers;
 
 pub use body::{BodyError, HookBody};

@@ -1,12 +1,13 @@
 //! From a file to a component that can be called, or to words that say what is wrong with it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use wasmtime::component::{Component, InstancePre};
+use wasmtime::component::Component;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use crate::builtin;
-use crate::components::{Ready, Unusable};
+use crate::components::{Loaded, Ready, Unusable};
 use crate::engine::Engine;
 use crate::event::Event;
 use crate::responder::Serving;
@@ -39,8 +40,11 @@ pub(crate) fn hook(engine: &Engine, source: &str, bytes: &[u8]) -> Result<Ready,
     })
 }
 
+/// A component that answers requests by itself: where in it that begins, and itself.
+type Responding = (ProxyPre<Serving>, Arc<Loaded<Serving>>);
+
 /// Compiles a component that answers requests by itself and ties it to what the node offers such.
-pub(crate) fn responder(engine: &Engine, source: &str, bytes: &[u8]) -> Result<ProxyPre<Serving>, String> {
+pub(crate) fn responder(engine: &Engine, source: &str, bytes: &[u8]) -> Result<Responding, String> {
     is_component(source, bytes)?;
     let ready = engine.responder(bytes).map_err(|unusable| match unusable {
         Unusable::Component(error) => format!("{source} is not a usable component: {error:#}"),
@@ -52,14 +56,15 @@ pub(crate) fn responder(engine: &Engine, source: &str, bytes: &[u8]) -> Result<P
             other => other.complaint(source),
         },
     })?;
-    let component = ready.component().clone();
+    let component = ready.tied.component().clone();
     let refused = |error: wasmtime::Error| match Nature::of(engine, &component) {
         Nature::Responder => format!(
             "{source} exports another wasi:http/incoming-handler than `handle` of wasi:http 0.2: {error:#}"
         ),
         other => other.complaint(source),
     };
-    ProxyPre::new(InstancePre::clone(&ready)).map_err(refused)
+    let begins = ProxyPre::new(ready.tied.clone()).map_err(refused)?;
+    Ok((begins, ready))
 }
 
 fn is_component(source: &str, bytes: &[u8]) -> Result<(), String> {

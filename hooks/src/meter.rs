@@ -18,6 +18,9 @@ use crate::instance::Instance;
 #[error("processor time used up")]
 pub(crate) struct DeadlineReached;
 
+/// With as much memory as this a guest can spend ticks in one instruction, so its time is counted from where it has it.
+const LARGE: usize = 4 << 20;
+
 /// Counts a call's processor time: the time of the thread, so that a busy machine does not eat a hook's allowance.
 /// Reading that clock is a system call, so a light call (one that ends before its first tick) never does.
 #[derive(Debug)]
@@ -25,6 +28,12 @@ pub(crate) struct Meter {
     limit: u64,
     used: AtomicU64,
     mark: AtomicU64,
+    /// What of it was used before this piece of a body.
+    before: AtomicU64,
+    /// What of it was used on the workers.
+    apart: AtomicU64,
+    /// Whether the clock is looked at.
+    counts: AtomicBool,
     heavy: AtomicBool,
 }
 
@@ -34,23 +43,40 @@ impl Meter {
             limit: nanoseconds(limit),
             used: AtomicU64::new(0),
             mark: AtomicU64::new(0),
+            before: AtomicU64::new(0),
+            apart: AtomicU64::new(0),
+            counts: AtomicBool::new(false),
             heavy: AtomicBool::new(false),
         }
     }
 
     /// Counts another call of the same instance from nothing.
-    pub(crate) fn begin(&self) {
+    pub(crate) fn begin(&self, memory: &MemoryLimit) {
         self.used.store(0, Ordering::Relaxed);
+        self.before.store(0, Ordering::Relaxed);
+        self.apart.store(0, Ordering::Relaxed);
+        self.counts.store(memory.used >= LARGE, Ordering::Relaxed);
         self.heavy.store(false, Ordering::Relaxed);
     }
 
-    /// The guest ran into an epoch deadline. The first time it has used a tick at least; from then on it is heavy, and the
-    /// clock of the thread is looked at.
+    /// Counts the next piece of a body on; whether that is heavy is another question.
+    pub(crate) fn go_on(&self) {
+        self.before.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.heavy.store(false, Ordering::Relaxed);
+    }
+
+    /// The guest ran into an epoch deadline: it is heavy if it has used a tick. Where nothing was counted yet it has, since it did not
+    /// wait for anybody; from then on the clock of the thread is looked at.
     pub(crate) fn tick(&self, clock: impl FnOnce() -> u64) -> Result<(), DeadlineReached> {
-        if self.heavy.swap(true, Ordering::Relaxed) {
+        if self.counts.swap(true, Ordering::Relaxed) {
             self.pause(clock());
         } else {
             self.used.fetch_add(nanoseconds(TICK), Ordering::Relaxed);
+            self.resume(clock());
+        }
+        let used = self.used.load(Ordering::Relaxed).saturating_sub(self.before.load(Ordering::Relaxed));
+        if used >= nanoseconds(TICK) {
+            self.heavy.store(true, Ordering::Relaxed);
         }
         self.check()
     }
@@ -60,12 +86,24 @@ impl Meter {
         if self.used.load(Ordering::Relaxed) >= self.limit { Err(DeadlineReached) } else { Ok(()) }
     }
 
-    /// From here on, time counts though the call may come in pieces that are shorter than a tick.
-    pub(crate) fn count_everything(&self) {
-        self.heavy.store(true, Ordering::Relaxed);
+    /// Whether the clock is looked at.
+    pub(crate) fn counts(&self) -> bool {
+        self.counts.load(Ordering::Relaxed)
     }
 
-    /// A heavy call goes on, on a thread whose time is this.
+    /// From the next [`Self::resume`] on time counts, though the call may come in pieces that are shorter than a tick.
+    pub(crate) fn count_everything(&self) {
+        self.counts.store(true, Ordering::Relaxed);
+    }
+
+    /// From here on, in the middle of a call on a thread whose time is this.
+    fn count_from(&self, clock: impl FnOnce() -> u64) {
+        if !self.counts.swap(true, Ordering::Relaxed) {
+            self.resume(clock());
+        }
+    }
+
+    /// The call goes on, on a thread whose time is this.
     pub(crate) fn resume(&self, now: u64) {
         self.mark.store(now, Ordering::Relaxed);
     }
@@ -76,13 +114,17 @@ impl Meter {
         self.used.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
     }
 
-    /// What was used after the first tick; before it nothing is measured.
-    pub(crate) fn used_when_heavy(&self) -> Duration {
-        let used = Duration::from_nanos(self.used.load(Ordering::Relaxed));
-        used.saturating_sub(if self.is_heavy() { TICK } else { Duration::ZERO })
+    /// Remembers that so much of what was used was on the workers.
+    pub(crate) fn add_apart(&self, time: u64) {
+        self.apart.fetch_add(time, Ordering::Relaxed);
     }
 
-    /// Whether the call has outlived its first tick.
+    /// What was used on the workers.
+    pub(crate) fn used_apart(&self) -> Duration {
+        Duration::from_nanos(self.apart.load(Ordering::Relaxed))
+    }
+
+    /// Whether the call, or this piece of a body, was found to have used a tick.
     pub(crate) fn is_heavy(&self) -> bool {
         self.heavy.load(Ordering::Relaxed)
     }
@@ -176,6 +218,8 @@ pub(crate) struct MemoryLimit {
     most_elements: usize,
     refused: Option<Refused>,
     budget: Arc<Budget>,
+    /// Of the calls in the instance.
+    meter: Option<Arc<Meter>>,
 }
 
 /// Whose limit a guest ran into when it wanted more memory.
@@ -190,7 +234,7 @@ pub(crate) enum Refused {
 impl MemoryLimit {
     pub(crate) fn new(limit: u64, most_elements: usize, budget: Arc<Budget>) -> Self {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Self { limit, used: 0, table_elements: 0, most_elements, refused: None, budget }
+        Self { limit, used: 0, table_elements: 0, most_elements, refused: None, budget, meter: None }
     }
 
     /// For a state whose instance is elsewhere.
@@ -201,6 +245,11 @@ impl MemoryLimit {
     /// For bodies of the same call, which are beside its memories.
     pub(crate) fn held(&self) -> Held {
         Held::nothing_of(&self.budget)
+    }
+
+    /// Has the instance's calls counted by `meter`.
+    pub(crate) fn counted(&mut self, meter: &Arc<Meter>) {
+        self.meter = Some(Arc::clone(meter));
     }
 
     /// Whether an instance was dropped that waited for its next call.
@@ -248,6 +297,9 @@ impl ResourceLimiter for MemoryLimit {
             return Ok(false);
         }
         self.used = used;
+        if let Some(meter) = self.meter.as_ref().filter(|_| used >= LARGE) {
+            meter.count_from(thread_time);
+        }
         Ok(true)
     }
 
@@ -274,9 +326,9 @@ mod tests {
     fn time_on_the_thread_is_counted_and_the_limit_ends_it() {
         let meter = Meter::new(Duration::from_millis(20));
         assert!(!meter.is_heavy());
-        assert_eq!(meter.tick(|| panic!("a light call costs no look at the clock")), Ok(()));
-        assert!(meter.is_heavy());
-        meter.resume(thread_time());
+        assert!(!meter.counts(), "a light call costs no look at the clock");
+        assert_eq!(meter.tick(thread_time), Ok(()));
+        assert!(meter.is_heavy() && meter.counts());
         let begin = std::time::Instant::now();
         let mut ticks = 0_u64;
         while meter.tick(thread_time).is_ok() {
@@ -294,8 +346,7 @@ mod tests {
             for begun in [0, tick / 3, tick - 1] {
                 let meter = Meter::new(Duration::from_nanos(limit));
                 let mut used = 2 * tick - begun;
-                let mut stopped = meter.tick(|| panic!("it is light")).is_err();
-                meter.resume(used);
+                let mut stopped = meter.tick(|| used).is_err();
                 while !stopped {
                     used += tick;
                     stopped = meter.tick(|| used).is_err();
@@ -303,6 +354,32 @@ mod tests {
                 assert!(used >= limit && used - limit <= 2 * tick, "{used} of {limit}");
             }
         }
+    }
+
+    #[test]
+    fn a_call_that_only_waited_is_light_and_each_piece_of_a_body_is_by_itself() {
+        let (meter, tick) = (Meter::new(Duration::from_secs(1)), nanoseconds(TICK));
+        meter.count_everything();
+        meter.resume(0);
+        assert!(meter.tick(|| tick - 1).is_ok() && !meter.is_heavy());
+        assert!(meter.tick(|| tick).is_ok() && meter.is_heavy());
+        meter.go_on();
+        assert!(meter.tick(|| 2 * tick - 1).is_ok() && !meter.is_heavy());
+        assert!(meter.tick(|| 2 * tick).is_ok() && meter.is_heavy());
+    }
+
+    #[test]
+    fn what_is_used_after_large_memory_was_had_counts_before_the_first_tick_too() {
+        let meter = Arc::new(Meter::new(Duration::from_nanos(100)));
+        let mut memory = MemoryLimit::new(u64::MAX, 0, Arc::new(Budget::new(u64::MAX)));
+        memory.counted(&meter);
+        assert!(memory.memory_growing(0, LARGE - 1, None).unwrap() && !meter.counts());
+        assert!(memory.memory_growing(LARGE - 1, LARGE, None).unwrap() && meter.counts());
+        meter.resume(1000);
+        assert_eq!(meter.tick(|| 1099), Ok(()));
+        assert_eq!(meter.tick(|| 1100), Err(DeadlineReached));
+        meter.begin(&memory);
+        assert!(meter.counts() && !meter.is_heavy() && meter.check().is_ok(), "so it is with its next call");
     }
 
     #[test]

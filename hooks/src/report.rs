@@ -1,5 +1,7 @@
 //! From what stopped a call to an error that says what to do.
 
+use std::sync::Arc;
+
 use bytesize::ByteSize;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi::I32Exit;
@@ -10,8 +12,8 @@ use crate::meter::{DeadlineReached, MemoryLimit, Refused};
 use crate::places::NoTransform;
 use crate::secrets::Secrets;
 use crate::settings::LimitSettings;
-use crate::trace::trace;
-use crate::workers::Lost;
+use crate::sources::Sources;
+use crate::workers::{Lost, Workers};
 
 /// Of what a guest says went wrong.
 const MESSAGE_BYTES: usize = 2048;
@@ -22,6 +24,8 @@ pub(crate) struct Reporter<'a> {
     pub(crate) secrets: &'a Secrets,
     pub(crate) limits: &'a LimitSettings,
     pub(crate) log: &'a CallLog,
+    pub(crate) sources: &'a Arc<Sources>,
+    pub(crate) workers: &'a Workers,
 }
 
 impl Reporter<'_> {
@@ -46,14 +50,14 @@ impl Reporter<'_> {
     }
 
     /// What the engine says of a call that it stopped.
-    pub(crate) fn stopped(&self, error: &wasmtime::Error, memory: &MemoryLimit) -> HookError {
+    pub(crate) async fn stopped(&self, error: &wasmtime::Error, memory: &MemoryLimit) -> HookError {
         if error.is::<PoolConcurrencyLimitError>() {
             return HookError::Instances { call: self.call(Vec::new()) };
         }
         if error.is::<NoTransform>() {
             return HookError::Transforms { call: self.call(Vec::new()), limit: self.limits.transforms };
         }
-        let call = self.call(trace(error));
+        let call = self.call(self.sources.trace(error, self.limits.trace as usize, self.workers).await);
         if error.is::<DeadlineReached>() {
             return HookError::Deadline { call, limit: self.limits.cpu };
         }

@@ -29,6 +29,7 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 use crate::body::BodyError;
 use crate::bounds::Bounds;
+use crate::components::Loaded;
 use crate::engine::{Engine, Ticking};
 use crate::error::{Called, HookError};
 use crate::hook::check_limits;
@@ -43,6 +44,7 @@ use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::settings::LimitSettings;
 use crate::watch::{CallRecord, Watch};
+use crate::weight::Weight;
 
 use outward::Way;
 use serving::Fate;
@@ -62,9 +64,13 @@ struct Inner {
     name: Arc<str>,
     version: Arc<str>,
     engine: Engine,
-    component: ProxyPre<Serving>,
+    begins: ProxyPre<Serving>,
+    component: Arc<Loaded<Serving>>,
     limits: LimitSettings,
+    after_head: Duration,
     places: Places,
+    /// Where its requests begin to be answered.
+    weight: Weight,
     environment: Arc<[(String, String)]>,
     /// What tells this environment from others.
     surroundings: Box<str>,
@@ -98,7 +104,7 @@ impl Responder {
     pub fn load(engine: &Engine, name: &str, settings: &ResponderSettings) -> Result<Self, String> {
         check_limits(&settings.limits)?;
         let bytes = load::read(&settings.wasm)?;
-        let component = load::responder(engine, &settings.wasm.to_string(), &bytes)?;
+        let (begins, component) = load::responder(engine, &settings.wasm.to_string(), &bytes)?;
         let secrets = Secrets::read(&settings.secrets).map_err(|cause| format!("env.{cause}"))?;
         let environment = settings.environment(&secrets)?;
         Ok(Self {
@@ -107,9 +113,12 @@ impl Responder {
                 name: name.into(),
                 version: VersionId::of(&bytes).as_str().into(),
                 engine: engine.clone(),
+                begins,
                 component,
                 places: Places::new(&settings.limits),
+                weight: Weight::default(),
                 limits: settings.limits.clone(),
+                after_head: settings.after_head,
                 surroundings: surroundings(&environment),
                 environment,
                 secrets: Arc::new(secrets),
@@ -182,7 +191,14 @@ impl Inner {
     }
 
     fn reporter<'a>(&'a self, log: &'a CallLog) -> Reporter<'a> {
-        Reporter { called: self.called(), secrets: &self.secrets, limits: &self.limits, log }
+        Reporter {
+            called: self.called(),
+            secrets: &self.secrets,
+            limits: &self.limits,
+            log,
+            sources: &self.component.sources,
+            workers: self.engine.workers(),
+        }
     }
 
     fn unanswered(&self) -> HookError {
@@ -212,7 +228,7 @@ impl Inner {
             Arc::clone(self.engine.memory()),
         );
         let serving =
-            Serving::new(Fate::new(&broken), Arc::clone(&self.environment), way, memory, log.clone());
+            Serving::new(Fate::new(&broken), Arc::clone(&self.environment), way, memory, bounds, log.clone());
         let meter = Arc::new(Meter::new(self.limits.cpu));
         let mut store = bounded(self.engine.wasmtime(), serving, &meter);
         let scheme = match asked.request.uri().scheme() {
@@ -247,15 +263,12 @@ impl Inner {
         let declared = if has_none { None } else { body::declared(&head.headers) };
         let body = ResponderBody::new(body, declared, running, broken);
         if has_none {
-            tokio::spawn(timeout(AFTER_HEAD, discard(body)));
+            tokio::spawn(timeout(self.after_head, discard(body)));
             return Ok(Response::from_parts(head, ResponderBody::none()));
         }
         Ok(Response::from_parts(head, body))
     }
 }
-
-/// How long a component may go on with a body that nobody gets.
-const AFTER_HEAD: Duration = Duration::from_secs(1);
 
 /// Reads what nobody gets, so that the component comes to its end.
 async fn discard(mut body: ResponderBody) {
@@ -301,7 +314,7 @@ impl Call {
         let Self { mut store, request, answer, meter, log, place, ticking } = self;
         let callee = Arc::clone(&inner);
         let call = Box::pin(async move {
-            let handled = match callee.component.instantiate_async(&mut store).await {
+            let handled = match callee.begins.instantiate_async(&mut store).await {
                 Ok(guest) => {
                     guest.wasi_http_incoming_handler().call_handle(&mut store, request, answer).await
                 }
@@ -319,9 +332,9 @@ impl Call {
             drop(ticking);
             ended
         });
-        match inner.engine.workers().run(deadline, &meter, call).await {
+        match inner.engine.workers().run(deadline, &meter, &inner.weight, call).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err((error, memory))) => Err(inner.reporter(&log).stopped(&error, &memory)),
+            Ok(Err((error, memory))) => Err(inner.reporter(&log).stopped(&error, &memory).await),
             Err(lost) => Err(inner.reporter(&log).lost(lost)),
         }
     }

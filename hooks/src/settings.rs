@@ -146,6 +146,8 @@ pub struct LimitSettings {
     pub head: ByteSize,
     /// Elements of all tables of an instance: functions that are called through a pointer, most of them.
     pub table_elements: u32,
+    /// Functions that are named in the report of a call that was stopped.
+    pub trace: u32,
 }
 
 impl Default for LimitSettings {
@@ -168,6 +170,7 @@ impl Default for LimitSettings {
             header_count: 128,
             head: ByteSize::kib(32),
             table_elements: 100_000,
+            trace: 12,
         }
     }
 }

@@ -1,9 +1,4 @@
-//! Where in a guest a call was stopped: its functions, and lines of their source where the component carries line tables.
-
-use wasmtime::WasmBacktrace;
-
-/// Functions in a report; a deep recursion would fill pages.
-const MAX_FRAMES: usize = 12;
+//! How a stopped call is told: its functions, and lines of their source where they are known.
 
 /// What a panic goes through before it traps: where it came from is behind these.
 const MACHINERY: [&str; 11] = [
@@ -20,71 +15,78 @@ const MACHINERY: [&str; 11] = [
     "__rust",
 ];
 
-struct Frame<'a> {
-    name: String,
-    place: Option<&'a str>,
-    depth: u32,
+/// A function in which a call was stopped, or through which it came there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Function {
+    name: Box<str>,
+    /// File and line.
+    place: Option<Box<str>>,
 }
 
-/// Functions, innermost first, a recursion once with its depth: `greet::decide at src/lib.rs:12`.
-pub(crate) fn trace(error: &wasmtime::Error) -> Vec<String> {
-    error.downcast_ref::<WasmBacktrace>().map(|backtrace| read(&backtrace.to_string())).unwrap_or_default()
+impl Function {
+    /// A function of which the component tells more than the name; of the path the end, since where the author's machine keeps its
+    /// sources tells nothing.
+    pub(crate) fn at(name: &str, place: Option<(&str, Option<u32>)>) -> Self {
+        const SHOWN: usize = 3;
+
+        let place = place.map(|(path, line)| {
+            let cut = path.rmatch_indices('/').nth(SHOWN - 1).map_or(0, |(at, _)| at + 1);
+            let line = line.map(|line| format!(":{line}")).unwrap_or_default();
+            format!("{}{line}", &path[cut..]).into()
+        });
+        Self { name: function_name(name).into(), place }
+    }
+
+    /// The same under a better name.
+    pub(crate) fn rename(&mut self, name: &str) {
+        self.name = function_name(name).into();
+    }
 }
 
-/// The engine's own rendering is taken apart because it demangles. A frame is `  3:  0x1a2b - module!path::function::h0123456789abcdef`;
-/// with line tables the module is left out, `at FILE:LINE:COLUMN` comes on a line of its own, and functions that were inlined follow
-/// as frames without a number.
-fn read(rendered: &str) -> Vec<String> {
-    let mut frames: Vec<Frame<'_>> = Vec::new();
-    for line in rendered.lines() {
-        match (line.trim_start().strip_prefix("at "), line.split_once(" - "), frames.last_mut()) {
+/// A function of which the name is known.
+pub(crate) fn told(name: &str) -> Function {
+    Function::at(name, None)
+}
+
+/// A name as its author wrote it; compilers write it in letters, digits and lengths.
+pub(crate) fn demangled(name: &str) -> String {
+    if let Ok(name) = rustc_demangle::try_demangle(name) {
+        return format!("{name:#}");
+    }
+    let name_of_cpp = cpp_demangle::Symbol::new(name).ok().and_then(|symbol| symbol.demangle().ok());
+    name_of_cpp.unwrap_or_else(|| name.to_owned())
+}
+
+/// At most so many functions, innermost first, a recursion once with its depth: `greet::decide at src/lib.rs:12`.
+pub(crate) fn shown(functions: impl Iterator<Item = Function>, most: usize) -> Vec<String> {
+    let mut folded: Vec<(Function, u32)> = Vec::new();
+    for function in functions {
+        match folded.last_mut().filter(|(last, _)| last.name == function.name) {
             // Of a recursion the innermost place.
-            (Some(place), _, Some(last)) => drop(last.place.get_or_insert(place)),
-            (None, Some((_, name)), last) => {
-                let name = function_name(name);
-                match last.filter(|last| last.name == name) {
-                    Some(last) => last.depth += 1,
-                    None => frames.push(Frame { name, place: None, depth: 1 }),
-                }
+            Some((last, depth)) => {
+                *depth += 1;
+                last.place = last.place.take().or(function.place);
             }
-            _ => {}
+            None => folded.push((function, 1)),
         }
     }
-    let is_machinery = |frame: &Frame<'_>| MACHINERY.iter().any(|name| frame.name.starts_with(name));
-    let own = frames.iter().position(|frame| !is_machinery(frame)).unwrap_or(0);
-    frames[own..].iter().take(MAX_FRAMES).map(shown).collect()
+    let is_machinery = |name: &str| MACHINERY.iter().any(|known| name.starts_with(known));
+    let own = folded.iter().position(|(function, _)| !is_machinery(&function.name)).unwrap_or(0);
+    folded[own..].iter().take(most).map(|(function, depth)| words(function, *depth)).collect()
 }
 
-fn shown(frame: &Frame<'_>) -> String {
-    let place = frame.place.map(|place| format!(" at {}", shortened(place))).unwrap_or_default();
-    let depth = if frame.depth > 1 { format!(" ({} deep)", frame.depth) } else { String::new() };
-    format!("{}{place}{depth}", frame.name)
+fn words(function: &Function, depth: u32) -> String {
+    let place = function.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
+    let depth = if depth > 1 { format!(" ({depth} deep)") } else { String::new() };
+    format!("{}{place}{depth}", function.name)
 }
 
-/// The end of the path and the line: where the author's machine keeps its sources tells nothing.
-fn shortened(place: &str) -> &str {
-    const SHOWN: usize = 3;
-
-    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
-    let place = match place.rsplit_once(':') {
-        Some((rest, column))
-            if is_number(column) && rest.rsplit_once(':').is_some_and(|(_, line)| is_number(line)) =>
-        {
-            rest
-        }
-        _ => place,
-    };
-    let cut = place.rmatch_indices('/').nth(SHOWN - 1);
-    cut.map_or(place, |(at, _)| &place[at + 1..])
-}
-
-/// Without the module, and without the hashes that tell builds apart: `std[d123b7a1a2ed1472]::path` is `std::path`.
-fn function_name(place: &str) -> String {
+/// Without the hashes that tell builds apart: `std[d123b7a1a2ed1472]::path` is `std::path`.
+fn function_name(name: &str) -> String {
     const HASH_DIGITS: usize = 16;
 
     let is_hash =
         |text: &str| text.len() == HASH_DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-    let name = place.split_once('!').map_or(place, |(_module, name)| name);
     let name = name.rsplit_once("::h").filter(|(_, hash)| is_hash(hash)).map_or(name, |(path, _)| path);
     let mut shown = String::with_capacity(name.len());
     let mut rest = name;
@@ -105,39 +107,52 @@ fn function_name(place: &str) -> String {
 mod tests {
     use super::*;
 
+    fn read<const N: usize>(functions: [Function; N]) -> Vec<String> {
+        shown(functions.into_iter(), 12)
+    }
+
     #[test]
-    fn a_function_is_named_without_its_module_and_hash() {
-        assert_eq!(function_name("x-871f.wasm!guest::recurse::h2bc0f3570a9c32d9"), "guest::recurse");
-        assert_eq!(function_name("x.wasm!selvedge:edge/log@0.1.0#log"), "selvedge:edge/log@0.1.0#log");
-        assert_eq!(function_name("<unknown>!<wasm function 12>"), "<wasm function 12>");
-        assert_eq!(function_name("x.wasm!a::help"), "a::help");
+    fn a_function_is_named_as_its_author_wrote_it_without_a_hash() {
+        assert_eq!(function_name("guest::recurse::h2bc0f3570a9c32d9"), "guest::recurse");
+        assert_eq!(function_name("selvedge:edge/log@0.1.0#log"), "selvedge:edge/log@0.1.0#log");
+        assert_eq!(function_name("<wasm function 12>"), "<wasm function 12>");
+        assert_eq!(function_name("a::help"), "a::help");
         let (told, read) =
             ("<[u8] as std[d123b7a1a2ed1472]::io::Read>::read", "<[u8] as std::io::Read>::read");
         assert_eq!(function_name(told), read);
+        for (mangled, read) in [
+            ("_ZN5guest7recurse17h2bc0f3570a9c32d9E", "guest::recurse"),
+            ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
+            ("_Z4fillPcj", "fill(char*, unsigned int)"),
+            ("plain_c", "plain_c"),
+        ] {
+            assert_eq!(function_name(&demangled(mangled)), read);
+        }
     }
 
     #[test]
     fn lines_of_source_stand_beside_their_functions_inlined_ones_too() {
-        let rendered = "error while executing at wasm backtrace:\n    \
-            0:   0x1234 - std[d123b7a1a2ed1472]::panicking::begin_panic_handler::h0123456789abcdef\n                    \
-                    at /rustc/1ab2/library/std/src/panicking.rs:697:5\n    \
-            1:   0x1235 - greet::decide::h0123456789abcdef\n                    \
-                    at /home/somebody/greet/src/lib.rs:12:9\n                - \
-                greet::choose\n                    \
-                    at /home/somebody/greet/src/lib.rs:30\n    \
-            2:   0x1236 - x.wasm!run";
+        let begun = Function::at(
+            "std[d123b7a1a2ed1472]::panicking::begin_panic_handler::h0123456789abcdef",
+            Some(("/rustc/1ab2/library/std/src/panicking.rs", Some(697))),
+        );
+        let decide = Function::at(
+            "greet::decide::h0123456789abcdef",
+            Some(("/home/somebody/greet/src/lib.rs", Some(12))),
+        );
+        let choose = Function::at("greet::choose", Some(("src/lib.rs", None)));
         assert_eq!(
-            read(rendered),
-            ["greet::decide at greet/src/lib.rs:12", "greet::choose at greet/src/lib.rs:30", "run"]
+            read([begun, decide, choose, told("run")]),
+            ["greet::decide at greet/src/lib.rs:12", "greet::choose at src/lib.rs", "run"]
         );
     }
 
     #[test]
-    fn a_recursion_is_told_once_and_the_length_is_bounded() {
-        let deep: String = (0..20).map(|number| format!("  {number}: 0x1 - x.wasm!a::deep\n")).collect();
-        assert_eq!(read(&deep), ["a::deep (20 deep)"]);
-        let long: String = (0..20).map(|number| format!("  {number}: 0x1 - x.wasm!f{number}\n")).collect();
-        assert_eq!(read(&long).len(), MAX_FRAMES);
-        assert_eq!(read("  0: 0x1 - x.wasm!abort"), ["abort"], "nothing else is there");
+    fn a_recursion_is_told_once_with_its_innermost_place_and_the_length_is_bounded() {
+        let deep = (0..20).map(|line| Function::at("a::deep", Some(("lib.rs", Some(line)))));
+        assert_eq!(shown(deep, 12), ["a::deep at lib.rs:0 (20 deep)"]);
+        let long = (0..20).map(|number| told(&format!("f{number}")));
+        assert_eq!(shown(long, 3), ["f0", "f1", "f2"]);
+        assert_eq!(read([told("abort")]), ["abort"], "nothing else is there");
     }
 }

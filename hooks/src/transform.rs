@@ -216,17 +216,17 @@ async fn turn(
         drop((ticking, place));
         Ok((answer, transformer))
     });
-    let ran = hook.engine().workers().run_counted(deadline, &meter, call).await.flatten();
+    let ran = hook.engine().workers().run(deadline, &meter, &hook.weights().pieces, call).await.flatten();
     let reporter = hook.reporter(Event::OriginResponse, &log);
     match ran {
         Ok((Ok(Ok(made)), _)) if made.len() as u64 > output => Err(reporter
             .unusable(&format!("{} bytes for one piece of a body are over limits.output", made.len()))),
         Ok((Ok(Ok(made)), transformer)) => match meter.check() {
             Ok(()) => Ok(Turned { made: made.into(), next: (!is_last).then_some(transformer) }),
-            Err(spent) => Err(reporter.stopped(&spent.into(), &transformer.state().memory)),
+            Err(spent) => Err(reporter.stopped(&spent.into(), &transformer.state().memory).await),
         },
         Ok((Ok(Err(message)), _)) => Err(reporter.failed(&message)),
-        Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.state().memory)),
+        Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.state().memory).await),
         Err(lost) => Err(reporter.lost(lost)),
     }
 }

@@ -91,5 +91,5 @@ pub(crate) async fn running<T>(
         polled
     })
     .await;
-    (answer, Duration::from_nanos(here) + meter.used_when_heavy())
+    (answer, Duration::from_nanos(here) + meter.used_apart())
 }

@@ -3,13 +3,17 @@
 
 mod support;
 
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use bytesize::ByteSize;
-use hooks::{Engine, Event, Hook, HookError, HookSettings, RequestOutcome, WasmSource};
+use hooks::{
+    Engine, Event, Facts, Hook, HookError, HookSettings, Locality, Place, Places, RequestOutcome, WasmSource,
+};
 use http_body::{Body, Frame};
 use support::{engine, facts, guest, misbehaving, on_one_core, request, response, settings, told, whole};
 
@@ -67,13 +71,59 @@ fn a_trap_is_reported_with_functions_and_last_words() {
     let text = error.to_string();
     assert!(text.contains("on purpose"), "the panic message is among the last words: {text}");
     assert!(text.contains("on-viewer-request"), "{text}");
+    assert!(text.contains("in misbehaving::guest::misdeed at examples/misbehaving/guest.rs:"), "{text}");
+    // The second time the lines are remembered.
+    assert_eq!(fails("trap", |_| {}).to_string(), text);
+    let short = fails("trap", |settings| settings.limits.trace = 1);
+    assert!(text.contains(" < ") && !short.to_string().contains(" < "), "{short}");
+}
+
+/// A database that notes on which thread it is asked.
+#[derive(Debug, Default)]
+struct Threads(Mutex<Vec<String>>);
+
+impl Places for Threads {
+    fn place(&self, _: IpAddr) -> Place {
+        self.0.lock().unwrap().push(std::thread::current().name().unwrap_or_default().to_owned());
+        Place { country: None, continent: None, asn: None }
+    }
+
+    fn locality(&self, _: IpAddr) -> Locality {
+        Locality { region: None, city: None, position: None, time_zone: None }
+    }
+}
+
+#[test]
+fn a_hook_that_was_heavy_begins_apart_until_it_is_light_again() {
+    let hook = told("as-queried", |_| {});
+    on_one_core(async {
+        let began_apart = async |task: &str| {
+            let threads = Arc::new(Threads::default());
+            let facts = Facts { places: Arc::clone(&threads) as _, ..facts() };
+            let uri = format!("/?do={task}&at=viewer-request");
+            hook.viewer_request(request(&uri, &[]), &facts).await.unwrap();
+            threads.0.lock().unwrap()[0] == "selvedge-hook"
+        };
+        // Of the first nothing is known; where it is by the time that it asks is the machine's affair.
+        began_apart("spin-5ms").await;
+        assert!(began_apart("spin-5ms").await);
+        assert!(began_apart("facts").await, "once is not enough");
+        let mut light = 1;
+        while began_apart("facts").await {
+            light += 1;
+            assert!(light < 1000, "it is never tried again");
+        }
+    });
 }
 
 #[test]
 fn endless_recursion_is_a_trap() {
     let error = fails("recurse", |_| {});
     assert_eq!(error.token(), "hook-trap");
-    assert!(error.to_string().contains("recurse (") && error.to_string().contains("deep)"), "{error}");
+    assert!(
+        error.to_string().contains("misbehaving::guest::recurse at ") && error.to_string().contains("deep)"),
+        "{error}"
+    );
     assert!(error.to_string().len() < 8 << 10, "a deep stack does not fill the log");
 }
 

@@ -59,8 +59,11 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
     }
     for (name, origin) in &config.origin {
         sizes.push((vec!["origin", name, "pool", "window"], origin.pool.window));
-        let limits = origin.limits.iter();
-        sizes.extend(limits.map(|limits| (vec!["origin", name, "limits", "memory"], limits.memory)));
+        if let Some(limits) = &origin.limits {
+            sizes.push((vec!["origin", name, "limits", "memory"], limits.memory));
+            sizes.push((vec!["origin", name, "limits", "head"], limits.head));
+            sizes.push((vec!["origin", name, "limits", "log-line"], limits.log_line));
+        }
         let Some(bucket) = &origin.s3 else { continue };
         sizes.push((vec!["origin", name, "s3", "part-size"], bucket.part_size));
         sizes.push((vec!["origin", name, "s3", "single-put"], bucket.single_put));

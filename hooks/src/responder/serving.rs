@@ -9,14 +9,10 @@ use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::outward::{PIECE, Way};
+use crate::bounds::Bounds;
 use crate::instance::Bounded;
 use crate::log::CallLog;
 use crate::meter::MemoryLimit;
-
-/// Requests, answers, fields, bodies, streams and pollables that a guest may hold at once.
-const MAX_RESOURCES: usize = 512;
-/// Bytes of one set of fields.
-const MAX_FIELDS: usize = 64 << 10;
 
 /// The data of a call's store.
 pub(crate) struct Serving {
@@ -30,6 +26,7 @@ pub(crate) struct Serving {
     environment: Arc<[(String, String)]>,
     log: CallLog,
     memory: MemoryLimit,
+    bounds: Bounds,
 }
 
 /// What a guest holds. A body that it has neither finished nor dropped when it goes is broken off: without a word its reader would
@@ -81,12 +78,13 @@ impl Serving {
         environment: Arc<[(String, String)]>,
         way: Way,
         memory: MemoryLimit,
+        bounds: Bounds,
         log: CallLog,
     ) -> Self {
         let (mut table, mut http) = (ResourceTable::new(), WasiHttpCtx::new());
-        table.set_max_capacity(MAX_RESOURCES);
-        http.set_field_size_limit(MAX_FIELDS);
-        Self { fate, table: Table(table), http, way, wasi: None, environment, log, memory }
+        table.set_max_capacity(bounds.handles);
+        http.set_field_size_limit(bounds.head.bytes);
+        Self { fate, table: Table(table), http, way, wasi: None, environment, log, memory, bounds }
     }
 
     pub(super) fn ended_well(&mut self) {
@@ -104,7 +102,7 @@ impl Bounded for Serving {
     }
 
     fn handles(&self) -> usize {
-        MAX_RESOURCES
+        self.bounds.handles
     }
 
     fn memory(&mut self) -> &mut MemoryLimit {

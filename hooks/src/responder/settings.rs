@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Uri;
 
@@ -13,9 +14,11 @@ use crate::settings::{LimitSettings, WasmSource};
 pub struct ResponderSettings {
     /// The component's file.
     pub wasm: WasmSource,
-    /// What one request may use: of these `cpu`, `wall`, `memory`, `concurrency`, `queue` and `fetches`. `wall` counts until the
-    /// instance is gone, whoever it waits for.
+    /// What one request may use: of these `cpu`, `wall`, `memory`, `concurrency`, `queue`, `fetches`, `handles`, `head` (of one set of
+    /// fields), `log-line`, `log-lines`, `table-elements` and `trace`. `wall` counts until the instance is gone, whoever it waits for.
     pub limits: LimitSettings,
+    /// How long it may go on with a body that nobody gets: after HEAD, 204 and 304.
+    pub after_head: Duration,
     /// Environment variables.
     pub variables: BTreeMap<String, String>,
     /// More of them, whose values the node never prints.

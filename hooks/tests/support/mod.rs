@@ -42,7 +42,9 @@ pub(crate) fn offered() -> &'static Path {
 /// A guest of `hooks/thumbnail/examples`, built beside the builtin hooks.
 pub(crate) fn guest(name: &str) -> PathBuf {
     let arguments = ["--package", "thumbnail", "--example", name];
-    let folder = build_guests(&arguments, &["--config", "profile.guest.strip=false"]);
+    let with_lines =
+        ["--config", "profile.guest.strip=false", "--config", "profile.guest.debug=\"line-tables-only\""];
+    let folder = build_guests(&arguments, &with_lines);
     folder.join(format!("examples/{name}.wasm"))
 }
 

@@ -33,6 +33,24 @@ pub struct ProgramLimits {
     pub queue: u32,
     /// Requests of its own that it may send for one request.
     pub fetches: u32,
+    /// How long it may go on with a body that nobody gets: after HEAD, 204 and 304.
+    #[serde(with = "humantime_serde")]
+    #[schemars(with = "String")]
+    pub after_head: Duration,
+    /// Requests, answers, fields, bodies, streams and pollables that it may hold at once.
+    pub handles: u32,
+    /// Names and values of one set of header fields, together.
+    #[schemars(with = "String")]
+    pub head: ByteSize,
+    /// Bytes of one line that it writes to standard output or error; what is longer is cut.
+    #[schemars(with = "String")]
+    pub log_line: ByteSize,
+    /// Lines of one request that are kept: the last ones.
+    pub log_lines: u32,
+    /// Elements of all tables of an instance: functions that are called through a pointer, most of them.
+    pub table_elements: u32,
+    /// Functions that are named in the report of a request that was stopped.
+    pub trace: u32,
 }
 
 impl Default for ProgramLimits {
@@ -44,6 +62,13 @@ impl Default for ProgramLimits {
             concurrency: 256,
             queue: 256,
             fetches: 32,
+            after_head: Duration::from_secs(1),
+            handles: 512,
+            head: ByteSize::kib(64),
+            log_line: ByteSize::b(512),
+            log_lines: 32,
+            table_elements: 100_000,
+            trace: 12,
         }
     }
 }

@@ -159,7 +159,9 @@ fn task(request: &Request) -> String {
 fn misdeed(task: String) -> String {
     match task.as_str() {
         "loop" => spin(),
-        "grow" => grow(),
+        "grow" => grow(usize::MAX),
+        "grow-to-15" => grow(14),
+        "grow-to-127" => grow(126),
         "fill" => fill(8 << 20),
         "fill-much" => fill(96 << 20),
         "trap" => panic!("on purpose"),
@@ -234,9 +236,10 @@ fn spin() {
     }
 }
 
-fn grow() {
+/// Takes so many MiB, one after the other, and writes to them.
+fn grow(mebibytes: usize) {
     let mut hoard = Vec::new();
-    loop {
+    for _ in 0..mebibytes {
         hoard.push(black_box(vec![1_u8; 1 << 20]));
     }
 }
@@ -277,7 +280,9 @@ fn connect() -> Result<viewer_request::Outcome, String> {
     Err(format!("no network: {tcp}, no files: {file}, no environment: {environment}"))
 }
 
+/// Asks where the viewer is, so that somebody sees where it runs, and then computes.
 fn spin_for_a_while() -> Result<viewer_request::Outcome, String> {
+    black_box(facts::viewer_country());
     let begin = std::time::Instant::now();
     let mut count = 0_u64;
     while begin.elapsed().as_millis() < 5 {
