@@ -30,6 +30,11 @@ pub enum SigningError {
         "a secret must have 32 to 4096 bytes, and this has {0}; `selvedge key new --kind hmac` makes one"
     )]
     Secret(usize),
+    /// The key's owner gave something else than a key for encrypted claims.
+    #[error(
+        "an encryption key is 16 or 32 bytes in base64url, as in `k` of a JWK; `selvedge key new --kind aes` makes one"
+    )]
+    EncryptionKey,
     /// The caller gave a key of this kind for a scheme that does not know it.
     #[error("a key of the kind {0} cannot sign for the scheme {1}")]
     Unsuitable(&'static str, &'static str),

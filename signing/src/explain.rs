@@ -27,13 +27,13 @@ pub enum Cause {
 }
 
 /// The terms of a token as they were read: the policy's text, a JWT's claims, or what a short token says. `None` when there is no token
-/// that can be read.
+/// that can be read. An encrypted address is shown as the group decrypts it.
 #[must_use]
-pub fn read_terms(presented: &Presented<'_>, accept: &[SchemeName]) -> Option<String> {
+pub fn read_terms(group: &KeyGroup, presented: &Presented<'_>, accept: &[SchemeName]) -> Option<String> {
     [Place::Url, Place::Cookies].into_iter().find_map(|place| {
         accept.iter().find_map(|scheme| match scheme {
             SchemeName::Cloudfront => cloudfront::read(presented, place),
-            SchemeName::UriSigning => uri_signing::read(presented, place),
+            SchemeName::UriSigning => uri_signing::read(group, presented, place),
             SchemeName::Hmac => hmac::read(presented, place),
         })
     })

@@ -88,6 +88,12 @@ pub enum Reason {
     /// The key that the token names is not in the group.
     #[error("the key that the token names is not accepted here")]
     KeyUnknown,
+    /// The key that an encrypted claim of the token names does not decrypt for the group.
+    #[error("the key that encrypts the token's address is not known here")]
+    DecryptionKeyUnknown,
+    /// An encrypted claim of the token and the key that it names do not belong together.
+    #[error("the token's address does not decrypt with the key that it names")]
+    DecryptionFailed,
     /// The key that the token names cannot sign in this format.
     #[error("the key that the token names is of a kind that does not sign this format")]
     KeyUnsuitable,
@@ -134,7 +140,8 @@ impl Reason {
             Reason::SignatureMismatch => "signature-mismatch",
             Reason::ResourceMismatch => "resource-mismatch",
             Reason::AddressMismatch => "address-mismatch",
-            Reason::KeyUnknown => "key-unknown",
+            Reason::KeyUnknown | Reason::DecryptionKeyUnknown => "key-unknown",
+            Reason::DecryptionFailed => "decryption-failed",
             Reason::KeyUnsuitable => "key-unsuitable",
             Reason::ParameterMissing(_) => "parameter-missing",
             Reason::ParameterDuplicate(_) => "parameter-duplicate",

@@ -1,8 +1,10 @@
 //! Public keys, parsed once and used many times.
 
+mod encryption;
 mod private;
 mod secret;
 
+pub use encryption::EncryptionKey;
 pub use private::PrivateKey;
 pub use secret::Secret;
 
@@ -161,6 +163,16 @@ impl Key {
         match self {
             Self::Public(key) => key.kind(),
             Self::Secret(_) => KeyKind::Hmac,
+        }
+    }
+
+    /// Whether both verify the same signatures. Secrets are compared in a time that does not tell how much of them is alike.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Public(ours), Self::Public(theirs)) => ours.spki == theirs.spki,
+            (Self::Secret(ours), Self::Secret(theirs)) => ours.is_same(theirs),
+            (Self::Public(_), Self::Secret(_)) | (Self::Secret(_), Self::Public(_)) => false,
         }
     }
 

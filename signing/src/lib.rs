@@ -40,7 +40,7 @@ pub use cookie::strip_cookies;
 pub use error::SigningError;
 pub use explain::{Cause, nearest_cause, read_terms, without_tokens};
 pub use grant::{Grant, Reason, Renewal, Verdict};
-pub use key::{Key, KeyKind, PrivateKey, PublicKey, Secret, SigningKey};
+pub use key::{EncryptionKey, Key, KeyKind, PrivateKey, PublicKey, Secret, SigningKey};
 pub use policy::Policy;
 pub use scheme::SchemeName;
 pub use scheme::uri_signing::Claims;

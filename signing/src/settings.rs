@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use std::path::{Path, PathBuf};
 
-/// One key, `[key.ID]`, by exactly one of `public`, `private` and `secret`. ID is what a token names: `Key-Pair-Id` of a
+/// One key, `[key.ID]`, by exactly one of `public`, `private`, `secret` and `encryption`. ID is what a token names: `Key-Pair-Id` of a
 /// CloudFront URL, `kid` of a JWT.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -20,6 +20,10 @@ pub struct KeySettings {
     /// A secret of at least 32 bytes for HMAC: `{ env = "PLAYER_SECRET" }`. It verifies, and renews tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Material>,
+    /// An AES key for addresses that are encrypted in JWTs (`cdniip`), 16 or 32 bytes in base64url as in `k` of a JWK:
+    /// `{ file = "keys/address.aes" }`. It decrypts for the groups that name it in `decrypt-with`, and verifies nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Material>,
 }
 
 /// Keys that open the same doors, `[key-group.NAME]`; a route names the group in `signed`.
@@ -52,6 +56,10 @@ pub struct KeyGroupSettings {
     /// it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_with: Option<String>,
+    /// The keys with `encryption` that read addresses which are encrypted in JWTs (`cdniip`); the encryption names one of them. More
+    /// than one lets a key be replaced without an interruption. `selvedge sign --ip` encrypts with the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub decrypt_with: Vec<String>,
 }
 
 /// Where key material is kept; it never stands in the config file itself.
@@ -67,7 +75,8 @@ pub enum Material {
 impl KeySettings {
     /// Makes a relative path start at `base`, the folder of the config file.
     pub fn resolve_paths(&mut self, base: &Path) {
-        for material in [&mut self.public, &mut self.private, &mut self.secret].into_iter().flatten() {
+        let all = [&mut self.public, &mut self.private, &mut self.secret, &mut self.encryption];
+        for material in all.into_iter().flatten() {
             if let Material::File(path) = material {
                 *path = base.join(&*path);
             }
@@ -77,8 +86,21 @@ impl KeySettings {
     /// What the config says, each with the name of its setting: a key has exactly one.
     #[must_use]
     pub fn materials(&self) -> Vec<(&'static str, &Material)> {
-        let all = [("public", &self.public), ("private", &self.private), ("secret", &self.secret)];
+        let all = [
+            ("public", &self.public),
+            ("private", &self.private),
+            ("secret", &self.secret),
+            ("encryption", &self.encryption),
+        ];
         all.into_iter().filter_map(|(name, material)| Some((name, material.as_ref()?))).collect()
+    }
+}
+
+impl KeyGroupSettings {
+    /// Whether the group needs the key of this id, for whatever.
+    #[must_use]
+    pub fn names(&self, id: &str) -> bool {
+        self.keys.iter().chain(&self.decrypt_with).any(|named| named == id)
     }
 }
 

@@ -1,10 +1,10 @@
 //! Who may have a resource: the one entrance to verification.
 
 use crate::memory::Memory;
-use crate::scheme::uri_signing::{self, Container, Proved};
+use crate::scheme::uri_signing::{self, Container, Decryption, Proved};
 use crate::scheme::{cloudfront, hmac};
 use crate::suspects::Suspects;
-use crate::{Grant, Key, Policy, Reason, SchemeName, SigningKey, Verdict, url};
+use crate::{EncryptionKey, Grant, Key, Policy, Reason, SchemeName, SigningKey, Verdict, url};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -32,6 +32,8 @@ pub struct KeyGroup {
     /// What this node is called in JWTs (`aud`).
     pub(crate) audience: Vec<String>,
     renewing: Option<(Arc<str>, SigningKey)>,
+    /// What reads the encrypted claims of JWTs.
+    pub(crate) decryption: Decryption,
     pub(crate) suspects: Suspects,
 }
 
@@ -85,6 +87,7 @@ impl KeyGroup {
             issuers: Vec::new(),
             audience: Vec::new(),
             renewing: None,
+            decryption: Decryption::new(),
             suspects: Suspects::new(Self::WRONG_A_MINUTE),
         }
     }
@@ -122,6 +125,12 @@ impl KeyGroup {
         Self { renewing: Some((id.into(), key)), ..self }
     }
 
+    /// The same, reading addresses that are encrypted in JWTs (`cdniip`) with these keys, by the id that the encryption names.
+    #[must_use]
+    pub fn decrypting_with(self, keys: Vec<(String, EncryptionKey)>) -> Self {
+        Self { decryption: keys.into_iter().collect(), ..self }
+    }
+
     /// The same keys and rules with nothing remembered and nothing counted: what it judges leaves no trace in the group, and no token
     /// is spent by it.
     #[must_use]
@@ -133,7 +142,12 @@ impl KeyGroup {
     pub(crate) fn with_keys(&self, keys: Vec<(String, Key)>) -> Self {
         let bare = Self::new(keys, &self.accept).remembering(0).bearing(0);
         let bare = bare.between(self.issuers.clone(), self.audience.clone());
-        Self { renewing: self.renewing.clone(), spent: Arc::new(Memory::new(0)), ..bare }
+        Self {
+            renewing: self.renewing.clone(),
+            decryption: self.decryption.clone(),
+            spent: Arc::new(Memory::new(0)),
+            ..bare
+        }
     }
 
     /// The same with other formats.

@@ -251,6 +251,6 @@ fn the_nearest_cause_of_a_refusal_is_found() {
     let tokens = KeyGroup::new(vec![pair.clone()], &[SchemeName::UriSigning]);
     let cause = signing::nearest_cause(&tokens, &[], &presented(&signed, &[]), at(1500));
     assert_eq!(cause, Some(Cause::Scheme(SchemeName::Cloudfront)));
-    let terms = signing::read_terms(&presented(&signed, &[]), &[SchemeName::Cloudfront]).unwrap();
+    let terms = signing::read_terms(&group, &presented(&signed, &[]), &[SchemeName::Cloudfront]).unwrap();
     assert!(terms.contains(&format!("\"Resource\":\"{plain}\"")), "{terms}");
 }

@@ -180,6 +180,24 @@ async fn who_signs_is_told_what_is_missing() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_not_the_nodes_signs_nothing_for_it() {
+    let folder = Folder::new();
+    let made = folder.run(&["key", "new", "--kind", "hmac", "--id", "player"]).await;
+    let other = folder.run(&["key", "new", "--kind", "hmac", "--id", "stranger"]).await;
+    assert_eq!((made.code, other.code), (Some(0), Some(0)));
+    let site = "[site.\"www.test\"]\norigin = \"http://127.0.0.1:9\"\n\
+                [[site.\"www.test\".route]]\npath = \"/live/*\"\nsigned = \"premium\"\n";
+    folder.write("selvedge.toml", format!("{site}{}", made.stdout));
+    let sign = async |file| folder.run(&["sign", "https://www.test/live/a", "--secret", file]).await;
+    assert_eq!(sign("keys/player.secret").await.code, Some(0));
+    let foreign = sign("keys/stranger.secret").await;
+    assert_eq!((foreign.code, &*foreign.stdout), (Some(1), ""));
+    assert!(foreign.stderr.contains("the secret does not belong to [key.player]"), "{}", foreign.stderr);
+    std::fs::copy(folder.path("keys/player.secret"), folder.path("same.secret")).unwrap();
+    assert_eq!(sign("same.secret").await.code, Some(0));
+}
+
+#[tokio::test]
 async fn every_kind_of_key_signs_and_verifies_by_the_command_line() {
     for (kind, extra) in [
         ("rsa", vec!["--resource", "https://www.test/private/*", "--starts", "0s", "--ip", "203.0.113.0/24"]),

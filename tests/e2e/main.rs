@@ -60,6 +60,7 @@ mod purge;
 mod range;
 mod reload;
 mod rewritten;
+mod sealed;
 mod sharing;
 mod shield;
 mod signed;

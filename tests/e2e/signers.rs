@@ -22,14 +22,14 @@ const PATHS: [&str; 6] = [
 ];
 const EXPIRES: u64 = 4_102_444_800;
 
-fn project() -> PathBuf {
+pub(crate) fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the project").to_owned()
 }
 
-fn tools() -> PathBuf {
+pub(crate) fn tools() -> PathBuf {
     let tools = project().join("target/tools");
     for needed in ["python/bin/python", "npm/node_modules/@aws-sdk/cloudfront-signer"] {
-        let install = "python3 -m venv target/tools/python && target/tools/python/bin/pip install botocore cryptography && \
+        let install = "python3 -m venv target/tools/python && target/tools/python/bin/pip install botocore cryptography jwcrypto && \
                        npm install --prefix target/tools/npm @aws-sdk/cloudfront-signer";
         assert!(
             tools.join(needed).exists(),
@@ -39,7 +39,7 @@ fn tools() -> PathBuf {
     tools
 }
 
-fn vector_keys() -> Value {
+pub(crate) fn vector_keys() -> Value {
     let text = std::fs::read_to_string(project().join("signing/tests/vectors/keys.json")).unwrap();
     serde_json::from_str(&text).unwrap()
 }
@@ -67,7 +67,7 @@ async fn node(origin: &Origin) -> Node {
     Node::start_in(folder, &config).await
 }
 
-async fn run(mut command: Command, input: String) -> Value {
+pub(crate) async fn run(mut command: Command, input: String) -> Value {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a signer does not start");
     let mut stdin = child.stdin.take().unwrap();
@@ -168,7 +168,7 @@ async fn the_python_sdk_agrees_with_the_vectors() {
     command.args(["-B", "-m", "unittest", "discover", "-s", "tests"]);
     let output = command.current_dir(project().join("signing/sdk/python")).output().await.unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains("Ran 4 tests"), "{said}");
+    assert!(output.status.success() && said.contains("Ran 5 tests"), "{said}");
 }
 
 #[tokio::test]

@@ -90,7 +90,7 @@ fn no_mutation_of_a_token_or_cookie_opens_another_resource() {
         for rest in cookies.iter().filter_map(|field| signing::strip_cookies(field.as_bytes(), &all)) {
             assert_eq!(signing::strip_cookies(&rest, &all), None, "one pass takes every cookie out");
         }
-        let _ = signing::read_terms(&presented, &all);
+        let _ = signing::read_terms(&group, &presented, &all);
         if let Verdict::Granted(grant) = group.verify(&presented, now) {
             let asked = edge::route::Path::normalise(&stripped);
             let asked = asked.as_ref().map_or(&*stripped, |path| &path.path_and_query);
@@ -102,6 +102,36 @@ fn no_mutation_of_a_token_or_cookie_opens_another_resource() {
         }
     });
     assert!(granted.get() >= 5, "not even the corpus is granted");
+}
+
+#[test]
+fn no_mutation_of_an_encrypted_address_opens_to_another_viewer() {
+    let signer = signing::SigningKey::from_text("a secret of more than thirty-two characters").unwrap();
+    let key = signing::EncryptionKey::from_text("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8").unwrap();
+    let group =
+        KeyGroup::new(vec![("K1".to_owned(), signer.verifying().unwrap())], &[SchemeName::UriSigning])
+            .remembering(0)
+            .decrypting_with(vec![("aes256".to_owned(), key)]);
+    let at = |address: &str, path_and_query: &str| {
+        let address = Some(address.parse().unwrap());
+        let presented = Presented { address, ..Presented::url("https", "cdn.test", path_and_query) };
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500);
+        matches!(group.verify(&presented, now), Verdict::Granted(_))
+    };
+    let granted = Cell::new(0);
+
+    fuzz(&["fuzz/corpus/encrypted-address"], 20_000, |input| {
+        let address = String::from_utf8_lossy(input);
+        let claims = serde_json::json!({ "cdniuc": "regex:.*", "cdniip": address.trim() });
+        let claims: signing::Claims = serde_json::from_value(claims).unwrap();
+        let token = signing::sign_jwt(&claims, "K1", &signer).unwrap();
+        let target = signing::in_query("/a", SchemeName::UriSigning, &token);
+        // Each corpus is for viewers in 203.0.113.0/24; what is no JWE may be a network in plain words.
+        let is_encrypted = address.matches('.').count() == 4;
+        assert!(!is_encrypted || !at("198.51.100.1", &target), "{address}");
+        granted.set(granted.get() + u32::from(is_encrypted && at("203.0.113.9", &target)));
+    });
+    assert!(granted.get() >= 3, "not even the corpus is granted");
 }
 
 #[test]

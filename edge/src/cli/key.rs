@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use signing::{KeyKind, PrivateKey, Secret, SigningError};
+use signing::{EncryptionKey, KeyKind, PrivateKey, Secret, SigningError};
 
 use super::signer::FOLDER;
 use super::{DEFAULT_FILE, Exit, data, talk};
@@ -35,7 +35,8 @@ struct New {
     /// The name of the key in URLs and config; made up if none is given
     #[arg(long, value_parser = key_id)]
     id: Option<String>,
-    /// rsa or p256 sign for CloudFront and in JWTs, ed25519 in JWTs; hmac makes a secret for short tokens and JWTs
+    /// rsa or p256 sign for CloudFront and in JWTs, ed25519 in JWTs; hmac makes a secret for short tokens and JWTs, aes one that hides
+    /// addresses in JWTs
     #[arg(long, value_enum, default_value_t = Kind::Rsa)]
     kind: Kind,
 }
@@ -46,6 +47,7 @@ enum Kind {
     P256,
     Ed25519,
     Hmac,
+    Aes,
 }
 
 /// Why there is no new key.
@@ -117,6 +119,11 @@ fn make(folder: &Path, id: &str, kind: Kind) -> Result<Made, KeyError> {
             let accept = "accept = [\"hmac\", \"uri-signing\"]\n";
             return Ok(Made { setting: "secret", file: secret.clone(), signs: secret, accept });
         }
+        Kind::Aes => {
+            let key = folder.join(format!("{id}.aes"));
+            write(&key, &EncryptionKey::generate()?, 0o600)?;
+            return Ok(Made { setting: "encryption", file: key.clone(), signs: key, accept: "" });
+        }
     };
     let private = folder.join(format!("{id}.private.pem"));
     let public = folder.join(format!("{id}.public.pem"));
@@ -144,10 +151,17 @@ impl Made {
     fn words(&self, id: &str, group: &str, config: Option<&Loaded>) -> String {
         let Self { setting, file, signs, accept } = self;
         let path = toml::Value::String(file.display().to_string());
-        let whose =
-            if *setting == "secret" { "who signs needs the same" } else { "its private half, for who signs" };
+        let whose = match *setting {
+            "public" => "its private half, for who signs",
+            _ => "who signs needs the same",
+        };
         let known = config.filter(|loaded| loaded.config.key_group.contains_key(group));
-        let group = match known.and_then(|loaded| loaded.sources.line_of(&["key-group", group, "keys"])) {
+        let known = known.and_then(|loaded| loaded.sources.line_of(&["key-group", group, "keys"]));
+        let group = match known {
+            _ if *setting == "encryption" => {
+                let line = known.map(|line| format!(", {line}")).unwrap_or_default();
+                format!("# in [key-group.{group}]{line}: decrypt-with = [\"{id}\"]\n")
+            }
             Some(line) => {
                 let accept = accept.trim_end();
                 let formats =
@@ -201,6 +215,16 @@ mod tests {
             assert!(read.key.contains_key(id), "{lines}");
             assert_eq!(read.key_group["films.hd"].keys, [id]);
         }
+    }
+
+    #[test]
+    fn a_key_that_encrypts_joins_no_keys_that_verify() {
+        let file = PathBuf::from("keys/a.aes");
+        let made = Made { setting: "encryption", signs: file.clone(), file, accept: "" };
+        let lines = made.words("a", "premium", None);
+        assert!(lines.ends_with("# in [key-group.premium]: decrypt-with = [\"a\"]\n"), "{lines}");
+        let read: crate::config::Config = toml::from_str(&lines).unwrap();
+        assert!(read.key["a"].encryption.is_some() && read.key_group.is_empty());
     }
 
     #[test]

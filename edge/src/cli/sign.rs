@@ -10,7 +10,7 @@ use signing::{Claims, Policy, PrivateKey, Reach, SchemeName, Secret, SigningKey}
 
 use super::asked::Moment;
 use super::key::key_id;
-use super::signer::Signer;
+use super::signer::{Signer, encryption, named_file};
 use super::{DEFAULT_FILE, Exit, Form, data, load, talk};
 use crate::process;
 
@@ -36,6 +36,9 @@ pub(super) struct Arguments {
     /// The address or network of the viewers, such as 203.0.113.0/24
     #[arg(long, visible_alias = "ip-address", value_name = "NETWORK")]
     ip: Option<String>,
+    /// Encrypt the --ip for the node alone, with the key of this id (uri-signing). Default: the first of the key group's decrypt-with
+    #[arg(long, value_name = "ID=FILE", requires = "ip", value_parser = named_file)]
+    encrypt_with: Option<(String, PathBuf)>,
     /// What it opens, where that is more than the URL: with the wildcards * and ?; with --scheme uri-signing a regular expression
     #[arg(long, value_name = "PATTERN")]
     resource: Option<String>,
@@ -88,7 +91,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 /// Who signs: what the command line says, and for the rest the config.
 fn signer(arguments: &Arguments) -> Result<Signer, Exit> {
-    let Arguments { key, private, config, url, .. } = arguments;
+    let Arguments { key, private, config, url, encrypt_with, .. } = arguments;
     let signer = match (key, private) {
         (Some(id), Some(file)) => Signer::given(id, file),
         _ if !config.exists() => {
@@ -100,6 +103,10 @@ fn signer(arguments: &Arguments) -> Result<Signer, Exit> {
         }
         (id, file) => Signer::of_route(&load(config, Form::Text)?, url, id.as_deref(), file.as_deref()),
     };
+    let signer = signer.map(|signer| match encrypt_with {
+        Some((id, file)) => Signer { encryption: encryption(id, file).map(Some), ..signer },
+        None => signer,
+    });
     signer.map_err(|message| {
         talk(&format!("error: {message}"));
         Exit::Failed
@@ -108,10 +115,14 @@ fn signer(arguments: &Arguments) -> Result<Signer, Exit> {
 
 fn signed(arguments: &Arguments, signer: &Signer, now: SystemTime) -> Result<Minted, String> {
     let minting = Minting { arguments, id: &signer.id, now, expires: arguments.expires.from(now)? };
-    match (arguments.scheme.map_or(signer.scheme, SchemeName::from), &signer.key) {
+    let scheme = arguments.scheme.map_or(signer.scheme, SchemeName::from);
+    if arguments.encrypt_with.is_some() && scheme != SchemeName::UriSigning {
+        return Err("--encrypt-with needs --scheme uri-signing: no other format has room for it".to_owned());
+    }
+    match (scheme, &signer.key) {
         (SchemeName::Cloudfront, SigningKey::Private(key)) => minting.cloudfront(key),
         (SchemeName::Hmac, SigningKey::Secret(secret)) => minting.hmac(secret),
-        (SchemeName::UriSigning, key) => minting.jwt(key),
+        (SchemeName::UriSigning, _) => minting.jwt(signer),
         (SchemeName::Cloudfront, _) => {
             Err("--scheme cloudfront needs a private key: RSA or P-256".to_owned())
         }
@@ -180,20 +191,25 @@ impl Minting<'_> {
         Ok(Minted::token(arguments, asked, SchemeName::Hmac, token))
     }
 
-    fn jwt(&self, key: &SigningKey) -> Result<Minted, String> {
+    fn jwt(&self, signer: &Signer) -> Result<Minted, String> {
         let Self { arguments, id, expires, .. } = *self;
         if arguments.cookies && arguments.resource.is_none() && arguments.url.contains('*') {
             return Err("--scheme uri-signing takes no star: give a regular expression as --resource".into());
         }
+        let encryption = match &arguments.ip {
+            Some(_) => signer.encryption.as_ref().map_err(String::clone)?.as_ref(),
+            None => None,
+        };
         let claims = || {
             let claims = match &arguments.resource {
                 Some(pattern) => Claims::matching(pattern)?,
                 None => Claims::for_url(&arguments.url)?,
             };
             let claims = claims.until(expires)?;
-            match &arguments.ip {
-                Some(network) => claims.only_from(network),
-                None => Ok(claims),
+            match (&arguments.ip, encryption) {
+                (Some(network), Some((id, key))) => claims.only_from_encrypted(network, id, key),
+                (Some(network), None) => claims.only_from(network),
+                (None, _) => Ok(claims),
             }
         };
         let mut claims = claims().map_err(|error: signing::SigningError| error.to_string())?;
@@ -203,7 +219,7 @@ impl Minting<'_> {
         if let Some(lifetime) = arguments.renew {
             claims = claims.renewed_for(lifetime, arguments.depth);
         }
-        let token = signing::sign_jwt(&claims, id, key).map_err(|error| error.to_string())?;
+        let token = signing::sign_jwt(&claims, id, &signer.key).map_err(|error| error.to_string())?;
         Ok(Minted::token(arguments, &arguments.url, SchemeName::UriSigning, token))
     }
 

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use signing::{Key, KeyGroupSettings, KeyKind, KeySettings, Material, SchemeName, SigningKey};
+use signing::{EncryptionKey, KeyGroupSettings, KeyKind, KeySettings, Material, SchemeName, SigningKey};
 use zeroize::Zeroizing;
 
 use super::asked::AskedUrl;
+use super::key::key_id;
 use crate::config::{Config, Loaded};
 use crate::node::keys;
 
@@ -18,6 +19,8 @@ pub(super) struct Signer {
     pub(super) key: SigningKey,
     /// What the key group takes and such a key signs; without a config, what fits the key.
     pub(super) scheme: SchemeName,
+    /// What addresses are encrypted with, and its id, or why it cannot be read.
+    pub(super) encryption: Result<Option<(String, EncryptionKey)>, String>,
 }
 
 impl Signer {
@@ -25,7 +28,7 @@ impl Signer {
     pub(super) fn given(id: &str, file: &Path) -> Result<Self, String> {
         let key = in_file(file)?;
         let scheme = usual(key.kind());
-        Ok(Self { id: id.to_owned(), key, scheme })
+        Ok(Self { id: id.to_owned(), key, scheme, encryption: Ok(None) })
     }
 
     /// The key that the route of this URL asks for: the one of this id, or the first of its group whose signing half is found, in
@@ -50,7 +53,10 @@ impl Signer {
         let mut missing = Vec::new();
         for known in group.keys.iter().filter(|known| id.is_none_or(|id| id == *known)) {
             match half(config, known, file) {
-                Ok(key) => return Self::within(group, known, key),
+                Ok(key) => {
+                    let encryption = group.decrypt_with.first().map(|id| encrypting(config, id)).transpose();
+                    return Ok(Self { encryption, ..Self::within(group, known, key)? });
+                }
                 Err(message) => missing.push(message),
             }
         }
@@ -63,7 +69,7 @@ impl Signer {
         let scheme = scheme.ok_or_else(|| {
             format!("[key.{id}] is {}, and the key group takes nothing that such a key signs", kind.name())
         })?;
-        Ok(Self { id: id.to_owned(), key, scheme })
+        Ok(Self { id: id.to_owned(), key, scheme, encryption: Ok(None) })
     }
 }
 
@@ -77,16 +83,13 @@ fn half(config: &Config, id: &str, file: Option<&Path>) -> Result<SigningKey, St
             None => in_file(&beside(id, settings)?)?,
         },
     };
-    let public = |key: Key| match key {
-        Key::Public(key) => Some(key.to_pem()),
-        Key::Secret(_) => None,
-    };
     let ours = key.verifying().map_err(|error| error.to_string())?;
     let known = keys::verifying_half(id, settings).map_err(|error| error.to_string())?;
-    match public(ours) == known.and_then(public) {
+    match known.is_some_and(|known| known.is_same(&ours)) {
         true => Ok(key),
         false => {
-            Err(format!("the private key does not belong to [key.{id}]: a node would refuse what it signs"))
+            let what = if key.kind() == KeyKind::Hmac { "secret" } else { "private key" };
+            Err(format!("the {what} does not belong to [key.{id}]: a node would refuse what it signs"))
         }
     }
 }
@@ -113,6 +116,26 @@ fn beside(id: &str, settings: &KeySettings) -> Result<PathBuf, String> {
 fn in_file(file: &Path) -> Result<SigningKey, String> {
     let text = read(file)?;
     SigningKey::from_text(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// The config's key of this id that encrypts.
+fn encrypting(config: &Config, id: &str) -> Result<(String, EncryptionKey), String> {
+    let settings = config.key.get(id).ok_or_else(|| format!("there is no [key.{id}]"))?;
+    let key = keys::encryption(id, settings).map_err(|error| error.to_string())?;
+    Ok((id.to_owned(), key.ok_or_else(|| format!("[key.{id}] does not encrypt"))?))
+}
+
+/// The key in this file that encrypts, with its id.
+pub(super) fn encryption(id: &str, file: &Path) -> Result<(String, EncryptionKey), String> {
+    let key =
+        EncryptionKey::from_text(&read(file)?).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok((id.to_owned(), key))
+}
+
+/// `ID=FILE` of the command line.
+pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (id, file) = text.split_once('=').ok_or("write ID=FILE: the key's id, and where it is")?;
+    Ok((key_id(id)?, file.into()))
 }
 
 /// A key file's text, cleared from memory when it is dropped. Amazon's command line writes `file://` before it.

@@ -9,7 +9,7 @@ use signing::{Key, KeyGroup, Presented, PublicKey, SchemeName, SigningKey, Verdi
 
 use super::asked::{AskedUrl, Belonging, Moment};
 use super::key::key_id;
-use super::signer::read;
+use super::signer::{encryption, named_file, read};
 use super::{DEFAULT_FILE, Exit, Form, data, load, talk};
 use crate::config::Loaded;
 use crate::node::keys;
@@ -45,6 +45,9 @@ pub(super) struct Arguments {
     /// Without a config: what the node is called in JWTs (aud)
     #[arg(long, value_name = "NAME", requires = "public")]
     audience: Vec<String>,
+    /// Without a config: a key that reads encrypted addresses in JWTs
+    #[arg(long, value_name = "ID=FILE", requires = "public", value_parser = named_file)]
+    decrypt_with: Vec<(String, PathBuf)>,
     /// Answer in JSON
     #[arg(long)]
     json: bool,
@@ -100,8 +103,11 @@ fn by_key(
     let parsed =
         read(file).and_then(|text| parse_key(&text).map_err(|error| format!("{}: {error}", file.display())));
     let key = parsed.map_err(|message| failed(&message))?;
+    let decryption: Result<Vec<_>, _> =
+        arguments.decrypt_with.iter().map(|(id, file)| encryption(id, file)).collect();
     let group = KeyGroup::new(vec![(id.to_owned(), key)], &SchemeName::ALL)
-        .between(arguments.issuer.clone(), arguments.audience.clone());
+        .between(arguments.issuer.clone(), arguments.audience.clone())
+        .decrypting_with(decryption.map_err(|message| failed(&message))?);
     let told = Told::of(&group, &[], presented, now);
     Ok(Answer { exit: exit(&told), words: told.words(), report: told.report() })
 }

@@ -125,7 +125,9 @@ impl Checks<'_> {
             let names: Vec<&str> = key.materials().iter().map(|material| material.0).collect();
             let message = match names.as_slice() {
                 [_] => continue,
-                [] => format!("[key.{}] has none of public, private and secret", wording::key(id)),
+                [] => {
+                    format!("[key.{}] has none of public, private, secret and encryption", wording::key(id))
+                }
                 several => format!("[key.{}] has both {}", wording::key(id), several.join(" and ")),
             };
             self.refuse(
@@ -138,12 +140,33 @@ impl Checks<'_> {
             for (index, key) in group.keys.iter().enumerate() {
                 self.named(&["key-group", name, "keys", &index.to_string()], "key", key, &self.config.key);
             }
+            self.decryption(name, group);
             let Some(renewing) = &group.renew_with else { continue };
-            let signs = self.config.key.get(renewing).is_some_and(|key| key.public.is_none());
+            let can_sign = |key: &signing::KeySettings| key.private.is_some() || key.secret.is_some();
+            let signs = self.config.key.get(renewing).is_some_and(can_sign);
             if !signs || !group.keys.contains(renewing) {
                 let message = format!("`{renewing}` is no key of this group that can sign");
                 let hint = "name one of its keys that has `private` or `secret`";
                 self.refuse(&["key-group", name, "renew-with"], message, Some(hint.into()));
+            }
+        }
+    }
+
+    /// Keys that decrypt verify nothing, and the other way round.
+    fn decryption(&mut self, name: &str, group: &signing::KeyGroupSettings) {
+        let config = self.config;
+        let encrypts = |id: &String| config.key.get(id).map(|key| key.encryption.is_some());
+        for (index, id) in group.keys.iter().enumerate().filter(|(_, id)| encrypts(id) == Some(true)) {
+            let path = ["key-group", name, "keys", &index.to_string()];
+            let hint = "list it in `decrypt-with`";
+            self.refuse(&path, format!("`{id}` encrypts, and verifies nothing"), Some(hint.into()));
+        }
+        for (index, id) in group.decrypt_with.iter().enumerate() {
+            let path = ["key-group", name, "decrypt-with", &index.to_string()];
+            self.named(&path, "key", id, &config.key);
+            if encrypts(id) == Some(false) {
+                let hint = "name a key that has `encryption`";
+                self.refuse(&path, format!("`{id}` verifies, and decrypts nothing"), Some(hint.into()));
             }
         }
     }

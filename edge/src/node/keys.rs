@@ -4,8 +4,8 @@ use super::Node;
 use super::build::NodeError;
 use crate::config::Config;
 use signing::{
-    Key, KeyGroup, KeyGroupSettings, KeySettings, Material, PrivateKey, PublicKey, Secret, SigningError,
-    SigningKey,
+    EncryptionKey, Key, KeyGroup, KeyGroupSettings, KeySettings, Material, PrivateKey, PublicKey, Secret,
+    SigningError, SigningKey,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(super) fn build(
 /// [`NodeError`] names the key and what is wrong with it.
 pub fn group(config: &Config, settings: &KeyGroupSettings) -> Result<KeyGroup, NodeError> {
     let mut keys = Keys::default();
-    for (id, settings) in config.key.iter().filter(|(id, _)| settings.keys.contains(id)) {
+    for (id, settings) in config.key.iter().filter(|(id, _)| settings.names(id)) {
         keys.read(id, settings)?;
     }
     keys.group(settings)
@@ -50,7 +50,7 @@ pub fn group(config: &Config, settings: &KeyGroupSettings) -> Result<KeyGroup, N
 #[must_use]
 pub fn others(config: &Config, group: &KeyGroupSettings) -> Vec<(String, Key)> {
     let mut keys = Keys::default();
-    for (id, settings) in config.key.iter().filter(|(id, _)| !group.keys.contains(id)) {
+    for (id, settings) in config.key.iter().filter(|(id, _)| !group.names(id)) {
         // One that cannot be read has not signed anything that could be told.
         let _ = keys.read(id, settings);
     }
@@ -67,6 +67,16 @@ pub fn signing_half(id: &str, settings: &KeySettings) -> Result<Option<SigningKe
     Ok(keys.signing.remove(id))
 }
 
+/// The key that encrypts addresses, where the config has one of this id.
+///
+/// # Errors
+/// [`NodeError`] names the key and what is wrong with it.
+pub fn encryption(id: &str, settings: &KeySettings) -> Result<Option<EncryptionKey>, NodeError> {
+    let mut keys = Keys::default();
+    keys.read(id, settings)?;
+    Ok(keys.encryption.remove(id))
+}
+
 /// What verifies the signatures of a key.
 ///
 /// # Errors
@@ -81,6 +91,7 @@ pub fn verifying_half(id: &str, settings: &KeySettings) -> Result<Option<Key>, N
 struct Keys<'a> {
     verifying: HashMap<&'a str, Key>,
     signing: HashMap<&'a str, SigningKey>,
+    encryption: HashMap<&'a str, EncryptionKey>,
 }
 
 impl<'a> Keys<'a> {
@@ -90,6 +101,10 @@ impl<'a> Keys<'a> {
             let text = text.map_err(|error| NodeError::KeyMaterial(id.to_owned(), place.clone(), error))?;
             let refused = |error| NodeError::Key(id.to_owned(), place.clone(), error);
             let key = match name {
+                "encryption" => {
+                    self.encryption.insert(id, EncryptionKey::from_text(&text).map_err(refused)?);
+                    continue;
+                }
                 "public" => PublicKey::from_pem(&text).map_err(refused)?.into(),
                 _ => {
                     let signer = parse(name, &text).map_err(refused)?;
@@ -103,6 +118,14 @@ impl<'a> Keys<'a> {
         Ok(())
     }
 
+    fn decrypting(&self, settings: &KeyGroupSettings) -> Result<Vec<(String, EncryptionKey)>, NodeError> {
+        let named = |id: &String| {
+            let key = self.encryption.get(&**id).cloned();
+            Ok((id.clone(), key.ok_or_else(|| NodeError::Missing(format!("[key.{id}]")))?))
+        };
+        settings.decrypt_with.iter().map(named).collect()
+    }
+
     fn group(&self, settings: &KeyGroupSettings) -> Result<KeyGroup, NodeError> {
         let member = |id: &String| {
             let key = self.verifying.get(&**id).cloned();
@@ -112,7 +135,8 @@ impl<'a> Keys<'a> {
         let group = KeyGroup::new(members, &settings.accept)
             .remembering(settings.remember)
             .bearing(settings.wrong_a_minute)
-            .between(settings.issuers.clone(), settings.audience.clone());
+            .between(settings.issuers.clone(), settings.audience.clone())
+            .decrypting_with(self.decrypting(settings)?);
         let renewing = settings.renew_with.as_ref().and_then(|id| self.signing.get_key_value(&**id));
         Ok(match renewing {
             Some((id, signer)) => group.renewing_with(id, signer.clone()),

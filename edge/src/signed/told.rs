@@ -35,7 +35,7 @@ impl Told {
         Self {
             verdict: group.rehearsal().verify(presented, now),
             resource: format!("{scheme}://{authority}{}", signing::without_tokens(path_and_query)),
-            terms: signing::read_terms(presented, &SchemeName::ALL),
+            terms: signing::read_terms(group, presented, &SchemeName::ALL),
             cause: signing::nearest_cause(group, others, presented, now),
             now,
         }
@@ -116,6 +116,12 @@ impl Told {
             Reason::ParameterDuplicate(_) | Reason::ParameterMalformed(_) | Reason::PolicyAmbiguous => {
                 "was it cut, escaped or signed twice on its way?"
             }
+            Reason::DecryptionKeyUnknown => {
+                "the encrypted cdniip must name a key (kid) that the key group lists in `decrypt-with`"
+            }
+            Reason::DecryptionFailed => {
+                "the signer must encrypt cdniip with the very key that the node has under this name"
+            }
             Reason::PolicyMalformed(_) => {
                 "a policy has one statement, and nothing that CloudFront's manual does not name"
             }
@@ -169,7 +175,7 @@ fn stand(reason: &Reason) -> (usize, &'static str) {
         Reason::KeyUnknown | Reason::KeyUnsuitable => (1, "key"),
         Reason::SignatureExpired | Reason::SignatureEarly => (2, "time"),
         Reason::ClaimRefused(_) => (3, "publisher"),
-        Reason::AddressMismatch => (3, "address"),
+        Reason::AddressMismatch | Reason::DecryptionKeyUnknown | Reason::DecryptionFailed => (3, "address"),
         Reason::SignatureMismatch | Reason::SignatureFlood => (4, "signature"),
         Reason::ResourceMismatch | Reason::UrlMalformed => (4, "resource"),
         Reason::TokenSpent => (6, "use"),

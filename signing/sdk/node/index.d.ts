@@ -4,6 +4,13 @@ export interface Key {
   readonly signs: boolean;
 }
 
+/** A key that hides addresses in JWTs. What it holds cannot be exported. */
+export interface EncryptionKey {
+  readonly kind: "aes";
+  /** In bytes. */
+  readonly size: 16 | 32;
+}
+
 /** A moment: a `Date`, or whole seconds since 1970. */
 export type Time = Date | number;
 
@@ -15,6 +22,9 @@ export function privateKey(pem: string): Promise<Key>;
 export function publicKey(pem: string): Promise<Key>;
 /** A secret of at least 32 bytes: the text's bytes are the key. */
 export function secret(text: string): Promise<Key>;
+
+/** Reads an AES key of 16 or 32 bytes in base64url, as `k` of a JWK has it and `selvedge key new --kind aes` makes it. */
+export function encryptionKey(text: string): Promise<EncryptionKey>;
 
 interface Signer {
   /** The id of the key in the node's config. */
@@ -49,6 +59,8 @@ export function signJwt(
     expires?: Time;
     starts?: Time;
     ip?: string;
+    /** Encrypts `ip` for the node alone. */
+    encryptWith?: { keyId: string; key: EncryptionKey };
     issuer?: string;
     audience?: string;
     /** Each URL can be asked for once. */
@@ -77,6 +89,8 @@ export function verify(options: {
   /** The viewer's address. */
   address?: string;
   keys: Record<string, Key>;
+  /** What reads encrypted addresses in JWTs. */
+  decryptionKeys?: Record<string, EncryptionKey>;
   accept?: Scheme[];
   /** Whose JWTs are taken, where they say whose they are. */
   issuers?: string[];

@@ -2,9 +2,10 @@
 // decoded or encoded again on the way, for that is where signatures break.
 
 import * as keys from "./keys.js";
+import { open, seal } from "./encrypted.js";
 import { address as canonical, cannedPolicy, contains, covers, customPolicy, decode, encode, network, parsePolicy, range } from "./policy.js";
 
-export { privateKey, publicKey, secret } from "./keys.js";
+export { encryptionKey, privateKey, publicKey, secret } from "./keys.js";
 
 const PARAMETERS = ["Expires", "Policy", "Signature", "Key-Pair-Id", "Hash-Algorithm"];
 const PACKAGE = "URISigningPackage";
@@ -93,9 +94,11 @@ export async function signToken({ url, prefix, expires, ip, keyId, key }) {
 
 const sha256 = async (text) => keys.toBase64Url(await crypto.subtle.digest("SHA-256", keys.utf8(text)));
 
-export async function signJwt({ url, pattern, expires, starts, ip, issuer, audience, id, renew, keyId, key }) {
+export async function signJwt({ url, pattern, expires, starts, ip, encryptWith, issuer, audience, id, renew, keyId, key }) {
   checkKeyId(keyId);
   if (url !== undefined) split(url);
+  if (encryptWith !== undefined) checkKeyId(encryptWith.keyId);
+  const viewers = ip === undefined ? undefined : range(ip);
   const claims = {
     iss: issuer,
     aud: audience,
@@ -103,7 +106,7 @@ export async function signJwt({ url, pattern, expires, starts, ip, issuer, audie
     nbf: starts === undefined ? undefined : seconds(starts),
     jti: id,
     cdniv: 1,
-    cdniip: ip === undefined ? undefined : range(ip),
+    cdniip: viewers !== undefined && encryptWith !== undefined ? await seal(viewers, encryptWith) : viewers,
     cdniuc: url === undefined ? `regex:${pattern}` : `hash:sha-256;${await sha256(url)}`,
     cdniets: renew?.seconds,
     cdnistt: renew && 1,
@@ -235,6 +238,9 @@ function readJwt(token) {
 const isText = (value) => typeof value === "string";
 const isWhole = (value) => Number.isSafeInteger(value) && value >= 0;
 const isTime = (value) => Number.isFinite(value) && value <= 999_999_999_999;
+const isSealed = (address) => address.split(".").length === 5;
+/** RFC 9246's own example puts a network of IPv6 into brackets (appendix A.2). */
+const bare = (address) => /^\[(.*:.*)\]$/s.exec(address)?.[1] ?? address;
 /** What the claims of RFC 9246 section 2.1 must be; whatever else stands in a token is passed over. */
 const CLAIMS = {
   iss: isText,
@@ -247,7 +253,7 @@ const CLAIMS = {
   cdniv: (value) => value === 1,
   // Extensions that must be understood, of which none is known.
   cdnicrit: () => false,
-  cdniip: (value) => isText(value) && network(value) !== undefined,
+  cdniip: (value) => isText(value) && (network(bare(value)) !== undefined || isSealed(value)),
   cdniuc: isText,
   cdniets: isWhole,
   cdnistt: isWhole,
@@ -262,7 +268,7 @@ function checkClaims(claims, { issuers, audience, now, address }) {
   if (nbf !== undefined && now < nbf) refuse("signature-early");
   if (iss !== undefined && !issuers.includes(iss)) refuse("claim-refused");
   if (aud !== undefined && ![aud].flat().some((name) => audience.includes(name))) refuse("claim-refused");
-  if (cdniip !== undefined && !contains(cdniip, address)) refuse("address-mismatch");
+  if (cdniip !== undefined && !isSealed(cdniip) && !contains(bare(cdniip), address)) refuse("address-mismatch");
 }
 
 /** The token in the URL, or the first good one among the cookies: browsers send every one of the name whose path fits. */
@@ -295,12 +301,21 @@ async function judgeToken(request, token) {
   if (keys.ALGORITHMS[key.kind] !== header.alg) refuse("key-unsuitable");
   checkClaims(claims, request);
   if (!signature || !(await keys.verifyBytes(key, message, signature))) refuse("signature-mismatch");
+  if (claims.cdniip !== undefined && isSealed(claims.cdniip)) await checkSealed(claims.cdniip, request);
   const url = `${request.scheme}://${request.authority}${request.resource}`;
   const plain = normal(request);
   const [, form, container] = /^(regex:|hash:sha-256;)(.*)$/s.exec(claims.cdniuc) ?? refuse("token-malformed");
   const opens = form === "regex:" ? pattern(container).test(plain) : [await sha256(url), await sha256(plain)].includes(container);
   if (!opens) refuse("resource-mismatch");
   return { scheme: "uri-signing", keyId, expires: claims.exp };
+}
+
+/** Decrypted is only what a good signature is over. */
+async function checkSealed(sealed, { decryptionKeys, address }) {
+  const { text, failure } = await open(sealed, decryptionKeys);
+  if (failure !== undefined) refuse(failure);
+  if (network(bare(text)) === undefined) refuse("token-malformed");
+  if (!contains(bare(text), address)) refuse("address-mismatch");
 }
 
 /** RFC 9246 section 3.1: no default port, escapes in capitals, and none where none is needed. */
@@ -324,14 +339,14 @@ function pattern(text) {
 
 const JUDGES = { cloudfront: judgeCloudfront, "uri-signing": judgeJwt, hmac: judgeHmac };
 
-export async function verify({ url, cookies = [], address, keys: group, accept = ["cloudfront"], issuers = [], audience = [], now }) {
+export async function verify({ url, cookies = [], address, keys: group, decryptionKeys = {}, accept = ["cloudfront"], issuers = [], audience = [], now }) {
   const parts = /^(https?):\/\/([^/]*)(\/.*)$/s.exec(url);
   if (!parts) throw new TypeError(`a whole URL is needed: ${url}`);
   const [scheme, authority, target] = [parts[1], parts[2].toLowerCase(), parts[3]];
   if (hasDotSegments(target)) return { granted: false, reason: "url-malformed" };
   const time = now === undefined ? Date.now() / 1000 : now instanceof Date ? now.getTime() / 1000 : now;
   const resource = strip(target, accept);
-  const request = { scheme, authority, target, resource, cookies: [cookies].flat(), address: canonical(address), keys: group, issuers, audience, now: time };
+  const request = { scheme, authority, target, resource, cookies: [cookies].flat(), address: canonical(address), keys: group, decryptionKeys, issuers, audience, now: time };
   let outlived = false;
   for (const place of ["url", "cookies"]) {
     for (const name of accept) {

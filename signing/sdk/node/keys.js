@@ -73,6 +73,15 @@ async function imported(format, der, kind, use) {
   return { key: await from(kind === "p256" ? P256 : { name: "Ed25519" }) };
 }
 
+/** An AES key, in base64url as `k` of a JWK has it. */
+export async function encryptionKey(text) {
+  const bytes = fromBase64Url(text.trim());
+  if (bytes?.length !== 16 && bytes?.length !== 32) throw new TypeError("an encryption key is 16 or 32 bytes in base64url");
+  const from = (name, uses) => crypto.subtle.importKey("raw", bytes, { name }, false, uses);
+  const [encrypts, wraps] = await Promise.all([from("AES-GCM", ["encrypt", "decrypt"]), from("AES-KW", ["unwrapKey"])]);
+  return { kind: "aes", size: bytes.length, encrypts, wraps };
+}
+
 export async function privateKey(text) {
   const { label, der } = pem(text, ["PRIVATE KEY", "RSA PRIVATE KEY"]);
   const kind = label === "RSA PRIVATE KEY" ? "rsa" : kindOf(der);

@@ -53,6 +53,12 @@ impl Secret {
         hmac::verify(&self.key, message, tag).is_ok()
     }
 
+    /// Whether both are the same key: what one signs, the other verifies, and that in constant time.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        const QUESTION: &[u8] = b"the same?";
+        self.verifies(QUESTION, other.sign(QUESTION).as_ref())
+    }
+
     pub(crate) fn jwt(&self) -> &DecodingKey {
         &self.jwt
     }
@@ -78,6 +84,8 @@ mod tests {
         assert!(!again.verifies(b"word", secret.sign(b"words").as_ref()));
         assert!(!again.verifies(b"words", &secret.sign(b"words").as_ref()[..31]));
         assert_eq!(format!("{secret:?}"), "Secret(HMAC)");
+        let other = Secret::from_text(&Secret::generate().unwrap()).unwrap();
+        assert!(secret.is_same(&again) && !secret.is_same(&other));
     }
 
     #[test]

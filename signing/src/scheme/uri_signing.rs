@@ -5,17 +5,22 @@
 
 mod claims;
 mod container;
+mod encrypted;
 mod renewal;
 
+use claims::Address;
 pub use claims::Claims;
 pub(crate) use claims::mint;
 pub(crate) use container::Container;
+pub(crate) use encrypted::Decryption;
 
 use crate::key::Key;
 use crate::memory;
+use crate::policy::contains;
 use crate::strict::Object;
 use crate::verify::Place;
 use crate::{Grant, KeyGroup, Presented, Reason, SchemeName, cookie, url};
+use ipnet::IpNet;
 use jsonwebtoken::{crypto, dangerous, decode_header};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -32,6 +37,8 @@ pub(crate) struct Proved {
     opens: Arc<str>,
     /// Of `opens`.
     container: memory::Name,
+    /// Where its viewers are, or why that cannot be read: a token with a claim that does not decrypt is asked with again and again.
+    viewers: Result<Option<IpNet>, Reason>,
 }
 
 /// The token in the URL, or the first good one among the cookies: browsers send every cookie of the name whose path fits
@@ -69,7 +76,7 @@ fn judge_token(
     let name = memory::name(&[token.as_bytes()]);
     let proved = match group.tokens.get(&name) {
         Some(proved) => {
-            proved.claims.check(group, presented, now)?;
+            proved.claims.check(group, now)?;
             proved
         }
         None => {
@@ -78,6 +85,7 @@ fn judge_token(
             proved
         }
     };
+    check_address(proved.viewers?, presented)?;
     let resource = group.strip(presented.path_and_query);
     if !container(group, &proved.container, &proved.opens)?.covers(presented, &resource) {
         return Err(Reason::ResourceMismatch);
@@ -93,10 +101,14 @@ fn judge_token(
     })
 }
 
-/// The claims as they were read, for people.
-pub(crate) fn read(presented: &Presented<'_>, place: Place) -> Option<String> {
+/// The claims as they were read, for people. What is encrypted is shown decrypted, where the group can.
+pub(crate) fn read(group: &KeyGroup, presented: &Presented<'_>, place: Place) -> Option<String> {
     let token = find(presented, place).ok()??;
-    let claims: serde_json::Value = dangerous::insecure_decode_claims(token).ok()?;
+    let mut claims: serde_json::Value = dangerous::insecure_decode_claims(token).ok()?;
+    let sealed = claims["cdniip"].as_str().filter(|address| encrypted::is_sealed(address));
+    if let Some(network) = sealed.and_then(|sealed| encrypted::open(sealed, &group.decryption).ok()) {
+        claims["cdniip"] = format!("{network} (encrypted)").into();
+    }
     Some(claims.to_string())
 }
 
@@ -119,7 +131,8 @@ fn find<'a>(presented: &Presented<'a>, place: Place) -> Result<Option<&'a str>, 
     }
 }
 
-/// Key, time, publisher and address first; then the signature; and only then is a pattern compiled, which is the signer's to make.
+/// Key, time, publisher and address first; then the signature; and only then is an address decrypted and a pattern compiled, which
+/// are the signer's to make.
 fn prove(
     group: &KeyGroup,
     presented: &Presented<'_>,
@@ -142,7 +155,11 @@ fn prove(
     }
     let Object(claims): Object<Claims> = dangerous::insecure_decode_claims(token)
         .map_err(|_| Reason::TokenMalformed("its claims are not of RFC 9246's form"))?;
-    claims.check(group, presented, now)?;
+    claims.check(group, now)?;
+    let address = claims.address()?;
+    if let Some(Address::Open(network)) = address {
+        check_address(Some(network), presented)?;
+    }
     let is_dear = matches!(key, Key::Public(_));
     if is_dear && !group.suspects.may_try(presented.address, now) {
         return Err(Reason::SignatureFlood);
@@ -156,7 +173,19 @@ fn prove(
     let opens: Arc<str> = claims.container().into();
     let name = memory::name(&[opens.as_bytes()]);
     container(group, &name, &opens)?;
-    Ok(Proved { key_id: Arc::clone(key_id), claims, opens, container: name })
+    let viewers = match address {
+        Some(Address::Open(network)) => Ok(Some(network)),
+        Some(Address::Sealed(sealed)) => encrypted::open(sealed, &group.decryption).map(Some),
+        None => Ok(None),
+    };
+    Ok(Proved { key_id: Arc::clone(key_id), opens, container: name, viewers, claims })
+}
+
+fn check_address(viewers: Option<IpNet>, presented: &Presented<'_>) -> Result<(), Reason> {
+    match viewers {
+        Some(network) if !contains(&network, presented.address) => Err(Reason::AddressMismatch),
+        _ => Ok(()),
+    }
 }
 
 /// Which URLs a token is about. A compiled pattern weighs much more than its token, so tokens share those that were made last.
@@ -203,5 +232,23 @@ mod tests {
         // What costs nothing to make pushes no pattern out.
         let hash = "hash:sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         assert!(!Arc::ptr_eq(&made(hash), &made(hash)));
+    use crate::{EncryptionKey, KeyKind, PrivateKey, SigningKey, Verdict};
+
+    #[test]
+    fn what_does_not_decrypt_costs_its_signature_once() {
+        let signer = SigningKey::Private(Arc::new(PrivateKey::generate(KeyKind::P256).unwrap()));
+        let key = EncryptionKey::from_text("4uFxxV7fhNmrtiah2d1fFg").unwrap();
+        let group =
+            KeyGroup::new(vec![("K1".to_owned(), signer.verifying().unwrap())], &[SchemeName::UriSigning])
+                .decrypting_with(vec![("A1".to_owned(), key.clone())]);
+        for (id, reason) in [("A1", Reason::AddressMismatch), ("A2", Reason::DecryptionKeyUnknown)] {
+            let claims = Claims::matching(".*").unwrap().only_from_encrypted("192.0.2.1", id, &key).unwrap();
+            let token = mint(&claims, "K1", &signer).unwrap();
+            let target = format!("/a?{}={token}", SchemeName::PACKAGE);
+            let presented = Presented::url("https", "cdn.test", &target);
+            assert_eq!(group.verify(&presented, SystemTime::UNIX_EPOCH), Verdict::Refused(reason));
+            assert!(group.tokens.get(&memory::name(&[token.as_bytes()])).is_some(), "{id}");
+        }
+    }
     }
 }

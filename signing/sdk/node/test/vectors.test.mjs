@@ -8,7 +8,12 @@ const read = (name) => JSON.parse(readFileSync(new URL(`../../../tests/vectors/$
 
 const signers = {};
 const verifiers = {};
+const decryptionKeys = {};
 for (const [id, key] of Object.entries(read("keys"))) {
+  if (key.encryption) {
+    decryptionKeys[id] = await signing.encryptionKey(key.encryption);
+    continue;
+  }
   signers[id] = key.secret ? await signing.secret(key.secret) : await signing.privateKey(key.private);
   verifiers[id] = key.secret ? signers[id] : await signing.publicKey(key.public);
 }
@@ -24,7 +29,7 @@ for (const { name, make: what, key, expected, ...options } of read("sign")) {
 
 for (const { name, expected, ...request } of read("verify")) {
   test(`judges: ${name}`, async () => {
-    const verdict = await signing.verify({ ...request, keys: verifiers });
+    const verdict = await signing.verify({ ...request, keys: verifiers, decryptionKeys });
     assert.equal(verdict.granted ? "granted" : verdict.reason, expected);
   });
 }
@@ -42,6 +47,25 @@ test("what is signed with a random number is granted", async () => {
     const field = Object.entries(cookies).map((pair) => pair.join("=")).join("; ");
     assert.equal((await signing.verify({ ...group, url, cookies: field })).granted, true);
   }
+});
+
+test("what is encrypted is read by who has the key", async () => {
+  const url = "https://cdn.test/a";
+  for (const [keyId, key] of Object.entries(decryptionKeys)) {
+    for (const [ip, inside, outside] of [["203.0.113.0/24", "203.0.113.9", "203.0.114.9"], ["2001:db8::/32", "2001:db8::9", "::1"]]) {
+      const token = await signing.signJwt({ keyId: "hmac", key: signers.hmac, url, ip, encryptWith: { keyId, key } });
+      const told = async (address, keys) => {
+        const asked = { url: signing.withToken(url, "uri-signing", token), address, keys: verifiers, accept: ["uri-signing"] };
+        return (await signing.verify({ ...asked, decryptionKeys: keys })).reason ?? "granted";
+      };
+      assert.equal(await told(inside, decryptionKeys), "granted");
+      assert.equal(await told(outside, decryptionKeys), "address-mismatch");
+      assert.equal(await told(inside, {}), "key-unknown");
+      const claims = Buffer.from(token.split(".")[1], "base64url").toString();
+      assert.ok(!claims.includes(ip.split("/")[0]), claims);
+    }
+  }
+  await assert.rejects(signing.encryptionKey("short"), TypeError);
 });
 
 test("what no viewer sends is not signed", async () => {

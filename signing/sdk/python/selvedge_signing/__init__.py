@@ -12,12 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from . import keys as _keys
+from .encrypted import EncryptionKey, encryption_key, seal
 from .keys import Key, private_key, public_key, secret
 from .policy import Policy, canned, canonical, encode, network
 from .verify import NAMES, Verdict, covered, has_dot_segments, reach, verify
 
 __all__ = [
-    "Key", "Verdict", "private_key", "public_key", "secret", "sign_cookies", "sign_jwt", "sign_token", "sign_url",
+    "EncryptionKey", "Key", "Verdict", "encryption_key", "private_key", "public_key", "secret", "sign_cookies", "sign_jwt", "sign_token", "sign_url",
     "verify", "with_token",
 ]
 
@@ -114,11 +115,12 @@ def sign_token(
 def sign_jwt(
     url: str | None = None, *, key_id: str, key: Key, pattern: str | None = None, expires: Time | None = None,
     starts: Time | None = None, ip: str | None = None, issuer: str | None = None, audience: str | None = None,
-    id: str | None = None, renew: dict[str, int] | None = None,
+    id: str | None = None, renew: dict[str, int] | None = None, encrypt_with: tuple[str, EncryptionKey] | None = None,
 ) -> str:
     """A JWT as of RFC 9246: for one URL, or for all that match a regular expression from first to last character.
 
     ``renew`` is ``{"seconds": 30, "depth": 2}``: the node renews it with each answer, by a cookie for so many segments of the path.
+    ``encrypt_with`` is the id and key that encrypt ``ip`` for the node alone.
     """
     _check_key_id(key_id)
     if url is not None:
@@ -126,6 +128,10 @@ def sign_jwt(
         container = "hash:sha-256;" + _keys.to_base64url(hashlib.sha256(url.encode()).digest())
     else:
         container = f"regex:{pattern}"
+    viewers = None if ip is None else str(network(ip, strict_text=True))
+    if viewers is not None and encrypt_with is not None:
+        _check_key_id(encrypt_with[0])
+        viewers = seal(viewers, *encrypt_with)
     claims: dict[str, Any] = {
         "iss": issuer,
         "aud": audience,
@@ -133,7 +139,7 @@ def sign_jwt(
         "nbf": None if starts is None else _seconds(starts),
         "jti": id,
         "cdniv": 1,
-        "cdniip": None if ip is None else str(network(ip, strict_text=True)),
+        "cdniip": viewers,
         "cdniuc": container,
     }
     if renew is not None:

@@ -7,9 +7,11 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from . import keys as _keys
+from .encrypted import EncryptionKey, Unreadable, is_sealed, unseal
 from .keys import ALGORITHMS, Key
 from .policy import Policy, canned, canonical, contains, covers, decode, loads, network, parse
 
@@ -45,6 +47,7 @@ class _Request:
     cookies: Sequence[str]
     address: str | None
     keys: Mapping[str, Key]
+    decryption_keys: Mapping[str, EncryptionKey]
     issuers: Sequence[str]
     audience: Sequence[str]
     now: float
@@ -235,10 +238,29 @@ def _token(request: _Request, token: str) -> Verdict:
     signature = _keys.from_base64url(tail)
     if signature is None or not _keys.verify_bytes(key, f"{head}.{body}".encode(), signature):
         raise _Refusal("signature-mismatch")
+    if "cdniip" in claims and is_sealed(claims["cdniip"]):
+        _check_sealed(request, claims["cdniip"])
     url = f"{request.scheme}://{request.authority}{request.resource}"
     if not _opens(claims["cdniuc"], url, _normal(request)):
         raise _Refusal("resource-mismatch")
     return Verdict(True, None, "uri-signing", key_id, claims.get("exp"))
+
+
+def _check_sealed(request: _Request, sealed: str) -> None:
+    """Decrypted is only what a good signature is over."""
+    try:
+        text = unseal(sealed, request.decryption_keys)
+    except Unreadable as failure:
+        raise _Refusal(str(failure)) from None
+    if not _is_network(text):
+        raise _Refusal("token-malformed")
+    if not contains(_bare(text), request.address):
+        raise _Refusal("address-mismatch")
+
+
+def _bare(text: str) -> str:
+    """RFC 9246's own example puts a network of IPv6 into brackets (appendix A.2)."""
+    return text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
 
 
 def _is_text(value: Any) -> bool:
@@ -259,7 +281,7 @@ def _is_audience(value: Any) -> bool:
 
 def _is_network(value: Any) -> bool:
     try:
-        return _is_text(value) and network(value) is not None
+        return _is_text(value) and network(_bare(value)) is not None
     except ValueError:
         return False
 
@@ -276,7 +298,7 @@ _CLAIMS: dict[str, Callable[[Any], bool]] = {
     "cdniv": lambda value: type(value) is int and value == 1,
     # Extensions that must be understood, of which none is known.
     "cdnicrit": lambda value: False,
-    "cdniip": _is_network,
+    "cdniip": lambda value: _is_network(value) or _is_text(value) and is_sealed(value),
     "cdniuc": _is_text,
     "cdniets": _is_whole,
     "cdnistt": _is_whole,
@@ -297,7 +319,8 @@ def _check_claims(request: _Request, claims: dict[str, Any]) -> None:
     audience = [audience] if isinstance(audience, str) else audience
     if "aud" in claims and not set(audience) & set(request.audience):
         raise _Refusal("claim-refused")
-    if "cdniip" in claims and not contains(claims["cdniip"], request.address):
+    address = claims.get("cdniip")
+    if address is not None and not is_sealed(address) and not contains(_bare(address), request.address):
         raise _Refusal("address-mismatch")
 
 
@@ -329,7 +352,7 @@ _JUDGES = {"cloudfront": _cloudfront, "uri-signing": _jwt, "hmac": _hmac}
 def verify(
     url: str, *, keys: Mapping[str, Key], cookies: str | Sequence[str] = (), address: str | None = None,
     accept: Sequence[str] = ("cloudfront",), issuers: Sequence[str] = (), audience: Sequence[str] = (),
-    now: float | None = None,
+    now: float | None = None, decryption_keys: Mapping[str, EncryptionKey] = MappingProxyType({}),
 ) -> Verdict:
     """Checks what a viewer sent, nothing decoded or encoded again.
 
@@ -342,7 +365,7 @@ def verify(
         return Verdict(False, "url-malformed")
     fields = [cookies] if isinstance(cookies, str) else list(cookies)
     request = _Request(
-        parts[1], parts[2].lower(), parts[3], _strip(parts[3], accept), fields, canonical(address), keys, issuers, audience,
+        parts[1], parts[2].lower(), parts[3], _strip(parts[3], accept), fields, canonical(address), keys, decryption_keys, issuers, audience,
         time.time() if now is None else now,
     )
     outlived = False

@@ -16,9 +16,15 @@ def read(name):
 SIGNERS = {
     name: signing.secret(key["secret"]) if "secret" in key else signing.private_key(key["private"])
     for name, key in read("keys").items()
+    if "encryption" not in key
 }
 VERIFIERS = {
-    name: SIGNERS[name] if "secret" in key else signing.public_key(key["public"]) for name, key in read("keys").items()
+    name: SIGNERS[name] if "secret" in key else signing.public_key(key["public"])
+    for name, key in read("keys").items()
+    if "encryption" not in key
+}
+DECRYPTION = {
+    name: signing.encryption_key(key["encryption"]) for name, key in read("keys").items() if "encryption" in key
 }
 MAKE = {"url": signing.sign_url, "cookies": signing.sign_cookies, "hmac": signing.sign_token, "jwt": signing.sign_jwt}
 
@@ -39,7 +45,7 @@ class Vectors(unittest.TestCase):
         for vector in vectors:
             with self.subTest(vector["name"]):
                 expected, name = vector.pop("expected"), vector.pop("name")
-                verdict = signing.verify(**vector, keys=VERIFIERS)
+                verdict = signing.verify(**vector, keys=VERIFIERS, decryption_keys=DECRYPTION)
                 self.assertEqual("granted" if verdict.granted else verdict.reason, expected, name)
 
     def test_what_is_signed_with_a_random_number_is_granted(self):
@@ -55,6 +61,23 @@ class Vectors(unittest.TestCase):
             cookies = signing.sign_cookies(resource="https://cdn.test/*", **signer)
             field = "; ".join(f"{name}={value}" for name, value in cookies.items())
             self.assertTrue(signing.verify(url, cookies=field, **group).granted)
+
+    def test_what_is_encrypted_is_read_by_who_has_the_key(self):
+        url = "https://cdn.test/a"
+        for name, key in DECRYPTION.items():
+            for ip, inside, outside in (
+                ("203.0.113.0/24", "203.0.113.9", "203.0.114.9"), ("2001:db8::/32", "2001:db8::9", "::1"),
+            ):
+                token = signing.sign_jwt(url, key_id="hmac", key=SIGNERS["hmac"], ip=ip, encrypt_with=(name, key))
+                asked = {"url": signing.with_token(url, "uri-signing", token), "keys": VERIFIERS, "accept": ["uri-signing"]}
+                for address, keys, reason in (
+                    (inside, DECRYPTION, None), (outside, DECRYPTION, "address-mismatch"), (inside, {}, "key-unknown"),
+                ):
+                    verdict = signing.verify(**asked, address=address, decryption_keys=keys)
+                    self.assertEqual((verdict.granted, verdict.reason), (reason is None, reason))
+        self.assertNotIn("\\x", repr(key))
+        with self.assertRaises(ValueError):
+            signing.encryption_key("short")
 
     def test_what_no_viewer_sends_is_not_signed(self):
         signer = {"key_id": "rsa", "key": SIGNERS["rsa"], "expires": 2000}
