@@ -87,6 +87,8 @@ pub struct Limits {
     pub collapse_wait: Duration,
     /// For a site's page of an error.
     pub error_page: Duration,
+    /// Bytes of such a page.
+    pub error_page_size: usize,
     /// A request's head.
     pub head: usize,
     /// A request's target.

@@ -26,9 +26,6 @@ use origin_shield::OutgoingBody;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Bytes of the largest page.
-const LARGEST: usize = 1 << 20;
-
 /// What a site shows for which statuses; what is said of a status itself comes before what is said of its class.
 #[derive(Debug, Default)]
 pub struct Pages(Vec<(Statuses, Shown)>);
@@ -167,7 +164,9 @@ impl Page {
         let asked = Arc::new(self.visit(visit));
         let mut aside = Record::begin(record.arrival().clone(), &asked.request, asked.viewer.peer);
         match pipeline::find(&asked, OutgoingBody::Empty, &mut aside).await {
-            Ok(page) if page.status() == StatusCode::OK => whole(page).await,
+            Ok(page) if page.status() == StatusCode::OK => {
+                whole(page, visit.node.limits.error_page_size).await
+            }
             Ok(_) => Err("not-200"),
             Err(fault) => Err(fault.row().token),
         }
@@ -214,11 +213,11 @@ impl Page {
 }
 
 /// The page with all its bytes: one that breaks off must not stand in for anything.
-async fn whole(page: Response<Body>) -> Result<Response<Body>, &'static str> {
+async fn whole(page: Response<Body>, largest: usize) -> Result<Response<Body>, &'static str> {
     let (head, body) = page.into_parts();
     let bytes = match body {
-        Body::Whole(bytes) => bytes,
-        body => Limited::new(body, LARGEST).collect().await.map_err(|_| "broken-or-too-large")?.to_bytes(),
+        Body::Whole(bytes) if bytes.len() <= largest => bytes,
+        body => Limited::new(body, largest).collect().await.map_err(|_| "broken-or-too-large")?.to_bytes(),
     };
     Ok(Response::from_parts(head, Body::Whole(bytes)))
 }

@@ -145,6 +145,22 @@ async fn a_page_that_breaks_off_stands_for_nothing() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_larger_than_the_node_allows_stands_for_nothing() {
+    let origin = Origin::start().await;
+    let page = |bytes: usize| Answer::cacheable("x".repeat(bytes));
+    origin.on("/errors/oops.html", move |_| page(4097));
+    let large = node(&origin, ANY, "[node.limits]\nerror-page-size = \"4KiB\"\n").await;
+    for _ in 0..2 {
+        let reply = large.viewer().get(&format!("{SITE}/missing")).await;
+        assert!(reply.status == 404 && reply.text().contains("404 Not Found"), "{}", reply.text());
+    }
+    large.log_contains("page=broken-or-too-large").await;
+
+    let allowed = node(&origin, ANY, "[node.limits]\nerror-page-size = \"4097B\"\n").await;
+    assert_eq!(allowed.viewer().get(&format!("{SITE}/missing")).await.text().len(), 4097);
+}
+
+#[tokio::test]
 async fn a_page_that_takes_too_long_is_not_waited_for() {
     let origin = Origin::start().await;
     let gate = tests::Gate::closed();

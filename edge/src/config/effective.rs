@@ -46,6 +46,7 @@ fn sizes(config: &Config) -> Vec<(Vec<String>, ByteSize)> {
         (vec!["node", "images", "memory"], config.node.images.memory),
         (vec!["node", "limits", "head"], limits.head),
         (vec!["node", "limits", "url"], limits.url),
+        (vec!["node", "limits", "error-page-size"], limits.error_page_size),
         (vec!["node", "limits", "max-object"], limits.max_object),
         (vec!["node", "limits", "h2-window"], limits.h2_window),
         (vec!["node", "limits", "hook-memory"], limits.hook_memory),

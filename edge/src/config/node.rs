@@ -130,6 +130,10 @@ pub struct LimitSettings {
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
     pub error_page: Duration,
+    /// The largest page of a site that stands in for an error; it is in memory whole before it goes out. Viewers get the node's own
+    /// instead of a larger one.
+    #[schemars(with = "String")]
+    pub error_page_size: ByteSize,
     /// How long after its time the last address of an origin's name is used while no name server gives another (RFC 8767).
     #[serde(with = "humantime_serde")]
     #[schemars(with = "String")]
@@ -206,6 +210,7 @@ impl Default for LimitSettings {
             drain: Duration::from_secs(30),
             collapse_wait: Duration::from_secs(5),
             error_page: Duration::from_secs(3),
+            error_page_size: ByteSize::mib(1),
             stale_names: Duration::from_secs(24 * 60 * 60),
             uncacheable: Duration::from_secs(120),
             head: ByteSize::kib(32),

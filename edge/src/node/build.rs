@@ -458,6 +458,7 @@ impl From<&LimitSettings> for Limits {
             body_timeout: settings.body_timeout,
             collapse_wait: settings.collapse_wait,
             error_page: settings.error_page,
+            error_page_size: bytes(settings.error_page_size),
             head: bytes(settings.head),
             url: bytes(settings.url),
             header_count: settings.header_count,
