@@ -156,13 +156,21 @@ impl Disk {
     /// Purges all variants under a key. Costs nothing where there are none.
     pub fn forget(&self, key: &[u8], strength: Strength) {
         let name = name_of(key);
-        // In this order: what leaves the queue is listed before.
-        if self.shared.queue.holds(name) || self.shared.state().index.has(name) {
+        if self.has(key) {
             self.mark(&Mark { reach: Reach::Label(name), strength });
             if strength == Strength::Gone {
                 self.shared.state().index.remove_all(name);
             }
         }
+    }
+
+    /// Whether there is anything under a key, or on its way there. Reads nothing and counts as no use; a purge by label or prefix
+    /// takes what is there when it is read.
+    #[must_use]
+    pub fn has(&self, key: &[u8]) -> bool {
+        let name = name_of(key);
+        // In this order: what leaves the queue is listed before.
+        self.shared.queue.holds(name) || self.shared.state().index.has(name)
     }
 
     /// From now on, what is `wanted` is kept when its time has come, as is what was read.

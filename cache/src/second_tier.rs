@@ -68,6 +68,11 @@ impl SecondTier {
         });
     }
 
+    /// Whether anything is stored under a key, in whatever variant.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.disk.has(disk_key(key).as_bytes())
+    }
+
     /// Forgets what is stored under a key.
     pub(crate) fn forget(&self, key: &Key) {
         self.disk.forget(disk_key(key).as_bytes(), Strength::Gone);

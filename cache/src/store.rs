@@ -203,6 +203,13 @@ impl Store {
         self.inner.objects.get(&key.place())?.variant(key, request).map(Arc::clone)
     }
 
+    /// Whether the second tier has anything under a key, in whatever variant; `None` where there is no such tier. Nothing is read, and it
+    /// counts as no use. What a purge by tag, prefix or site has taken may still be there, and is not served.
+    #[must_use]
+    pub fn is_on_disk(&self, key: &Key) -> Option<bool> {
+        self.inner.second_tier.as_ref().map(|tier| tier.has(key))
+    }
+
     /// A permit for a request that goes alone whatever is stored.
     #[must_use]
     pub fn alone(&self, key: &Key) -> Permit {

@@ -198,6 +198,7 @@ fn cache(visit: &Visit, settings: Option<&RouteSettings>, now: SystemTime) -> Va
             "headers": policy.key().headers, "cookies": policy.key().cookies,
         },
         "stored": stored.map(|entry| freshness(&entry, now)),
+        "on_disk": visit.node.store.is_on_disk(&key),
     })
 }
 

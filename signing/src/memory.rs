@@ -60,6 +60,12 @@ impl<T: Clone> Memory<T> {
         is_new
     }
 
+    /// Whether it is there; it stays as it is.
+    pub(crate) fn has(&self, name: &Name) -> bool {
+        let shard = self.shard(name).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.young.contains_key(name) || shard.old.contains_key(name)
+    }
+
     fn put(&self, shard: &mut Shard<T>, name: Name, value: T) {
         if self.generation == 0 {
             return;

@@ -199,6 +199,13 @@ impl KeyGroup {
         Verdict::Refused(if is_outlived { Reason::SignatureExpired } else { Reason::SignatureMissing })
     }
 
+    /// Whether a token with an id, which a [rehearsal](Self::rehearsal) has granted, has opened this URL before (RFC 9246 section 2.1.7). It
+    /// is not spent by asking.
+    #[must_use]
+    pub fn is_spent(&self, grant: &Grant, presented: &Presented<'_>) -> bool {
+        uri_signing::is_spent(self, grant, presented)
+    }
+
     /// The path and query without what signs them: what a signature is over, what the cache key is made of and what the origin is
     /// asked for. Every other byte stays as it is.
     #[must_use]

@@ -324,3 +324,31 @@ async fn the_tier_outlives_a_reload_and_cannot_change_with_it() {
     let status = node.folder().run(&["status", "--admin", &admin]).await;
     assert!(status.stdout.contains("disk 2 objects"), "{}", status.stdout);
 }
+
+#[tokio::test]
+async fn explain_tells_what_is_on_disk_and_reads_nothing() {
+    let origin = Origin::start().await;
+    origin.on("*", |_| Answer::cacheable("kept"));
+    let node = start(&origin).await;
+    get(&node, "/page").await;
+    written(&node, 1).await;
+    let node = start_again(node.stop().await, &origin).await;
+    let told = async |path: &str| -> Value {
+        let answer = node.ask_admin(&format!("/explain?url={SITE}{path}")).await.text();
+        serde_json::from_str::<Value>(&answer).unwrap()["cache"].clone()
+    };
+
+    let before = figures(&node).await;
+    let page = told("/page").await;
+    assert_eq!((page["stored"].is_null(), page["on_disk"].as_bool()), (true, Some(true)), "{page}");
+    assert_eq!(told("/other").await["on_disk"], false);
+    let after = figures(&node).await;
+    for figure in ["hits", "misses", "records"] {
+        assert_eq!(before[figure], after[figure], "{figure}");
+    }
+    assert!(is_from_disk(&get(&node, "/page").await), "{}", node.log());
+
+    purge(&node, json!({ "url": format!("{SITE}/page"), "hard": true })).await;
+    assert_eq!(told("/page").await["on_disk"], false);
+    assert_eq!(origin.requests_for("/page").len(), 1);
+}

@@ -54,6 +54,45 @@ async fn each_step_is_told_with_its_line_and_nothing_is_done() {
     assert_eq!(stranger["refused"]["reason"], "unknown-host", "{stranger}");
 }
 
+/// A token that opens each URL once, by the SDK for Python.
+async fn token_for_once(secret: &str) -> String {
+    let script = "import sys, selvedge_signing as s\n\
+                  print(s.sign_jwt(pattern='.*', key_id='player', key=s.secret(sys.argv[1]), id='a'))";
+    let mut command = tokio::process::Command::new("python3");
+    command
+        .args(["-B", "-c", script, secret])
+        .env("PYTHONPATH", crate::signers::project().join("signing/sdk/python"));
+    let output = command.output().await.expect("these stories need python3");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[tokio::test]
+async fn a_token_that_was_used_is_told_and_asking_uses_none() {
+    let origin = Origin::start().await;
+    origin.on("*", |_| Answer::cacheable("once"));
+    let folder = Folder::new();
+    let key = folder.run(&["key", "new", "--kind", "hmac", "--id", "player"]).await.stdout;
+    let secret = std::fs::read_to_string(folder.path("keys/player.secret")).unwrap();
+    let signed = "[[site.\"www.test\".route]]\npath = \"/once/*\"\nsigned = \"premium\"\n";
+    let config = site_with_policy(&origin, "").replacen("[[site", &format!("{signed}[[site"), 1);
+    let node = Node::start_in(folder, &format!("{config}{key}")).await;
+    let token = token_for_once(&secret).await;
+    let url = |name: &str| format!("{SITE}/once/{name}?URISigningPackage={token}");
+
+    for _ in 0..2 {
+        let told = explain(&node, &[&url("a")]).await;
+        assert_eq!(told["signature"]["granted"], true, "{told}");
+        assert_eq!(told["signature"]["spent"], false, "{told}");
+    }
+    assert_eq!(node.viewer().get(&url("a")).await.status, 200, "{}", node.log());
+    assert_eq!(node.viewer().get(&url("a")).await.status, 403);
+    let told = explain(&node, &[&url("a")]).await;
+    assert_eq!(told["signature"]["granted"], false, "{told}");
+    assert_eq!(told["signature"]["check"], "token-spent", "{told}");
+    assert_eq!(explain(&node, &[&url("b")]).await["signature"]["granted"], true);
+}
+
 #[tokio::test]
 async fn a_signature_is_explained_and_shown_to_nobody() {
     let origin = Origin::start().await;

@@ -147,6 +147,10 @@ fn cache(cache: &Value) -> Vec<(&'static str, String)> {
             ),
         },
     ));
+    if let Some(is_there) = cache["on_disk"].as_bool() {
+        let words = if is_there { "something under this key" } else { "nothing" };
+        lines.push(("on disk", words.to_owned()));
+    }
     lines
 }
 
@@ -167,7 +171,7 @@ mod tests {
             "let_in": true, "signature": null, "hooks": [{ "name": "h", "on": ["viewer-request"], "version": "v1", "canary": false }],
             "cache": { "policy": "origin", "looked_up": true,
                 "key": { "scheme": "http", "authority": "a", "path": "/b", "site": "www", "origin": "app", "headers": ["x"], "cookies": [] },
-                "stored": { "status": 200, "bytes": 5, "age": 3, "lifetime": 60, "why": "fresh" } },
+                "stored": { "status": 200, "bytes": 5, "age": 3, "lifetime": 60, "why": "fresh" }, "on_disk": false },
             "origin": { "name": "app", "members": [{ "origin": "app", "state": "trusted" }] },
         });
         let said = words(&told);
@@ -177,6 +181,7 @@ mod tests {
             "hook      h at viewer-request, version v1",
             "key       http://a/b of site www from app, by the headers x",
             "stored    200, 5 bytes, 3 s old of 60 s: fresh",
+            "on disk   nothing",
             "origin    app: app trusted",
         ] {
             assert!(said.lines().any(|said| said == line), "{line} is not in:\n{said}");

@@ -11,7 +11,7 @@ const STEPS: [&str; 6] = ["token", "key", "time", "address", "signature", "resou
 /// What there is to say of a request and its signature.
 #[derive(Debug)]
 pub struct Told {
-    /// What the node would say, but that it does not look here whether a token was used before.
+    /// What the node would say.
     pub verdict: Verdict,
     /// What the signature must be over: the URL without what signs it.
     resource: String,
@@ -32,8 +32,14 @@ impl Told {
         now: SystemTime,
     ) -> Self {
         let Presented { scheme, authority, path_and_query, .. } = *presented;
+        let verdict = match group.rehearsal().verify(presented, now) {
+            Verdict::Granted(grant) if group.is_spent(&grant, presented) => {
+                Verdict::Refused(Reason::TokenSpent)
+            }
+            verdict => verdict,
+        };
         Self {
-            verdict: group.rehearsal().verify(presented, now),
+            verdict,
             resource: format!("{scheme}://{authority}{}", signing::without_tokens(path_and_query)),
             terms: signing::read_terms(group, presented, &SchemeName::ALL),
             cause: signing::nearest_cause(group, others, presented, now),
@@ -48,7 +54,8 @@ impl Told {
             Verdict::Granted(grant) => {
                 let until = grant.expires.map(|expires| when(expires, self.now));
                 let until = until.unwrap_or_else(|| "good without an end".to_owned());
-                format!("ok: signed by {} ({}), {until}", grant.key_id, grant.scheme.token())
+                let once = grant.token_id.as_ref().map_or("", |_| "; opens this URL once, and has not yet");
+                format!("ok: signed by {} ({}), {until}{once}", grant.key_id, grant.scheme.token())
             }
             Verdict::Refused(reason) => format!("refused: {}: {reason}", reason.token()),
         };
@@ -71,6 +78,8 @@ impl Told {
                 "ok": true, "key": &*grant.key_id, "scheme": grant.scheme.token(), "policy": self.terms,
                 "expires": grant.expires.filter(|time| is_writable(*time)).map(httpdate::fmt_http_date),
                 "resource": self.resource,
+                // What has an id opens a URL once: that it was spent is a refusal.
+                "spent": grant.token_id.as_ref().map(|_| false),
             }),
             Verdict::Refused(reason) => {
                 let (passed, failed) = stand(reason);
@@ -107,6 +116,12 @@ impl Told {
                 "give the viewer's address as --ip; the policy says whose it is good for"
             }
             Reason::KeyUnknown => "the token must name a key of the route's key group",
+            Reason::DecryptionKeyUnknown => {
+                "the encrypted cdniip must name a key (kid) that the key group lists in `decrypt-with`"
+            }
+            Reason::DecryptionFailed => {
+                "the signer must encrypt cdniip with the very key that the node has under this name"
+            }
             Reason::KeyUnsuitable => {
                 "RSA and P-256 sign for CloudFront, secrets for hmac; in a JWT the key says the algorithm (PS256, ES256, EdDSA, HS256)"
             }
@@ -116,19 +131,16 @@ impl Told {
             Reason::ParameterDuplicate(_) | Reason::ParameterMalformed(_) | Reason::PolicyAmbiguous => {
                 "was it cut, escaped or signed twice on its way?"
             }
-            Reason::DecryptionKeyUnknown => {
-                "the encrypted cdniip must name a key (kid) that the key group lists in `decrypt-with`"
-            }
-            Reason::DecryptionFailed => {
-                "the signer must encrypt cdniip with the very key that the node has under this name"
-            }
             Reason::PolicyMalformed(_) => {
                 "a policy has one statement, and nothing that CloudFront's manual does not name"
             }
             Reason::ClaimRefused("iss") => "the key group lists the publisher in `issuers`",
             Reason::ClaimRefused(_) => "the key group lists what this node is called in `audience`",
             Reason::UrlMalformed => "percent-encode what is not allowed in a URL, then sign",
-            Reason::TokenMalformed(_) | Reason::TokenSpent | Reason::SignatureFlood => "sign it anew",
+            Reason::TokenSpent => {
+                "it has opened this URL on this node already; sign another, with another jti"
+            }
+            Reason::TokenMalformed(_) | Reason::SignatureFlood => "sign it anew",
         };
         words.to_owned()
     }

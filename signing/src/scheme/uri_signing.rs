@@ -209,29 +209,29 @@ impl Proved {
     /// memory of the group goes.
     fn spend(&self, group: &KeyGroup, presented: &Presented<'_>, resource: &str) -> Result<(), Reason> {
         let Some(id) = self.claims.token_id() else { return Ok(()) };
-        // In its normal form: another spelling is no other URL.
-        let url = container::normal(presented, resource);
-        let parts = [&*self.key_id, id, &url];
-        match group.spent.insert_new(memory::name(&parts.map(str::as_bytes))) {
+        match group.spent.insert_new(use_of(&self.key_id, id, presented, resource)) {
             true => Ok(()),
             false => Err(Reason::TokenSpent),
         }
     }
 }
 
+/// The name of a token's use for a URL, which counts in its normal form: another spelling is no other URL.
+fn use_of(key_id: &str, id: &str, presented: &Presented<'_>, resource: &str) -> memory::Name {
+    let url = container::normal(presented, resource);
+    memory::name(&[key_id, id, &url].map(str::as_bytes))
+}
+
+/// Whether the token of this grant has opened the URL before. Nothing is spent by asking.
+pub(crate) fn is_spent(group: &KeyGroup, grant: &Grant, presented: &Presented<'_>) -> bool {
+    let resource = group.strip(presented.path_and_query);
+    let id = grant.token_id.as_deref();
+    id.is_some_and(|id| group.spent.has(&use_of(&grant.key_id, id, presented, &resource)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_of_one_pattern_share_what_is_compiled() {
-        let group = KeyGroup::new(Vec::new(), &[SchemeName::UriSigning]);
-        let made = |text: &str| container(&group, &memory::name(&[text.as_bytes()]), text).unwrap();
-        let pattern = "regex:https://cdn.test/.*";
-        assert!(Arc::ptr_eq(&made(pattern), &made(pattern)));
-        // What costs nothing to make pushes no pattern out.
-        let hash = "hash:sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-        assert!(!Arc::ptr_eq(&made(hash), &made(hash)));
     use crate::{EncryptionKey, KeyKind, PrivateKey, SigningKey, Verdict};
 
     #[test]
@@ -250,5 +250,15 @@ mod tests {
             assert!(group.tokens.get(&memory::name(&[token.as_bytes()])).is_some(), "{id}");
         }
     }
+
+    #[test]
+    fn tokens_of_one_pattern_share_what_is_compiled() {
+        let group = KeyGroup::new(Vec::new(), &[SchemeName::UriSigning]);
+        let made = |text: &str| container(&group, &memory::name(&[text.as_bytes()]), text).unwrap();
+        let pattern = "regex:https://cdn.test/.*";
+        assert!(Arc::ptr_eq(&made(pattern), &made(pattern)));
+        // What costs nothing to make pushes no pattern out.
+        let hash = "hash:sha-256;AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+        assert!(!Arc::ptr_eq(&made(hash), &made(hash)));
     }
 }
