@@ -135,6 +135,30 @@ async fn a_request_framed_twice_behind_another_is_refused_too() {
 }
 
 #[tokio::test]
+async fn a_request_framed_twice_behind_the_body_of_another_is_refused_too() {
+    let origin = tests::Origin::start().await;
+    origin.on("/upload", |request| Answer::ok(request.body()));
+    origin.on("/page", |_| Answer::ok("x"));
+    let route = "[[site.\"www.test\".route]]\npath = \"/*\"\nmethods = \"all\"\n";
+    let node = tests::Node::start(&format!("{}{route}", crate::site(&origin))).await;
+    let (_, twice, _) = MISFRAMED[0];
+    // The body looks like the head that is refused, and is none.
+    let post =
+        format!("POST /upload HTTP/1.1\r\nHost: www.test\r\nContent-Length: {}\r\n\r\n{twice}", twice.len());
+    let statuses = |answer: &str| -> Vec<String> {
+        answer.split("HTTP/1.1 ").skip(1).filter_map(|one| Some(one.get(..3)?.to_owned())).collect()
+    };
+
+    let last = "GET /page HTTP/1.1\r\nHost: www.test\r\nConnection: close\r\n\r\n";
+    let answer = RawConnection::exchange(node.http(), format!("{post}{post}{last}")).await;
+    assert_eq!(statuses(&answer), ["200", "200", "200"], "{answer}");
+
+    let answer = RawConnection::exchange(node.http(), format!("{post}{twice}{HIDDEN}")).await;
+    assert_eq!(statuses(&answer).last().map(String::as_str), Some("400"), "{answer}");
+    assert!(origin.requests_for("/hidden").is_empty(), "{answer}");
+}
+
+#[tokio::test]
 async fn broken_chunks_are_never_passed_on_as_a_whole_body() {
     let origin = tests::Origin::start().await;
     origin.on("/upload", |request| Answer::ok(request.body()));
