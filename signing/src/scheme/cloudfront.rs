@@ -11,7 +11,9 @@ use crate::policy::{check_time, moment};
 use crate::url::is_url_text;
 use crate::verify::Place;
 use crate::{Grant, KeyGroup, Policy, Presented, PublicKey, Reason, SchemeName, cookie, url};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::alphabet::{self, Alphabet, Symbol};
+use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -29,6 +31,19 @@ const MOST_EXPIRES_DIGITS: usize = 12;
 const MOST_KEY_ID_BYTES: usize = 128;
 /// Of an RSA key of 8192 bits, in base64.
 const MOST_SIGNATURE_BYTES: usize = 1368;
+/// CloudFront's base64: `-`, `_` and `~` where the standard has `+`, `=` and `/`. It insists on padding and on zero in the bits after the
+/// last byte (RFC 4648 section 3.5), so that each signature has one spelling.
+static BASE64: GeneralPurpose = GeneralPurpose::new(&LETTERS, PAD);
+const LETTERS: Alphabet = {
+    const TEXT: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-~";
+    match Symbol::new(b'_') {
+        Some(padding) => match Alphabet::new_with_padding(TEXT, padding) {
+            Ok(letters) => letters,
+            Err(_) => alphabet::STANDARD,
+        },
+        None => alphabet::STANDARD,
+    }
+};
 /// As long as a browser lets a cookie be (RFC 6265 section 6.1).
 const MOST_POLICY_BYTES: usize = 4096;
 
@@ -123,25 +138,13 @@ pub(crate) fn canned_policy(resource: &str, expires: u64) -> String {
     )
 }
 
-/// CloudFront's base64: `-`, `_` and `~` where the standard has `+`, `=` and `/`.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    STANDARD.encode(bytes).replace('+', "-").replace('=', "_").replace('/', "~")
+    BASE64.encode(bytes)
 }
 
-/// Undoes [`encode`], and takes nothing that it does not write: each signature has one spelling.
+/// Undoes [`encode`], and takes nothing that it does not write.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let standard: Option<Vec<u8>> = text
-        .bytes()
-        .map(|byte| match byte {
-            b'-' => Some(b'+'),
-            b'_' => Some(b'='),
-            b'~' => Some(b'/'),
-            byte if byte.is_ascii_alphanumeric() => Some(byte),
-            _ => None,
-        })
-        .collect();
-    // The standard engine insists on padding and on zero in the bits after the last byte (RFC 4648 section 3.5).
-    STANDARD.decode(standard?).ok()
+    BASE64.decode(text).ok()
 }
 
 /// A token whose parts have the right shape, as far as that can be told without a key.
