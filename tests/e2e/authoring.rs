@@ -162,7 +162,8 @@ async fn whole_loop(language: &str, events: &[&str]) -> Value {
     if greet.join("package.json").is_file() {
         // npm would put a folder in the place of a link, so it is asked before.
         let shared = tools(&format!("{language}-node"));
-        if !shared.join("node_modules/.bin").is_dir() {
+        let [wanted, there] = [&greet, &shared].map(|folder| std::fs::read(folder.join("package.json")).ok());
+        if wanted != there || !shared.join("node_modules/.bin").is_dir() {
             std::fs::copy(greet.join("package.json"), shared.join("package.json")).expect("a copy");
             let npm = tokio::process::Command::new("npm").arg("install").current_dir(&shared).output().await;
             let npm = npm.expect("npm is missing; install it: apt-get install npm");

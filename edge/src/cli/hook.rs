@@ -1,6 +1,7 @@
 //! `selvedge hook …`: the loop of whoever writes and runs hooks, one verb per file.
 
 mod bench;
+mod borrows;
 mod build;
 mod deploy;
 mod folder;

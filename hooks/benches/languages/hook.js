@@ -1,7 +1,6 @@
 // What `hooks/thumbnail/examples/editing` does, in JavaScript: `cargo bench -p hooks --bench languages` measures it.
 
-const bytes = (text) => new TextEncoder().encode(text);
-const text = (bytes) => new TextDecoder().decode(bytes);
+import { bytes, text } from "./bytes.js";
 
 export const viewerRequest = {
   onViewerRequest(request) {

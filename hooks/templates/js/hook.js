@@ -4,8 +4,7 @@ import { get } from "selvedge:edge/config@0.1.0";
 import { log } from "selvedge:edge/log@0.1.0";
 import { Response } from "selvedge:edge/types@0.1.0";
 
-// Header values and bodies are bytes: not every header is UTF-8.
-const bytes = (text) => new TextEncoder().encode(text);
+import { bytes } from "./bytes.js";
 //> viewer-request
 
 // Route and signature are checked, the cache is not yet asked.

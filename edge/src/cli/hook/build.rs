@@ -1,6 +1,7 @@
 //! `selvedge hook build`: from a folder to a component, with the tools of its language.
 
 use super::super::{Exit, data, talk};
+use super::borrows;
 use super::folder;
 use super::language::Language;
 use hooks::{Inspection, WasmSource};
@@ -91,7 +92,24 @@ fn rust(folder: &Path, made: &Path) -> Result<(), String> {
     std::fs::copy(last, made).map(drop).map_err(|error| format!("{}: {error}", last.display()))
 }
 
+/// By QuickJS where package.json has its tool, or by SpiderMonkey.
 fn javascript(folder: &Path, made: &Path) -> Result<(), String> {
+    let package = std::fs::read_to_string(folder.join("package.json"));
+    let package = package.map_err(|error| format!("{}/package.json: {error}", folder.display()))?;
+    if package.contains("\"componentize-qjs\"") { quickjs(folder, made) } else { spidermonkey(folder, made) }
+}
+
+fn quickjs(folder: &Path, made: &Path) -> Result<(), String> {
+    let mut componentize = Command::new(node_tool(folder, "componentize-qjs")?);
+    componentize.args(["--sync", "--wit", "wit", "--world", "hook", "--js", "hook.js", "--output"]).arg(made);
+    step(componentize.current_dir(folder), "componentize-qjs --js hook.js", NODE)?;
+    let unusable = |error: &dyn std::fmt::Display| format!("{}: {error}", made.display());
+    let component = std::fs::read(made).map_err(|error| unusable(&error))?;
+    let mended = borrows::mended(&component).map_err(|error| unusable(&error))?;
+    std::fs::write(made, mended).map_err(|error| unusable(&error))
+}
+
+fn spidermonkey(folder: &Path, made: &Path) -> Result<(), String> {
     let mut componentize = Command::new(node_tool(folder, "componentize-js")?);
     // Of WASI it needs clocks and output; fetching is the contract's.
     componentize.args([
