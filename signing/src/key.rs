@@ -12,10 +12,11 @@ use crate::{SigningError, pem};
 use aws_lc_rs::error::KeyRejected;
 use aws_lc_rs::rsa::PublicEncryptingKey;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA1_ASN1, ECDSA_P256_SHA256_ASN1, ED25519, ParsedPublicKey,
-    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
+    ECDSA_P256_SHA1_ASN1, ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256,
+    VerificationAlgorithm,
 };
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::Algorithm;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -52,15 +53,14 @@ pub enum KeyKind {
 pub struct PublicKey {
     material: Material,
     spki: Vec<u8>,
-    jwt: DecodingKey,
 }
 
 #[derive(Clone)]
 enum Material {
-    // The library binds a parsed key to its hash, so there is one for each.
-    Rsa { sha1: ParsedPublicKey, sha256: ParsedPublicKey, signature_length: usize },
-    P256 { sha1: ParsedPublicKey, sha256: ParsedPublicKey },
-    Ed25519,
+    // The library binds a parsed key to its hash and to the form of its signatures, so there is one for each; `jwt` is for JWTs.
+    Rsa { sha1: ParsedPublicKey, sha256: ParsedPublicKey, jwt: ParsedPublicKey, signature_length: usize },
+    P256 { sha1: ParsedPublicKey, sha256: ParsedPublicKey, jwt: ParsedPublicKey },
+    Ed25519 { jwt: ParsedPublicKey },
 }
 
 /// What signs a token: a private key, or a secret. Its debug output shows nothing of it.
@@ -107,7 +107,7 @@ impl PublicKey {
         match self.material {
             Material::Rsa { .. } => KeyKind::Rsa,
             Material::P256 { .. } => KeyKind::P256,
-            Material::Ed25519 => KeyKind::Ed25519,
+            Material::Ed25519 { .. } => KeyKind::Ed25519,
         }
     }
 
@@ -115,20 +115,20 @@ impl PublicKey {
         let parsed = |algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]| {
             ParsedPublicKey::new(algorithm, bytes).map_err(rejected)
         };
-        let (material, jwt) = if let Some(point) = der.strip_prefix(&P256_SPKI) {
+        let material = if let Some(point) = der.strip_prefix(&P256_SPKI) {
             let sha1 = parsed(&ECDSA_P256_SHA1_ASN1, point)?;
             let sha256 = parsed(&ECDSA_P256_SHA256_ASN1, point)?;
-            (Material::P256 { sha1, sha256 }, DecodingKey::from_ec_der(point))
+            Material::P256 { sha1, sha256, jwt: parsed(&ECDSA_P256_SHA256_FIXED, point)? }
         } else if let Some(point) = der.strip_prefix(&ED25519_SPKI) {
-            parsed(&ED25519, point)?;
-            (Material::Ed25519, DecodingKey::from_ed_der(point))
+            Material::Ed25519 { jwt: parsed(&ED25519, point)? }
         } else {
             let signature_length = PublicEncryptingKey::from_der(der).map_err(rejected)?.key_size_bytes();
             let sha1 = parsed(&RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY, der)?;
             let sha256 = parsed(&RSA_PKCS1_2048_8192_SHA256, der)?;
-            (Material::Rsa { sha1, sha256, signature_length }, DecodingKey::from_rsa_der(der))
+            let jwt = parsed(&RSA_PSS_2048_8192_SHA256, der)?;
+            Material::Rsa { sha1, sha256, jwt, signature_length }
         };
-        Ok(Self { material, spki: der.to_vec(), jwt })
+        Ok(Self { material, spki: der.to_vec() })
     }
 
     /// How many bytes a CloudFront signature by this key has; `None` where such a key signs none.
@@ -138,21 +138,28 @@ impl PublicKey {
             Material::Rsa { signature_length, .. } => Some(signature_length..=signature_length),
             // Two integers of at most 33 bytes in a sequence (RFC 3279 section 2.2.3).
             Material::P256 { .. } => Some(8..=72),
-            Material::Ed25519 => None,
+            Material::Ed25519 { .. } => None,
         }
     }
 
     /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2), or ECDSA with the signature in DER (RFC 3279 section 2.2.3).
     pub(crate) fn verifies(&self, hash: Hash, message: &[u8], signature: &[u8]) -> bool {
         let (sha1, sha256) = match &self.material {
-            Material::Rsa { sha1, sha256, .. } | Material::P256 { sha1, sha256 } => (sha1, sha256),
-            Material::Ed25519 => return false,
+            Material::Rsa { sha1, sha256, .. } | Material::P256 { sha1, sha256, .. } => (sha1, sha256),
+            Material::Ed25519 { .. } => return false,
         };
         let key = match hash {
             Hash::Sha1 => sha1,
             Hash::Sha256 => sha256,
         };
         key.verify_sig(message, signature).is_ok()
+    }
+
+    /// PS256, ES256 (RFC 7518 sections 3.5 and 3.4) or EdDSA (RFC 8037 section 3.1).
+    fn verifies_jwt(&self, message: &[u8], signature: &[u8]) -> bool {
+        let (Material::Rsa { jwt, .. } | Material::P256 { jwt, .. } | Material::Ed25519 { jwt }) =
+            &self.material;
+        jwt.verify_sig(message, signature).is_ok()
     }
 }
 
@@ -181,10 +188,11 @@ impl Key {
         self.kind().algorithm()
     }
 
-    pub(crate) fn jwt(&self) -> &DecodingKey {
+    /// Whether this is the signature of a JWT by the key's [algorithm](Self::algorithm).
+    pub(crate) fn verifies_jwt(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::Public(key) => &key.jwt,
-            Self::Secret(secret) => secret.jwt(),
+            Self::Public(key) => key.verifies_jwt(message, signature),
+            Self::Secret(secret) => secret.verifies(message, signature),
         }
     }
 }
@@ -263,7 +271,7 @@ impl fmt::Debug for PublicKey {
             Material::Rsa { signature_length, .. } => {
                 write!(formatter, "PublicKey(RSA, {} bits)", signature_length * 8)
             }
-            Material::P256 { .. } | Material::Ed25519 => {
+            Material::P256 { .. } | Material::Ed25519 { .. } => {
                 write!(formatter, "PublicKey({})", self.kind().name())
             }
         }

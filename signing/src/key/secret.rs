@@ -3,7 +3,6 @@
 use crate::SigningError;
 use aws_lc_rs::{hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::DecodingKey;
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -16,7 +15,6 @@ const MOST_BYTES: usize = 4096;
 #[derive(Clone)]
 pub struct Secret {
     key: Arc<hmac::Key>,
-    jwt: DecodingKey,
 }
 
 impl Secret {
@@ -29,8 +27,7 @@ impl Secret {
         if !(FEWEST_BYTES..=MOST_BYTES).contains(&bytes.len()) {
             return Err(SigningError::Secret(bytes.len()));
         }
-        let key = Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes));
-        Ok(Self { key, jwt: DecodingKey::from_secret(bytes) })
+        Ok(Self { key: Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)) })
     }
 
     /// The text of a new secret: 32 random bytes in base64url (RFC 4648 section 5), 43 letters. Keep it secret.
@@ -57,10 +54,6 @@ impl Secret {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         const QUESTION: &[u8] = b"the same?";
         self.verifies(QUESTION, other.sign(QUESTION).as_ref())
-    }
-
-    pub(crate) fn jwt(&self) -> &DecodingKey {
-        &self.jwt
     }
 }
 
