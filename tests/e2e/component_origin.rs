@@ -198,6 +198,24 @@ async fn who_finds_no_place_waits_in_a_queue_that_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_body_that_nobody_gets_is_written_for_as_long_as_the_settings_say() {
+    let node = async |time: &str| {
+        let limits = format!("limits = {{ concurrency = 1, queue = 0, after-head = \"{time}\" }}");
+        let config = config(&limits, "").replace(ROUTE, &format!("{ROUTE}cache = \"off\"\n"));
+        let node = Node::start(&config).await;
+        let head = node.viewer().ask("HEAD", &format!("{SITE}/endless"), &[]).await;
+        assert_eq!(head.status, 200);
+        node
+    };
+    assert_eq!(get(&node("60s").await, "/hello").await.status, 503, "its place is taken");
+    let node = node("1ms").await;
+    eventually("the component to be ended", async || {
+        (get(&node, "/hello").await.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn it_asks_origins_that_it_is_granted_by_name_or_address_and_nobody_else() {
     let (api, other) = (Origin::start().await, Origin::start().await);
     api.on("/v1/check", |asked| Answer::new(201).body([b"checked ".to_vec(), asked.body()].concat()));
