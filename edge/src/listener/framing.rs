@@ -56,7 +56,7 @@ impl FramingScan {
     pub(super) fn finds_both(&mut self, mut bytes: &[u8]) -> bool {
         while !self.at_body && !bytes.is_empty() {
             bytes = self.pass_over(bytes);
-            match bytes.iter().position(|byte| *byte == b'\n') {
+            match memchr::memchr(b'\n', bytes) {
                 Some(end) => {
                     self.end(&bytes[..end]);
                     bytes = &bytes[end + 1..];
