@@ -184,8 +184,13 @@ impl<S> Patient<S> {
 
     /// Pending until the deadline; an error after it.
     fn poll_patience(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        // While the node is at work nobody is late: it is enough that a timer is set, and looks again.
+        let is_set = self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed());
+        if is_set && self.stuck.is_none() && self.pace.is_working() {
+            return Poll::Pending;
+        }
         loop {
-            // While the node is at work nobody is late; look again when the shortest patience could be over.
+            // Look again when the shortest patience could be over.
             let now = Instant::now();
             let rested = self.pace.rested.load(Relaxed);
             if rested != self.rested {
