@@ -20,7 +20,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use patient::{Busy, Pace, Patience, Patient};
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -192,11 +192,10 @@ where
         .serve_connection(stream, Answerer { viewer, current, alive: drain.alive.clone() })
         .with_upgrades();
     let mut connection = pin!(connection);
-    let mut told = drain.told.clone();
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = told.wait_for(|told| *told) => connection.as_mut().graceful_shutdown(),
+    if ends_undrained(connection.as_mut(), &drain).await {
+        return;
     }
+    connection.as_mut().graceful_shutdown();
     // A connection that ends with an error has only its viewer to tell, who is gone.
     let _ = connection.await;
 }
@@ -218,12 +217,33 @@ where
         .enable_connect_protocol()
         .serve_connection(stream, Answerer { viewer, current, alive: drain.alive.clone() });
     let mut connection = pin!(connection);
-    let mut told = drain.told.clone();
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        _ = told.wait_for(|told| *told) => connection.as_mut().graceful_shutdown(),
+    if ends_undrained(connection.as_mut(), &drain).await {
+        return;
     }
+    connection.as_mut().graceful_shutdown();
     let _ = connection.await;
+}
+
+/// Whether a connection ends before it is told to drain.
+///
+/// It is told by waking its task, which needs to be asked for once: whether the word has come is cheaper to see than to wait for, and
+/// every request comes by here.
+async fn ends_undrained<C: Future>(mut connection: Pin<&mut C>, drain: &Drain) -> bool {
+    let mut told = drain.told.clone();
+    // Unconstrained, so that the first poll asks for it whatever the task has done before.
+    let mut told = pin!(tokio::task::unconstrained(told.wait_for(|told| *told)));
+    let mut is_asked_for = false;
+    poll_fn(|context| {
+        if connection.as_mut().poll(context).is_ready() {
+            return Poll::Ready(true);
+        }
+        if is_asked_for && drain.told.has_changed().is_ok_and(|changed| !changed) {
+            return Poll::Pending;
+        }
+        is_asked_for = true;
+        told.as_mut().poll(context).map(|_| false)
+    })
+    .await
 }
 
 /// What hyper calls for each request of a connection.
