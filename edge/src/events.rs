@@ -37,12 +37,12 @@ pub enum OriginRequest {
 /// # Errors
 /// [`Fault::Hook`] when a hook fails and its `on-error` does not let it pass.
 pub async fn viewer_request(
-    visit: &mut Visit,
+    visit: &mut Arc<Visit>,
     upload: &mut OutgoingBody,
 ) -> Result<Option<Response<Body>>, Fault> {
     match visit.route.hooks.is_empty() {
         true => Ok(None),
-        false => Box::pin(edit_request(visit, upload)).await,
+        false => Box::pin(edit_request(Arc::make_mut(visit), upload)).await,
     }
 }
 
@@ -63,7 +63,7 @@ async fn edit_request(visit: &mut Visit, upload: &mut OutgoingBody) -> Result<Op
         match called {
             Ok((RequestOutcome::Next(request, caching), body)) => {
                 *upload = upload::carried(body);
-                visit.request = request;
+                visit.rewrite(request);
                 visit.cache_as(caching);
             }
             Ok((RequestOutcome::Respond(response), _)) => return Ok(Some(response.map(Body::Whole))),

@@ -96,7 +96,7 @@ pub fn explain(node: &Arc<Node>, question: Question, sources: Option<&Sources>, 
         now,
         started: Instant::now(),
     };
-    let mut visit = match find(node, &viewer, &arrival, question) {
+    let mut visit = match find(node, &viewer, arrival, question) {
         Ok(visit) => visit,
         Err(fault) => return json!({ "found": false, "refused": refused(&fault) }),
     };
@@ -119,9 +119,8 @@ pub fn explain(node: &Arc<Node>, question: Question, sources: Option<&Sources>, 
     });
     // What comes after is told as if it were let in.
     if let Some(keys) = visit.route.keys.clone() {
-        let _ = signed::strip(&mut visit, &keys);
+        let _ = signed::strip(Arc::make_mut(&mut visit), &keys);
     }
-    let mut visit = Arc::new(visit);
     signed::conceal(&mut visit);
     told["hooks"] = hooks(&visit);
     told["cache"] = cache(&visit, settings, now);
@@ -132,7 +131,12 @@ pub fn explain(node: &Arc<Node>, question: Question, sources: Option<&Sources>, 
     told
 }
 
-fn find(node: &Arc<Node>, viewer: &Viewer, arrival: &Arrival, question: Question) -> Result<Visit, Fault> {
+fn find(
+    node: &Arc<Node>,
+    viewer: &Viewer,
+    arrival: Arrival,
+    question: Question,
+) -> Result<Arc<Visit>, Fault> {
     let Question { uri, method, mut headers, .. } = question;
     let host = uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     headers.insert(HOST, host.ok_or(Fault::BadHost)?);
@@ -140,7 +144,7 @@ fn find(node: &Arc<Node>, viewer: &Viewer, arrival: &Arrival, question: Question
     let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     request.uri = target.parse().map_err(|_| Fault::BadTarget)?;
     (request.method, request.headers) = (method, headers);
-    Visit::find(node, viewer, arrival, request).map_err(|(fault, _)| fault)
+    Visit::find(Arc::clone(node), viewer, arrival, request).map_err(|lost| lost.fault)
 }
 
 fn refused(fault: &Fault) -> Value {

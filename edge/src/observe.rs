@@ -15,17 +15,18 @@ use crate::error::{self, Fault};
 use crate::headers::{CACHE_STATUS, PROXY_STATUS, X_REQUEST_ID};
 use crate::node::Node;
 use crate::pages::Pages;
-use crate::visit::{Arrival, Visit};
+use crate::visit::{Lost, Visit};
 use cache::{Effect, Freshness, Permit, Receipt};
 use figures::Figures;
 use http::header::{CONTENT_LENGTH, VIA};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use log::Log;
 use origin_shield::hop::HopError;
 use origin_shield::{Attempt, Change};
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 pub use figures::CacheFigure;
@@ -64,15 +65,27 @@ pub enum CacheStatus {
     Bypass,
 }
 
-/// What is known of one request so far.
+/// What a record is about: a request that has found its site and route, or has not.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The node that answers.
+    pub node: &'a Node,
+    /// `X-Request-Id`.
+    pub request_id: &'a HeaderValue,
+    /// For durations.
+    pub started: Instant,
+    /// The target as the viewer sent it.
+    pub target: &'a Uri,
+    /// Who asks.
+    pub address: IpAddr,
+    /// Site and route, where found.
+    pub place: Option<(&'a str, &'a str)>,
+}
+
+/// What is known of one request's answer so far.
 #[derive(Debug)]
 pub struct Record {
-    arrival: Arrival,
     method: Method,
-    uri: http::Uri,
-    peer: std::net::IpAddr,
-    /// Site and route, once found.
-    pub place: Option<(Arc<str>, Arc<str>)>,
     /// What the cache had to do with it, once known.
     pub cache: Option<CacheStatus>,
     /// Whether the answer was stored, or why not.
@@ -87,13 +100,9 @@ pub struct Record {
 impl Record {
     /// Begins a record.
     #[must_use]
-    pub fn begin(arrival: Arrival, request: &http::request::Parts, peer: std::net::SocketAddr) -> Self {
+    pub fn begin(request: &http::request::Parts) -> Self {
         Self {
-            arrival,
             method: request.method.clone(),
-            uri: request.uri.clone(),
-            peer: peer.ip(),
-            place: None,
             cache: None,
             stored: None,
             attempts: Vec::new(),
@@ -108,27 +117,24 @@ impl Record {
         self.fault.is_some()
     }
 
-    /// What was known first of all.
-    #[must_use]
-    pub fn arrival(&self) -> &Arrival {
-        &self.arrival
-    }
-
-    /// Notes where the request belongs.
-    pub fn found(&mut self, visit: &Visit) {
-        self.place = Some((Arc::clone(&visit.site.name), Arc::clone(&visit.route.label)));
-        self.peer = visit.address;
-    }
-
     /// Notes what went wrong and turns it into the answer.
-    pub fn fail(&mut self, fault: &Fault, accept: Option<&HeaderValue>, node: &Node) -> Response<Body> {
+    pub fn fail(&mut self, fault: &Fault, accept: Option<&HeaderValue>, asked: &Asked<'_>) -> Response<Body> {
         self.attempts = fault.attempts().to_vec();
         self.fault = Some((fault.row().token, fault.story()));
-        fault.response(accept, &node.name, &self.arrival.request_id)
+        fault.response(accept, &asked.node.name, asked.request_id)
+    }
+
+    /// The answer to a request that has found no site or route, written down.
+    pub fn turn_away(&mut self, lost: &Lost) -> Response<Body> {
+        let asked = lost.asked();
+        let mut response = self.fail(&lost.fault, lost.accept(), &asked);
+        self.finish(&asked, &mut response);
+        response
     }
 
     /// Stamps the answer and writes the record down.
-    pub fn finish(self, node: &Node, response: &mut Response<Body>) {
+    pub fn finish(&self, asked: &Asked<'_>, response: &mut Response<Body>) {
+        let node = asked.node;
         bare(&self.method, response);
         let headers = response.headers_mut();
         if let Some(status) = self.cache_status(node).and_then(|text| HeaderValue::from_str(&text).ok()) {
@@ -138,8 +144,8 @@ impl Record {
             headers.append(PROXY_STATUS, status);
         }
         headers.append(VIA, node.via.clone());
-        node.observer.note(&self, response.status());
-        response.headers_mut().insert(X_REQUEST_ID, self.arrival.request_id);
+        headers.insert(X_REQUEST_ID, asked.request_id.clone());
+        node.observer.note(self, asked, response.status());
     }
 
     /// RFC 9211 §2.
@@ -183,17 +189,17 @@ impl Record {
         (!is_told_already).then(|| format!("{}; {}", node.name, error::details(&self.attempts)))
     }
 
-    fn line(&self, status: http::StatusCode) -> String {
-        let request_id = self.arrival.request_id.to_str().unwrap_or_default();
+    fn line(&self, asked: &Asked<'_>, status: http::StatusCode) -> String {
+        let request_id = asked.request_id.to_str().unwrap_or_default();
         let cache = self.cache.map_or("-", CacheStatus::token);
-        let (site, route) = self.place.as_ref().map_or(("-", "-"), |(site, route)| (&**site, &**route));
+        let (site, route) = asked.place.unwrap_or(("-", "-"));
         let mut line = format!(
             "request id={request_id} viewer={} method={} site={site} route={route} path={:?} status={} cache={cache} us={}",
-            self.peer,
+            asked.address,
             self.method,
-            shortened(&signing::without_token(self.uri.path())),
+            shortened(&signing::without_token(asked.target.path())),
             status.as_u16(),
-            self.arrival.started.elapsed().as_micros(),
+            asked.started.elapsed().as_micros(),
         );
         if let Some(Err(reason)) = self.stored {
             let _ = write!(line, " unstored={reason}");
@@ -301,7 +307,7 @@ impl Observer {
         }
     }
 
-    fn note(&self, record: &Record, status: http::StatusCode) {
+    fn note(&self, record: &Record, asked: &Asked<'_>, status: http::StatusCode) {
         self.figures.request(status, record.cache);
         if let Some((token, _)) = &record.fault {
             self.figures.reason(token);
@@ -315,8 +321,8 @@ impl Observer {
         let lacks_page = record.page.is_some_and(|outcome| outcome != Pages::SHOWN);
         let is_problem = record.fault.is_some() || !record.attempts.is_empty() || lacks_page;
         match self.level {
-            LogLevel::Requests => self.log.write(record.line(status)),
-            LogLevel::Problems if is_problem => self.log.write(record.line(status)),
+            LogLevel::Requests => self.log.write(record.line(asked, status)),
+            LogLevel::Problems if is_problem => self.log.write(record.line(asked, status)),
             LogLevel::Problems | LogLevel::Off => {}
         }
     }

@@ -85,7 +85,7 @@ pub async fn shown(
     record: &mut Record,
 ) -> Response<Body> {
     let accept = || visit.request.headers.get(ACCEPT);
-    let response = found.unwrap_or_else(|fault| record.fail(&fault, accept(), &visit.node));
+    let response = found.unwrap_or_else(|fault| record.fail(&fault, accept(), &visit.asked()));
     match in_place_of(visit, &response) {
         None => response,
         Some(page) => Box::pin(page.show(visit, response, record)).await,
@@ -145,7 +145,7 @@ impl Page {
 
     /// The answer with this page for its body; where it cannot be had, with the node's own.
     async fn show(&self, visit: &Arc<Visit>, answer: Response<Body>, record: &mut Record) -> Response<Body> {
-        let asked = tokio::time::timeout(visit.node.limits.error_page, self.ask(visit, record)).await;
+        let asked = tokio::time::timeout(visit.node.limits.error_page, self.ask(visit)).await;
         let (page, outcome) = match asked {
             Ok(Ok(page)) => (Some(page), Pages::SHOWN),
             Ok(Err(token)) => (None, token),
@@ -160,9 +160,9 @@ impl Page {
     }
 
     /// What is told of the request is about the error, and not about its page.
-    async fn ask(&self, visit: &Visit, record: &Record) -> Result<Response<Body>, &'static str> {
+    async fn ask(&self, visit: &Visit) -> Result<Response<Body>, &'static str> {
         let asked = Arc::new(self.visit(visit));
-        let mut aside = Record::begin(record.arrival().clone(), &asked.request, asked.viewer.peer);
+        let mut aside = Record::begin(&asked.request);
         match pipeline::find(&asked, OutgoingBody::Empty, &mut aside).await {
             Ok(page) if page.status() == StatusCode::OK => {
                 whole(page, visit.node.limits.error_page_size).await
@@ -184,7 +184,7 @@ impl Page {
         headers::trace_on(&mut request.headers, visit);
         Visit {
             route: Arc::clone(&self.route),
-            presented: self.path.clone(),
+            sent: None,
             request,
             upgrade: None,
             versions: Default::default(),

@@ -46,27 +46,28 @@ pub fn serve(
 ) -> impl Future<Output = Response<Body>> + Send + use<> {
     let (mut request, upload) = request.into_parts();
     let arrival = Arrival::now(&node, viewer, &mut request);
-    let mut record = Record::begin(arrival, &request, viewer.peer);
-    let found = Visit::find(&node, viewer, record.arrival(), request).map(Arc::new);
+    let mut record = Record::begin(&request);
+    let found = Visit::find(node, viewer, arrival, request);
     async move {
-        let mut response = match found {
-            Ok(mut visit) => answer(&mut visit, upload, &mut record).await,
-            Err((fault, accept)) => record.fail(&fault, accept.as_ref(), &node),
-        };
-        record.finish(&node, &mut response);
-        response
+        match found {
+            Ok(mut visit) => {
+                let mut response = answer(&mut visit, upload, &mut record).await;
+                record.finish(&visit.asked(), &mut response);
+                response
+            }
+            Err(lost) => record.turn_away(&lost),
+        }
     }
 }
 
 /// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
 /// the node's own error pages included.
 async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -> Response<Body> {
-    record.found(visit);
     if let Err(fault) = visit.admit().and_then(|()| verify(visit)) {
         return pages::shown(visit, Err(fault), record).await;
     }
     let mut upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
-    let found = match events::viewer_request(Arc::make_mut(visit), &mut upload).await {
+    let found = match events::viewer_request(visit, &mut upload).await {
         Ok(Some(response)) => Ok(response),
         Ok(None) => find(visit, upload, record).await,
         Err(fault) => Err(fault),

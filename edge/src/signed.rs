@@ -23,7 +23,7 @@ pub fn judge(visit: &Visit, keys: &KeyGroup) -> Verdict {
 /// What the viewer sent, for whoever judges it by these keys.
 pub fn presented<T>(visit: &Visit, keys: &KeyGroup, judge: impl FnOnce(&Presented<'_>) -> T) -> T {
     let cookies: Vec<&str> = cookies(&visit.request.headers).collect();
-    let sent = headers::path_and_query(&visit.presented);
+    let sent = headers::path_and_query(visit.presented());
     let presented = Presented {
         scheme: visit.scheme,
         authority: &visit.authority,
@@ -56,7 +56,8 @@ pub fn admit(visit: &mut Visit, grant: Grant) -> Result<(), Fault> {
 /// Those of [`admit`].
 pub fn strip(visit: &mut Visit, keys: &KeyGroup) -> Result<(), Fault> {
     if let Cow::Owned(stripped) = keys.strip(headers::path_and_query(&visit.request.uri)) {
-        visit.request.uri = stripped.parse().map_err(|_| Fault::BadTarget)?;
+        let target = stripped.parse().map_err(|_| Fault::BadTarget)?;
+        visit.retarget(target);
     }
     Ok(())
 }

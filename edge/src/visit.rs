@@ -8,6 +8,7 @@ use crate::headers::{self, X_FORWARDED_FOR, X_FORWARDED_PROTO, X_REQUEST_ID};
 use crate::listener::Viewer;
 use crate::loops::{self, Trace};
 use crate::node::Node;
+use crate::observe::Asked;
 use crate::outside;
 use crate::route::{self, Route, Site};
 use crate::signed;
@@ -47,8 +48,8 @@ pub struct Visit {
     pub scheme: &'static str,
     /// Host and port as the viewer asked, lower case.
     pub authority: String,
-    /// Path and query as the viewer sent them, for signatures.
-    pub presented: Uri,
+    /// The target as the viewer sent it, where the request has another by now.
+    pub sent: Option<Uri>,
     /// Method, normalised path and query, headers.
     pub request: Parts,
     /// `X-Request-Id`.
@@ -112,16 +113,45 @@ fn is_request_id(id: &HeaderValue) -> bool {
     (1..=128).contains(&id.len()) && id.as_bytes().iter().all(u8::is_ascii_graphic)
 }
 
-/// A request that finds no site or route, and what kind of page its viewer would like to read about it.
-pub type Lost = (Fault, Option<HeaderValue>);
+/// A request that finds no site or route.
+#[derive(Debug)]
+pub struct Lost {
+    /// Why.
+    pub fault: Fault,
+    node: Arc<Node>,
+    peer: IpAddr,
+    arrival: Arrival,
+    request: Parts,
+}
+
+impl Lost {
+    /// What kind of page its viewer would like to read about it.
+    #[must_use]
+    pub fn accept(&self) -> Option<&HeaderValue> {
+        self.request.headers.get(ACCEPT)
+    }
+
+    /// What its record is about.
+    #[must_use]
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            node: &self.node,
+            request_id: &self.arrival.request_id,
+            started: self.arrival.started,
+            target: &self.request.uri,
+            address: self.peer,
+            place: None,
+        }
+    }
+}
 
 /// Where a request belongs.
 struct Destination {
     site: Arc<Site>,
     route: Arc<Route>,
     authority: String,
-    /// The target as it was sent.
-    presented: Uri,
+    /// The target as it was sent, where that is not the normal one.
+    sent: Option<Uri>,
 }
 
 impl Destination {
@@ -157,11 +187,8 @@ impl Destination {
             (Cow::Borrowed(_), Cow::Borrowed(_)) => None,
             (_, text) => Some(text.parse().map_err(|_| Fault::BadTarget)?),
         };
-        let presented = match normal {
-            Some(normal) => std::mem::replace(&mut request.uri, normal),
-            None => request.uri.clone(),
-        };
-        Ok(Self { site, route, authority, presented })
+        let sent = normal.map(|normal| std::mem::replace(&mut request.uri, normal));
+        Ok(Self { site, route, authority, sent })
     }
 }
 
@@ -171,43 +198,78 @@ impl Visit {
     /// # Errors
     /// A [`Fault`] of the viewer: no or several hosts, an unknown one, a path that cannot be normalised, limits.
     pub fn find(
-        node: &Arc<Node>,
+        node: Arc<Node>,
         viewer: &Viewer,
-        arrival: &Arrival,
+        arrival: Arrival,
         mut request: Parts,
-    ) -> Result<Self, Lost> {
-        let Destination { site, route, authority, presented } =
-            match Destination::of(node, viewer, &arrival.asker, &mut request) {
+    ) -> Result<Arc<Self>, Box<Lost>> {
+        let Destination { site, route, authority, sent } =
+            match Destination::of(&node, viewer, &arrival.asker, &mut request) {
                 Ok(destination) => destination,
-                Err(fault) => return Err((fault, request.headers.remove(ACCEPT))),
+                Err(fault) => {
+                    return Err(Box::new(Lost { fault, node, peer: viewer.peer.ip(), arrival, request }));
+                }
             };
-        let address = believed_address(node, viewer, &arrival.asker, &request.headers);
+        let address = believed_address(&node, viewer, &arrival.asker, &request.headers);
         let place = match &route.geo {
             Some(_) => node.atlas.locate(address),
             None => Place::default(),
         };
         let upgrade = Upgrade::asked(&mut request, &route);
-        Ok(Self {
-            node: Arc::clone(node),
+        let scheme = believed_scheme(viewer, &arrival.asker, &request.headers);
+        let Arrival { asker, request_id, now, started } = arrival;
+        Ok(Arc::new(Self {
+            node,
             viewer: viewer.clone(),
-            asker: arrival.asker.clone(),
+            asker,
             address,
             place,
             site,
             route,
-            scheme: believed_scheme(viewer, &arrival.asker, &request.headers),
+            scheme,
             authority,
-            presented,
+            sent,
             request,
-            request_id: arrival.request_id.clone(),
-            now: arrival.now,
-            started: arrival.started,
+            request_id,
+            now,
+            started,
             upgrade,
             versions: Versions::default(),
             listener: OnceLock::new(),
             grant: None,
             caching: None,
-        })
+        }))
+    }
+
+    /// The target as the viewer sent it, for signatures and the log.
+    #[must_use]
+    pub fn presented(&self) -> &Uri {
+        self.sent.as_ref().unwrap_or(&self.request.uri)
+    }
+
+    /// Goes on with another target than the viewer's.
+    pub fn retarget(&mut self, target: Uri) {
+        let before = std::mem::replace(&mut self.request.uri, target);
+        self.sent.get_or_insert(before);
+    }
+
+    /// Goes on with another request than the viewer's.
+    pub fn rewrite(&mut self, request: Parts) {
+        let before = std::mem::replace(&mut self.request, request);
+        self.sent.get_or_insert(before.uri);
+    }
+
+    /// What its record is about.
+    #[must_use]
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            node: &self.node,
+            request_id: &self.request_id,
+            started: self.started,
+            target: self.presented(),
+            address: self.address,
+            place: Some((&self.site.name, &self.route.label)),
+        }
     }
 
     /// Whether the node's rules let this request in: method and place.
