@@ -20,6 +20,7 @@ pub use flow::Flow;
 pub use negotiate::{accepts, negotiate};
 pub use plain::Plain;
 
+use crate::headers;
 use cache::control::Directives;
 use cache::{Coding, CompressSettings, Entry};
 use http::header::CONTENT_ENCODING;
@@ -56,7 +57,7 @@ pub fn choose(
     headers: &HeaderMap,
     settings: &CompressSettings,
 ) -> Choice {
-    if headers.contains_key(CONTENT_ENCODING) {
+    if headers::has(headers, &CONTENT_ENCODING) {
         return choose_encoded(request, entry, headers, settings);
     }
     let eligibility = eligibility(entry, settings);

@@ -118,10 +118,19 @@ pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-p
 /// The host by which the viewer asked.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// Whether there is a field of this name. Requests have few fields, and nearly none of those that could be asked for: a look at each is
+/// cheaper than to hash the name.
+#[must_use]
+pub fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|present| present == name)
+}
+
 /// Removes what `Connection` names as ending at this hop (RFC 9110 §7.6.1). Done before anything reads the request: what the
 /// origin will not see must not be in the key either.
 pub fn drop_nominated(headers: &mut HeaderMap) {
-    if headers.get_all(CONNECTION).iter().all(|line| is_about_the_connection(line.as_bytes())) {
+    if !has(headers, &CONNECTION)
+        || headers.get_all(CONNECTION).iter().all(|line| is_about_the_connection(line.as_bytes()))
+    {
         return;
     }
     let nominated: Vec<HeaderName> = headers

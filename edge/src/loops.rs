@@ -1,6 +1,6 @@
 //! Requests that come back to where they were (RFC 8586).
 
-use crate::headers::CDN_LOOP;
+use crate::headers::{self, CDN_LOOP};
 use http::header::InvalidHeaderValue;
 use http::{HeaderMap, HeaderValue};
 
@@ -40,6 +40,9 @@ impl Mark {
     #[must_use]
     pub fn trace(&self, headers: &HeaderMap) -> Trace {
         let mut trace = Trace::Unseen;
+        if !headers::has(headers, &CDN_LOOP) {
+            return trace;
+        }
         for member in headers.get_all(CDN_LOOP).iter().flat_map(members) {
             let mut parts = member.split(';').map(str::trim);
             if parts.next() != Some(&*self.name) {

@@ -3,6 +3,7 @@
 //! An answer to many ranges never costs more than the whole body would: no byte of it is sent twice (CVE-2011-3192, RFC 9110 §17.15).
 
 use crate::body::{Body, Chain};
+use crate::headers;
 use http::header::RANGE;
 use http::{HeaderMap, HeaderValue};
 use std::fmt::Write;
@@ -41,6 +42,9 @@ impl Ranges {
     /// ranges, or anything that cannot be read: the field is then ignored (RFC 9110 §14.2).
     #[must_use]
     pub fn of(request: &HeaderMap, most: usize) -> Option<Self> {
+        if !headers::has(request, &RANGE) {
+            return None;
+        }
         let mut fields = request.get_all(RANGE).iter();
         let only = fields.next().filter(|_| fields.next().is_none())?;
         Self::read(only.to_str().ok()?, most)

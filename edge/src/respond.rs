@@ -211,7 +211,7 @@ fn answer(status: StatusCode, headers: HeaderMap, body: Body) -> Response<Body> 
 
 /// RFC 9110 §13.1.2, §13.1.3: `If-None-Match` alone decides where it is present.
 fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
-    if request.contains_key(IF_NONE_MATCH) {
+    if headers::has(request, &IF_NONE_MATCH) {
         let Some(etag) = stored.get(ETAG).map(|etag| opaque(etag.as_bytes())) else {
             return request.get_all(IF_NONE_MATCH).iter().any(|line| line.as_bytes().trim_ascii() == b"*");
         };
@@ -220,6 +220,9 @@ fn is_not_modified(request: &HeaderMap, stored: &HeaderMap) -> bool {
             .iter()
             .flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
         return tags.map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || opaque(tag) == etag);
+    }
+    if !headers::has(request, &IF_MODIFIED_SINCE) {
+        return false;
     }
     let Some(since) = date(request.get(IF_MODIFIED_SINCE)) else { return false };
     date(stored.get(LAST_MODIFIED)).is_some_and(|modified| modified <= since)

@@ -2,6 +2,7 @@
 
 use crate::body::Body;
 use crate::error::Fault;
+use crate::headers;
 use crate::observe::{Observer, TunnelSlot};
 use crate::route::Route;
 use crate::visit::Visit;
@@ -28,7 +29,7 @@ impl Upgrade {
     #[must_use]
     pub fn asked(request: &mut Parts, route: &Route) -> Option<Self> {
         let protocol = match request.version {
-            Version::HTTP_11 if request.headers.contains_key(UPGRADE) => offered(request, route)?,
+            Version::HTTP_11 if headers::has(&request.headers, &UPGRADE) => offered(request, route)?,
             Version::HTTP_2 if request.method == Method::CONNECT => {
                 let asked = request.extensions.remove::<Protocol>()?;
                 let protocol = allowed(asked.as_str(), route)?;

@@ -1,5 +1,6 @@
 //! What a viewer can read: `Accept-Encoding` (RFC 9110 §12.5.3).
 
+use crate::headers;
 use cache::Coding;
 use cache::control::split_list;
 use http::HeaderMap;
@@ -9,7 +10,7 @@ use http::header::{ACCEPT_ENCODING, CACHE_CONTROL};
 /// comes first in `formats`. `None` is no coding: none is acceptable, or the viewer says that it would rather have none.
 #[must_use]
 pub fn negotiate(request: &HeaderMap, formats: &[Coding]) -> Option<Coding> {
-    if !request.contains_key(ACCEPT_ENCODING) {
+    if !headers::has(request, &ACCEPT_ENCODING) {
         return None;
     }
     let mut best = None;
