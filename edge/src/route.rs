@@ -266,11 +266,11 @@ pub fn split_query(path_and_query: &str) -> (&str, Option<&str>) {
 
 /// Whether nothing needs to be decoded, removed or collapsed: one look at each byte, for nearly every path of the day.
 fn is_normal(path: &[u8]) -> bool {
-    let mut before = 0;
-    path.iter().all(|&byte| {
-        let after_slash = std::mem::replace(&mut before, byte) == b'/';
-        !(matches!(byte, b'%' | b'\\') || after_slash && matches!(byte, b'/' | b'.'))
-    })
+    let is_odd = |(before, byte): (&u8, &u8)| {
+        matches!(byte, b'%' | b'\\') || *before == b'/' && matches!(byte, b'/' | b'.')
+    };
+    // To the end whatever is found, so that several bytes are looked at in one step. The first is a slash.
+    !path.iter().zip(&path[1..]).fold(false, |odd, pair| odd | is_odd(pair))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
