@@ -281,6 +281,11 @@ impl Entry {
         self.times.freshness(self.spans)
     }
 
+    /// Whether it is fresh.
+    pub(crate) fn is_fresh(&self, now: SystemTime) -> bool {
+        self.times.is_fresh(self.spans, now)
+    }
+
     /// Ends the freshness now; what it may still be used for while it is stale counts from here.
     pub fn expire(&self, now: SystemTime) {
         self.times.end(now);

@@ -259,10 +259,10 @@ impl Store {
 
 /// RFC 9111 §4: fresh and not asked for fresher, or no staler than the viewer allows.
 pub(crate) fn is_good_enough(entry: &Entry, demand: &Demand, now: SystemTime) -> bool {
-    let freshness = entry.freshness();
-    match freshness.remaining(now) {
-        Some(_) => !demand.insists() || !demand.wants_better_than(&freshness, entry.is_immutable(), now),
-        None => demand.accepts_stale(&freshness, now),
+    match entry.is_fresh(now) {
+        true if !demand.insists() => true,
+        true => !demand.wants_better_than(&entry.freshness(), entry.is_immutable(), now),
+        false => demand.accepts_stale(&entry.freshness(), now),
     }
 }
 

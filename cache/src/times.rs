@@ -52,6 +52,12 @@ impl Times {
         }
     }
 
+    /// Whether it is fresh, as [`Freshness::remaining`] would say it.
+    pub(crate) fn is_fresh(&self, spans: Spans, now: SystemTime) -> bool {
+        let stored_at = self.born.saturating_add(spans.initial_age.into());
+        since_epoch(now).max(stored_at) < self.fresh_until.load(Relaxed)
+    }
+
     /// Ends the freshness now, if it has not ended yet.
     pub(crate) fn end(&self, now: SystemTime) {
         self.fresh_until.fetch_min(since_epoch(now), Relaxed);
@@ -110,6 +116,19 @@ mod tests {
         assert_eq!(stored(&freshness()), freshness());
         let long = Freshness { lifetime: Duration::from_secs(1 << 31), ..freshness() };
         assert_eq!(stored(&long), long);
+    }
+
+    #[test]
+    fn what_is_fresh_has_time_left() {
+        let early = Freshness { initial_age: Duration::from_secs(90), ..freshness() };
+        for freshness in [freshness(), early, Freshness { lifetime: Duration::from_secs(7), ..freshness() }] {
+            let (times, spans) = (Times::new(&freshness), Spans::new(&freshness));
+            for now in [-1, 0, 1, 53_499, 53_500, 53_501, 60_500].map(|after| at(1_700_000_000_123 + after)) {
+                let now = now + Duration::from_nanos(999);
+                let has_time_left = times.freshness(spans).remaining(now).is_some();
+                assert_eq!(times.is_fresh(spans, now), has_time_left, "{freshness:?} {now:?}");
+            }
+        }
     }
 
     #[test]
