@@ -54,7 +54,7 @@ fn lead(store: &Store, key: &Key) -> Permit {
 
 fn lead_at(store: &Store, key: &Key, now: SystemTime) -> Permit {
     match look(store, key, now) {
-        Lookup::Lead(permit) | Lookup::Stale(_, Some(permit)) => permit,
+        Lookup::Lead(permit) | Lookup::Stale(_, Some(permit)) => *permit,
         other => panic!("expected to lead: {other:?}"),
     }
 }

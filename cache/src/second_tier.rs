@@ -130,7 +130,7 @@ impl Permit {
         self.stale.is_none() && self.store.second_tier.is_some()
     }
 
-    async fn revive(self, request: &HeaderMap, demand: &Demand, now: SystemTime) -> Lookup {
+    async fn revive(mut self: Box<Self>, request: &HeaderMap, demand: &Demand, now: SystemTime) -> Lookup {
         let store = Arc::clone(&self.store);
         let Some(tier) = &store.second_tier else { return Lookup::Lead(self) };
         let Some(entry) = tier.find(store.address(&self.key), request).await else {
@@ -144,11 +144,11 @@ impl Permit {
             self.share(&entry);
             return Lookup::Revived(entry);
         }
-        let permit = Self { stale: Some(Arc::clone(&entry)), ..self };
+        self.stale = Some(Arc::clone(&entry));
         if !demand.insists() && entry.freshness().serves_while_revalidating(now) {
-            return Lookup::Stale(entry, Some(permit));
+            return Lookup::Stale(entry, Some(self));
         }
-        Lookup::Lead(permit)
+        Lookup::Lead(self)
     }
 }
 

@@ -84,7 +84,7 @@ async fn fill(
 
 async fn stored(store: &Store, key: &Key, request: &HeaderMap, response: &[(&'static str, &str)]) {
     let Lookup::Lead(permit) = look(store, key, request, at(0)).await else { panic!("it is there already") };
-    fill(permit, request, response, "body").await;
+    fill(*permit, request, response, "body").await;
 }
 
 async fn look(store: &Store, key: &Key, request: &HeaderMap, now: SystemTime) -> Lookup {
@@ -162,7 +162,7 @@ async fn a_large_body_that_was_confirmed_is_not_written_again() {
     let (folder, plain, page) = (folder(), HeaderMap::new(), key("/"));
     let first = store(&folder);
     let Lookup::Lead(permit) = first.begin(&page, &plain, &ANY, at(0)) else { panic!("not to lead") };
-    fill(permit, &plain, &[("etag", "\"1\"")], vec![b'x'; WRITTEN_AGAIN + 1]).await;
+    fill(*permit, &plain, &[("etag", "\"1\"")], vec![b'x'; WRITTEN_AGAIN + 1]).await;
     let Lookup::Stale(_, Some(permit)) = first.begin(&page, &plain, &ANY, at(95)) else {
         panic!("not stale")
     };

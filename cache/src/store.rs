@@ -93,13 +93,13 @@ pub enum Lookup {
     /// The same from the second tier; see [`Lookup::on_disk`].
     Revived(Arc<Entry>),
     /// A stored response that may be used while it is revalidated; the permit is there unless somebody is at it already.
-    Stale(Arc<Entry>, Option<Permit>),
+    Stale(Arc<Entry>, Option<Box<Permit>>),
     /// Somebody is fetching it.
     Follow(Follower),
     /// This request fetches it, for everybody.
-    Lead(Permit),
+    Lead(Box<Permit>),
     /// Answers under this key could not be shared lately: fetch alone. The permit allows storing if that has changed.
-    Alone(Permit),
+    Alone(Box<Permit>),
 }
 
 impl Lookup {
@@ -174,7 +174,9 @@ impl Store {
         // Again, under the lock: a fill is published before it leaves the list, so nothing falls between the two.
         let stale = match inner.find(key, request, demand, now) {
             Found::Fresh(entry) => return Lookup::Fresh(entry),
-            Found::Uncacheable(stale) => return Lookup::Alone(inner.permit(key.clone(), None, stale, since)),
+            Found::Uncacheable(stale) => {
+                return Lookup::Alone(Box::new(inner.permit(key.clone(), None, stale, since)));
+            }
             Found::Stale(entry) => Some(entry),
             Found::Nothing => None,
         };
@@ -188,7 +190,7 @@ impl Store {
             },
             Joined::Leading(fill_key, fill) => {
                 let place = Place { store: Arc::clone(inner), fill_key, fill };
-                let permit = inner.permit(key.clone(), Some(place), stale, since);
+                let permit = Box::new(inner.permit(key.clone(), Some(place), stale, since));
                 match usable {
                     Some(entry) => Lookup::Stale(entry, Some(permit)),
                     None => Lookup::Lead(permit),

@@ -53,7 +53,7 @@ fn fresh_for(seconds: u64) -> Freshness {
 
 fn lead(store: &Store, request: &HeaderMap, now: SystemTime) -> Permit {
     match store.begin(&KEY, request, &Demand::default(), now) {
-        Lookup::Lead(permit) => permit,
+        Lookup::Lead(permit) => *permit,
         other => panic!("expected to lead: {other:?}"),
     }
 }

@@ -115,7 +115,7 @@ pub(crate) async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut 
             Lookup::Stale(entry, permit) => {
                 record.cache = Some(CacheStatus::of_stored(&entry.freshness(), now));
                 if let Some(permit) = permit {
-                    tokio::spawn(fetch(Arc::clone(visit), OutgoingBody::Empty, Some(permit)));
+                    tokio::spawn(fetch(Arc::clone(visit), OutgoingBody::Empty, Some(*permit)));
                 }
                 entry
             }
@@ -128,7 +128,7 @@ pub(crate) async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut 
                 }
                 record.cache = Some(CacheStatus::of_fetch(&permit, now));
                 // On a task of its own: a viewer that goes away harms nobody who follows.
-                let fetch = |visit| tokio::spawn(fetch(visit, OutgoingBody::Empty, Some(permit)));
+                let fetch = |visit| tokio::spawn(fetch(visit, OutgoingBody::Empty, Some(*permit)));
                 let fetched = Box::pin(interim::relay(visit, fetch)).await;
                 let fetched = fetched.map_err(|error| Fault::Internal(error.to_string()))??;
                 if fetched.is_more_than_asked(visit) {
@@ -150,7 +150,7 @@ pub(crate) async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut 
                     Ok(Outcome::Alone) | Err(_) => break,
                 }
             }
-            Lookup::Alone(permit) => return Box::pin(alone(visit, &key, permit, record)).await,
+            Lookup::Alone(permit) => return Box::pin(alone(visit, &key, *permit, record)).await,
         };
         match respond::from_entry(visit, Some(&key), &entry, None, now, record).await? {
             Served::Answer(response) => return Ok(response),

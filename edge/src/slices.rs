@@ -91,7 +91,7 @@ impl Object {
             let lookup = store.begin(&key, &nothing, &anything, now);
             let entry = match lookup.on_disk(&nothing, &anything, now).await {
                 Lookup::Fresh(entry) | Lookup::Revived(entry) | Lookup::Stale(entry, _) => entry,
-                Lookup::Lead(permit) | Lookup::Alone(permit) => return self.fetch(slice, permit).await,
+                Lookup::Lead(permit) | Lookup::Alone(permit) => return self.fetch(slice, *permit).await,
                 Lookup::Follow(follower) => {
                     match tokio::time::timeout(self.visit.node.limits.collapse_wait, follower.wait()).await {
                         Ok(Outcome::Entry(entry)) => entry,
@@ -171,7 +171,7 @@ impl Object {
     fn lead(&self, slice: &Slice) -> Option<Permit> {
         let now = self.visit.later();
         match self.visit.node.store.begin(&self.key_of(slice), &HeaderMap::new(), &Demand::default(), now) {
-            Lookup::Lead(permit) | Lookup::Alone(permit) => Some(permit),
+            Lookup::Lead(permit) | Lookup::Alone(permit) => Some(*permit),
             Lookup::Fresh(_) | Lookup::Revived(_) | Lookup::Stale(..) | Lookup::Follow(_) => None,
         }
     }

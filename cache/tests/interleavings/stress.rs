@@ -113,7 +113,7 @@ impl Shared {
             Lookup::Stale(entry, permit) => {
                 self.check_stored(&entry);
                 if let Some(permit) = permit {
-                    self.fetch(key, variant, permit).await;
+                    self.fetch(key, variant, *permit).await;
                 }
                 entry
             }
@@ -121,7 +121,7 @@ impl Shared {
                 Outcome::Entry(entry) if entry.matches(&room::request(variant)) => entry,
                 _ => return,
             },
-            Lookup::Lead(permit) | Lookup::Alone(permit) => return self.fetch(key, variant, permit).await,
+            Lookup::Lead(permit) | Lookup::Alone(permit) => return self.fetch(key, variant, *permit).await,
         };
         let fact = self.fact(&entry);
         assert_eq!(fact.key, key, "an answer under another key");

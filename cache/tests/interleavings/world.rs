@@ -106,13 +106,13 @@ impl World {
             Lookup::Stale(entry, permit) => {
                 self.check_stored(&viewer, &entry);
                 if let Some(permit) = permit {
-                    self.fetch(&viewer, permit);
+                    self.fetch(&viewer, *permit);
                 }
                 Doing::Holding(entry)
             }
             Lookup::Follow(follower) => Doing::Following(Task::new(follower.wait())),
             Lookup::Lead(permit) | Lookup::Alone(permit) => {
-                self.fetch(&viewer, permit);
+                self.fetch(&viewer, *permit);
                 Doing::Gone
             }
         };
