@@ -7,6 +7,7 @@
 use crate::entry::EDGE_ONLY;
 use crate::tag::Tag;
 use crate::vary::Selection;
+use bytes::BytesMut;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -64,6 +65,9 @@ const TEXT: u8 = 0;
 const DATE: u8 = 1 << 6;
 const NUMBER: u8 = 2 << 6;
 const FORM: u8 = 3 << 6;
+
+/// By how many bytes a value is longer than its stored form, dates aside: those are few, and their head has a second buffer at worst.
+const LONGER: usize = 8;
 
 /// A head in its stored form.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,8 +156,12 @@ impl Packed {
     fn headers(&self, room: usize, wanted: impl Fn(&Name<'_>) -> bool) -> HeaderMap {
         let (count, fields) = self.fields();
         let mut headers = HeaderMap::with_capacity(count + room);
+        // Values share one buffer: they are made and copied together, and lie side by side where they are read.
+        let mut text = BytesMut::with_capacity(self.len() + LONGER * count);
         for (name, value) in fields.filter(|(name, _)| wanted(name)) {
-            if let (Some(name), Some(value)) = (name.read(), value.read()) {
+            value.write_text(&mut text);
+            let value = HeaderValue::from_maybe_shared(text.split().freeze());
+            if let (Some(name), Ok(value)) = (name.read(), value) {
                 headers.append(name, value);
             }
         }
@@ -271,12 +279,18 @@ impl<'a> Value<'a> {
         }
     }
 
-    fn read(&self) -> Option<HeaderValue> {
+    fn write_text(&self, text: &mut BytesMut) {
         match self {
-            Self::Text(text) => HeaderValue::from_bytes(text).ok(),
-            Self::Number(number) => HeaderValue::from_str(itoa::Buffer::new().format(*number)).ok(),
-            Self::Date(seconds) => HeaderValue::try_from(date_text(*seconds)).ok(),
+            Self::Text(said) => text.extend_from_slice(said),
+            Self::Number(number) => text.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+            Self::Date(seconds) => text.extend_from_slice(date_text(*seconds).as_bytes()),
         }
+    }
+
+    fn read(&self) -> Option<HeaderValue> {
+        let mut text = BytesMut::new();
+        self.write_text(&mut text);
+        HeaderValue::from_maybe_shared(text.freeze()).ok()
     }
 }
 
