@@ -31,7 +31,7 @@ const KINDS: [(&str, &str); 2] = [("fresh", ""), ("reused", "reuse = {}\n")];
 
 /// What hooks are held to. Those that sleep are away for a minute, so what they are held to may be short; the others must not run
 /// into it on a busy machine.
-const LIMITS: &str = "cpu = \"200ms\", memory = \"16MiB\", output = \"1MiB\"";
+const LIMITS: &str = "cpu = \"800ms\", memory = \"16MiB\", output = \"1MiB\"";
 const WALLS: [(&str, &str); 2] = [("", "60s"), ("-brief", "1s")];
 
 /// Hooks `fresh-fail`, `reused-pass-brief` and so on at all events, each on the paths below `/fresh-fail/`; other paths have none.
