@@ -12,6 +12,7 @@ mod logs;
 mod new;
 mod promote;
 mod rollback;
+mod sections;
 mod test;
 
 use super::Exit;

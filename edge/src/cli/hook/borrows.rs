@@ -5,8 +5,6 @@
 //! event ends, and remembers it, so that the later return does nothing. What is given back in time is left alone, and so are
 //! components of other tools.
 
-use std::ops::Range;
-
 use wasm_encoder::{
     BlockType, ConstExpr, ElementSection, Elements, Encode, Function, InstructionSink, RawSection, Section,
 };
@@ -14,11 +12,8 @@ use wasmparser::{
     BinaryReader, ElementItems, ElementKind, ElementSectionReader, Error, ImportSectionReader, TypeRef,
 };
 
-/// Bytes before the first section, of modules and components alike.
-const PREAMBLE: usize = 8;
-/// Sections of a component.
-const CORE_MODULE: u8 = 1;
-const COMPONENT: u8 = 4;
+use super::sections::{COMPONENT, CORE_MODULE, PREAMBLE, sections};
+
 /// Sections of a module.
 const TYPES: u8 = 1;
 const IMPORTS: u8 = 2;
@@ -56,21 +51,6 @@ pub(super) fn mended(component: &[u8]) -> Result<Vec<u8>, Error> {
         RawSection { id, data: new.as_deref().unwrap_or(old) }.append_to(&mut mended);
     }
     Ok(mended)
-}
-
-/// Kinds of sections, and where their contents are.
-fn sections(binary: &[u8]) -> Result<Vec<(u8, Range<usize>)>, Error> {
-    let mut reader = BinaryReader::new(binary, 0);
-    reader.read_bytes(PREAMBLE)?;
-    let mut found = Vec::new();
-    while !reader.eof() {
-        let id = reader.read_u8()?;
-        let size = reader.read_var_u32()? as usize;
-        let begin = reader.current_position();
-        reader.read_bytes(size)?;
-        found.push((id, begin..begin + size));
-    }
-    Ok(found)
 }
 
 /// Something that is lent for the time of a call, by the numbers of functions and variables.
