@@ -5,6 +5,7 @@ mod borrows;
 mod build;
 mod deploy;
 mod folder;
+mod joined;
 mod kv;
 mod language;
 mod list;

@@ -3,6 +3,7 @@
 use super::super::{Exit, data, talk};
 use super::borrows;
 use super::folder;
+use super::joined;
 use super::language::Language;
 use hooks::{Inspection, WasmSource};
 use serde_json::json;
@@ -62,9 +63,25 @@ fn build(folder: &Path) -> Result<PathBuf, String> {
         Language::Python => python(&folder, &made)?,
         Language::C => c(&folder, &made)?,
     }
+    join(&made)?;
     // At once: a node that watches the file must not read half of it.
     std::fs::rename(&made, &wasm).map_err(|error| format!("{}: {error}", wasm.display()))?;
     Ok(wasm)
+}
+
+/// Makes one module of those that the language's tool links, so that an instance costs less.
+fn join(made: &Path) -> Result<(), String> {
+    let unusable = |error: io::Error| format!("{}: {error}", made.display());
+    let component = std::fs::read(made).map_err(unusable)?;
+    match joined::joined(&component) {
+        Ok(Some(joined)) => std::fs::write(made, joined).map_err(unusable),
+        Ok(None) => Ok(()),
+        Err(error) => {
+            // It works as it is.
+            talk(&format!("the component's modules stay apart, and its instances dear: {error}"));
+            Ok(())
+        }
+    }
 }
 
 fn rust(folder: &Path, made: &Path) -> Result<(), String> {
