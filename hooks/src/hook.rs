@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::body::OriginBody;
@@ -194,9 +195,8 @@ impl Hook {
         let callee = Arc::clone(inner);
         let call = Box::pin(async move {
             let answer = callee.exports.perform(&mut instance).await;
-            let ended = callee.end(instance, answer);
-            // Here, and not when the answer is fetched: who asked may be slow.
-            drop(place);
+            // The place is free here, and not when the answer is fetched: who asked may be slow.
+            let ended = callee.end(instance, answer, place);
             drop(ticking);
             ended
         });
@@ -338,8 +338,14 @@ impl Inner {
         Instance::new(self.engine.wasmtime(), state, Meter::new(self.limits.cpu), now)
     }
 
-    /// Takes the state of a call out of its instance. The instance goes on with the body, is kept, or is dropped.
-    fn end(&self, mut instance: Instance, answer: wasmtime::Result<Answer>) -> Ended {
+    /// Takes the state of a call out of its instance. The instance goes on with the body, is kept, or is dropped; of a heavy call it
+    /// is left, with the place that it takes.
+    fn end(
+        &self,
+        mut instance: Instance,
+        answer: wasmtime::Result<Answer>,
+        place: OwnedSemaphorePermit,
+    ) -> (Ended, Option<Remains>) {
         let memory = instance.store.data().memory.used();
         let answer = match answer {
             Ok(Answer::Transform(guest)) => match self.places.transform() {
@@ -348,21 +354,34 @@ impl Inner {
                     // What is said of the body from here on is told when that ends.
                     state.log = instance.log.take();
                     state.transformer = Some(Box::new(Transformer::new(instance, guest, open)));
-                    return Ended { answer: Ok(Answer::Next), state, memory };
+                    return (Ended { answer: Ok(Answer::Next), state, memory }, None);
                 }
                 Err(none) => Err(none.into()),
             },
             other => other,
         };
-        let Some(kept) = self.kept.as_ref().filter(|kept| answer.is_ok() && kept.wants(&instance)) else {
-            return Ended { answer, state: instance.store.into_data(), memory };
-        };
+        if let Some(kept) = self.kept.as_ref().filter(|kept| answer.is_ok() && kept.wants(&instance)) {
+            let mut state = self.part(&mut instance);
+            state.log = instance.log.take();
+            kept.put(instance);
+            return (Ended { answer, state, memory }, None);
+        }
+        if instance.meter.is_heavy() {
+            let state = self.part(&mut instance);
+            return (Ended { answer, state, memory }, Some((instance, place)));
+        }
+        (Ended { answer, state: instance.store.into_data(), memory }, None)
+    }
+
+    /// Takes the state of a call out of an instance that lives on, if only for a moment.
+    fn part(&self, instance: &mut Instance) -> CallState {
         let state = instance.store.data_mut();
         let nobody = self.surroundings(state.facts.clone().forget(), &instance.log, state.deadline);
+        let refused = state.memory.refused();
         let mut state = state.exchange(CallState::new(state.event, Messages::none(), nobody));
-        state.log = instance.log.take();
-        kept.put(instance);
-        Ended { answer, state, memory }
+        // What the instance holds stays counted with it; why it failed goes.
+        state.memory.remember(refused);
+        state
     }
 
     fn surroundings(&self, facts: Facts, log: &CallLog, deadline: Instant) -> Surroundings {
@@ -387,6 +406,9 @@ impl Inner {
         }
     }
 }
+
+/// What a heavy call leaves: the place is free when the memory is.
+type Remains = (Instance, OwnedSemaphorePermit);
 
 /// A call that failed, and the origin's body if it is still there.
 pub(crate) struct FailedCall {

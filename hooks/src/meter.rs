@@ -35,6 +35,8 @@ pub(crate) struct Meter {
     /// Whether the clock is looked at.
     counts: AtomicBool,
     heavy: AtomicBool,
+    /// Whether the instance has [`LARGE`] memory.
+    large: AtomicBool,
 }
 
 impl Meter {
@@ -47,6 +49,7 @@ impl Meter {
             apart: AtomicU64::new(0),
             counts: AtomicBool::new(false),
             heavy: AtomicBool::new(false),
+            large: AtomicBool::new(false),
         }
     }
 
@@ -96,8 +99,9 @@ impl Meter {
         self.counts.store(true, Ordering::Relaxed);
     }
 
-    /// From here on, in the middle of a call on a thread whose time is this.
-    fn count_from(&self, clock: impl FnOnce() -> u64) {
+    /// From here on, in the middle of a call on a thread whose time is this: the instance has large memory now.
+    pub(crate) fn count_from(&self, clock: impl FnOnce() -> u64) {
+        self.large.store(true, Ordering::Relaxed);
         if !self.counts.swap(true, Ordering::Relaxed) {
             self.resume(clock());
         }
@@ -122,6 +126,11 @@ impl Meter {
     /// What was used on the workers.
     pub(crate) fn used_apart(&self) -> Duration {
         Duration::from_nanos(self.apart.load(Ordering::Relaxed))
+    }
+
+    /// Whether the instance has so much memory that giving it back takes its time.
+    pub(crate) fn is_large(&self) -> bool {
+        self.large.load(Ordering::Relaxed)
     }
 
     /// Whether the call, or this piece of a body, was found to have used a tick.
@@ -237,9 +246,11 @@ impl MemoryLimit {
         Self { limit, used: 0, table_elements: 0, most_elements, refused: None, budget, meter: None }
     }
 
-    /// For a state whose instance is elsewhere.
+    /// For a state whose instance is elsewhere: it remembers what that was refused.
     pub(crate) fn of_nothing(&self) -> Self {
-        Self::new(0, 0, Arc::clone(&self.budget))
+        let mut nothing = Self::new(0, 0, Arc::clone(&self.budget));
+        nothing.refused = self.refused;
+        nothing
     }
 
     /// For bodies of the same call, which are beside its memories.
@@ -269,6 +280,11 @@ impl MemoryLimit {
 
     pub(crate) fn refused(&self) -> Option<Refused> {
         self.refused
+    }
+
+    /// Takes over what another was refused.
+    pub(crate) fn remember(&mut self, refused: Option<Refused>) {
+        self.refused = refused;
     }
 }
 

@@ -45,7 +45,7 @@ impl Reporter<'_> {
         let call = self.call(Vec::new());
         match lost {
             Lost::Timeout => HookError::Timeout { call, limit: self.limits.wall },
-            Lost::Task(error) => HookError::Lost { call, cause: error.to_string() },
+            Lost::Task(cause) => HookError::Lost { call, cause },
         }
     }
 

@@ -312,7 +312,7 @@ impl Call {
     /// To the end: the answer is handed over long before, and read meanwhile.
     async fn run(self, inner: Arc<Inner>, deadline: Instant) -> Result<(), HookError> {
         let Self { mut store, request, answer, meter, log, place, ticking } = self;
-        let callee = Arc::clone(&inner);
+        let (callee, counted) = (Arc::clone(&inner), Arc::clone(&meter));
         let call = Box::pin(async move {
             let handled = match callee.begins.instantiate_async(&mut store).await {
                 Ok(guest) => {
@@ -320,17 +320,11 @@ impl Call {
                 }
                 Err(error) => Err(error),
             };
-            let ended = match handled {
-                Ok(()) => {
-                    store.data_mut().ended_well();
-                    drop(store);
-                    Ok(())
-                }
-                Err(error) => Err((error, store.into_data().into_memory())),
-            };
-            drop(place);
             drop(ticking);
-            ended
+            let ended = handled.map_err(|error| (error, store.data().refused()));
+            store.data_mut().end(ended.is_ok());
+            // What a heavy one leaves is dropped later, and the place is free when the memory is.
+            (ended, counted.is_heavy().then_some((store, place)))
         });
         match inner.engine.workers().run(deadline, &meter, &inner.weight, call).await {
             Ok(Ok(())) => Ok(()),

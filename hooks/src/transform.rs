@@ -21,7 +21,7 @@ use crate::hook::Hook;
 use crate::instance::Instance;
 use crate::log::CallLog;
 use crate::state::CallState;
-use crate::workers::Lost;
+use crate::workers::{Lost, Workers};
 
 /// Bytes that a guest gets at once.
 const PIECE: usize = 64 << 10;
@@ -42,6 +42,13 @@ impl Transformer {
 
     fn state(&self) -> &CallState {
         self.instance.store.data()
+    }
+
+    /// Ends it. The viewer does not wait until much memory is given back.
+    fn end(self: Box<Self>, workers: &Workers) {
+        if self.instance.meter.is_large() {
+            workers.leave(Some(self));
+        }
     }
 
     async fn transform(
@@ -135,6 +142,14 @@ impl<B> Transform<B> {
     }
 }
 
+impl<B> Drop for Transform<B> {
+    fn drop(&mut self) {
+        if let Stage::Waiting(transformer) = mem::replace(&mut self.stage, Stage::Over) {
+            transformer.end(self.hook.engine().workers());
+        }
+    }
+}
+
 impl<B> Transform<B>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -209,26 +224,31 @@ async fn turn(
     let (engine, places) = (hook.engine().clone(), Arc::clone(hook.places()));
     let call = Box::pin(async move {
         // A place for this piece only. Waiting for it is part of the call, which goes on though a slow viewer does not ask.
-        let Some(place) = places.wait(deadline).await else { return Err(Lost::Timeout) };
+        let Some(place) = places.wait(deadline).await else { return (Err(Lost::Timeout), None) };
         let ticking = engine.ticking();
         let chunk = piece.unwrap_or_default();
         let answer = transformer.transform(&chunk, is_last, deadline).await;
         drop((ticking, place));
-        Ok((answer, transformer))
+        (Ok((answer, transformer)), None::<()>)
     });
     let ran = hook.engine().workers().run(deadline, &meter, &hook.weights().pieces, call).await.flatten();
     let reporter = hook.reporter(Event::OriginResponse, &log);
-    match ran {
-        Ok((Ok(Ok(made)), _)) if made.len() as u64 > output => Err(reporter
+    let (answer, transformer) = ran.map_err(|lost| reporter.lost(lost))?;
+    let made = match answer {
+        Ok(Ok(made)) if made.len() as u64 > output => Err(reporter
             .unusable(&format!("{} bytes for one piece of a body are over limits.output", made.len()))),
-        Ok((Ok(Ok(made)), transformer)) => match meter.check() {
-            Ok(()) => Ok(Turned { made: made.into(), next: (!is_last).then_some(transformer) }),
+        Ok(Ok(made)) => match meter.check() {
+            Ok(()) => Ok(made),
             Err(spent) => Err(reporter.stopped(&spent.into(), &transformer.state().memory).await),
         },
-        Ok((Ok(Err(message)), _)) => Err(reporter.failed(&message)),
-        Ok((Err(error), transformer)) => Err(reporter.stopped(&error, &transformer.state().memory).await),
-        Err(lost) => Err(reporter.lost(lost)),
+        Ok(Err(message)) => Err(reporter.failed(&message)),
+        Err(error) => Err(reporter.stopped(&error, &transformer.state().memory).await),
+    };
+    if made.is_ok() && !is_last {
+        return made.map(|made| Turned { made: made.into(), next: Some(transformer) });
     }
+    transformer.end(hook.engine().workers());
+    made.map(|made| Turned { made: made.into(), next: None })
 }
 
 /// What spoke of the origin's bytes, and does not hold for what is made of them (RFC 9110 sections 8.8.1 and 14.3, RFC 9530).

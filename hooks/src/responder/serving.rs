@@ -56,11 +56,17 @@ impl Fate {
     }
 }
 
-impl Drop for Fate {
-    fn drop(&mut self) {
+impl Fate {
+    fn tell(&self) {
         if !self.is_well {
             self.broken.store(true, Ordering::Release);
         }
+    }
+}
+
+impl Drop for Fate {
+    fn drop(&mut self) {
+        self.tell();
     }
 }
 
@@ -87,12 +93,16 @@ impl Serving {
         Self { fate, table: Table(table), http, way, wasi: None, environment, log, memory, bounds }
     }
 
-    pub(super) fn ended_well(&mut self) {
-        self.fate.is_well = true;
+    /// The guest has come to an end: who reads its body learns how.
+    pub(super) fn end(&mut self, is_well: bool) {
+        self.fate.is_well = is_well;
+        self.fate.tell();
+        self.table = Table(ResourceTable::new());
     }
 
-    pub(super) fn into_memory(self) -> MemoryLimit {
-        self.memory
+    /// What it remembers of memory that it could not have.
+    pub(super) fn refused(&self) -> MemoryLimit {
+        self.memory.of_nothing()
     }
 }
 
