@@ -2,10 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::{JoinHandle, park, park_timeout};
-use std::time::Duration;
 
 use bytesize::ByteSize;
 use wasmtime::component::Linker;
@@ -22,12 +19,9 @@ use crate::kv::Stores;
 use crate::meter::Budget;
 use crate::responder::{self, Serving};
 use crate::state::CallState;
+use crate::ticker::{Ticker, Ticking};
 use crate::workers::Workers;
 
-/// How often a running guest is looked at.
-pub(crate) const TICK: Duration = Duration::from_millis(1);
-/// Ticks without any call after which the ticker sleeps.
-const IDLE_TICKS: u32 = 200;
 /// A Rust component is its module and two small ones that tie its knots; other languages bring an adapter too.
 const CORE_PER_INSTANCE: u32 = 4;
 /// The most that `limits.memory` may say.
@@ -197,8 +191,7 @@ impl Engine {
 
     /// Keeps the epoch going while a call runs.
     pub(crate) fn ticking(&self) -> Ticking {
-        self.inner.ticker.shared.begin(&self.inner.ticker.thread);
-        Ticking(Arc::clone(&self.inner.ticker.shared))
+        self.inner.ticker.begin()
     }
 }
 
@@ -229,76 +222,4 @@ fn config(instances: u32) -> Config {
         .parallel_compilation(true)
         .wasm_component_model(true);
     config
-}
-
-/// A thread that advances the epoch while calls run and sleeps while none does.
-struct Ticker {
-    shared: Arc<Shared>,
-    thread: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Shared {
-    running: AtomicUsize,
-    asleep: AtomicBool,
-    stop: AtomicBool,
-}
-
-/// Held by a call from its begin to its end.
-pub(crate) struct Ticking(Arc<Shared>);
-
-impl Drop for Ticking {
-    fn drop(&mut self) {
-        self.0.running.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-impl Shared {
-    fn begin(&self, thread: &JoinHandle<()>) {
-        self.running.fetch_add(1, Ordering::SeqCst);
-        // Sleeping is announced before `running` is looked at, so either side sees the other.
-        if self.asleep.load(Ordering::SeqCst) {
-            thread.thread().unpark();
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.running.load(Ordering::SeqCst) == 0 && !self.stop.load(Ordering::SeqCst)
-    }
-}
-
-impl Ticker {
-    fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared::default());
-        let theirs = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("selvedge-epoch".into())
-            .spawn(move || tick(&engine, &theirs))?;
-        Ok(Self { shared, thread })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::SeqCst);
-        self.thread.thread().unpark();
-    }
-}
-
-fn tick(engine: &wasmtime::Engine, shared: &Shared) {
-    let mut idle = 0;
-    while !shared.stop.load(Ordering::SeqCst) {
-        park_timeout(TICK);
-        engine.increment_epoch();
-        idle = if shared.is_idle() { idle + 1 } else { 0 };
-        if idle < IDLE_TICKS {
-            continue;
-        }
-        shared.asleep.store(true, Ordering::SeqCst);
-        while shared.is_idle() {
-            park();
-        }
-        shared.asleep.store(false, Ordering::SeqCst);
-        idle = 0;
-    }
 }

@@ -40,6 +40,7 @@ mod secrets;
 mod settings;
 mod sources;
 mod state;
+mod ticker;
 mod trace;
 mod transform;
 mod watch;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
-use crate::engine::TICK;
 use crate::held::Held;
 use crate::idle::Shelf;
 use crate::instance::Instance;
+use crate::ticker::TICK;
 
 /// Why the engine stopped a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

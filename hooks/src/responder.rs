@@ -30,7 +30,7 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use crate::body::BodyError;
 use crate::bounds::Bounds;
 use crate::components::Loaded;
-use crate::engine::{Engine, Ticking};
+use crate::engine::Engine;
 use crate::error::{Called, HookError};
 use crate::hook::check_limits;
 use crate::instance::bounded;
@@ -43,6 +43,7 @@ use crate::registry::VersionId;
 use crate::report::Reporter;
 use crate::secrets::Secrets;
 use crate::settings::LimitSettings;
+use crate::ticker::Ticking;
 use crate::watch::{CallRecord, Watch};
 use crate::weight::Weight;
 
