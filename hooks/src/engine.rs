@@ -106,8 +106,8 @@ impl Engine {
     fn with(kept: Option<Cache>, settings: &EngineSettings) -> Result<Self, HookError> {
         let wasmtime = wasmtime::Engine::new(config(settings.instances).cache(kept)).map_err(engine_error)?;
         let linker = host::linker(&wasmtime).map_err(engine_error)?;
-        let workers = Workers::start().map_err(engine_error)?;
         let ticker = Ticker::start(wasmtime.clone()).map_err(engine_error)?;
+        let workers = Workers::start(ticker.beat()).map_err(engine_error)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 wasmtime,

@@ -10,9 +10,10 @@ use crate::log::CallLog;
 use crate::meter::{Budget, MemoryLimit, Meter, thread_time};
 use crate::settings::ReuseSettings;
 use crate::state::CallState;
+use crate::ticker::BEATS;
 
-/// Epoch ticks before the first look at a call, so that even the unluckiest begin has a whole tick.
-const FIRST_LOOK: u64 = 2;
+/// Beats of the epoch before the first look at a call: two ticks, so that even the unluckiest begin has a whole one.
+const FIRST_LOOK: u64 = 2 * BEATS;
 
 /// An instance, or what one will be made in.
 pub(crate) struct Instance {
@@ -51,9 +52,18 @@ pub(crate) fn bounded<T: Bounded>(engine: &wasmtime::Engine, state: T, meter: &A
     store.set_max_component_handles(handles);
     store.set_epoch_deadline(FIRST_LOOK);
     let ticked = Arc::clone(meter);
+    let mut beats = 0;
     store.epoch_deadline_callback(move |_| {
         ticked.tick(thread_time)?;
-        // At every tick others get their turn, and a call that nobody waits for any more ends here.
+        if ticked.is_apart() {
+            // To threads that serve: the system lets a thread that computes go on for a while, however nice it is.
+            std::thread::yield_now();
+            beats = (beats + 1) % BEATS;
+            if beats > 0 {
+                return Ok(UpdateDeadline::Continue(1));
+            }
+        }
+        // At every tick other calls get their turn, and one that nobody waits for any more ends here.
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
     store

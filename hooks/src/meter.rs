@@ -37,6 +37,8 @@ pub(crate) struct Meter {
     heavy: AtomicBool,
     /// Whether the instance has [`LARGE`] memory.
     large: AtomicBool,
+    /// Whether the call runs on the workers.
+    is_apart: AtomicBool,
 }
 
 impl Meter {
@@ -50,6 +52,7 @@ impl Meter {
             counts: AtomicBool::new(false),
             heavy: AtomicBool::new(false),
             large: AtomicBool::new(false),
+            is_apart: AtomicBool::new(false),
         }
     }
 
@@ -66,6 +69,7 @@ impl Meter {
     pub(crate) fn go_on(&self) {
         self.before.store(self.used.load(Ordering::Relaxed), Ordering::Relaxed);
         self.heavy.store(false, Ordering::Relaxed);
+        self.is_apart.store(false, Ordering::Relaxed);
     }
 
     /// The guest ran into an epoch deadline: it is heavy if it has used a tick. Where nothing was counted yet it has, since it did not
@@ -97,6 +101,17 @@ impl Meter {
     /// From the next [`Self::resume`] on time counts, though the call may come in pieces that are shorter than a tick.
     pub(crate) fn count_everything(&self) {
         self.counts.store(true, Ordering::Relaxed);
+    }
+
+    /// The call goes on on the workers, where all its time counts.
+    pub(crate) fn move_apart(&self) {
+        self.count_everything();
+        self.is_apart.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does, so that it keeps no request of others waiting.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.is_apart.load(Ordering::Relaxed)
     }
 
     /// From here on, in the middle of a call on a thread whose time is this: the instance has large memory now.

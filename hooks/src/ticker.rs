@@ -1,12 +1,16 @@
 //! The epoch: how running guests notice that time passes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{JoinHandle, park, park_timeout};
 use std::time::Duration;
 
 /// How often a running guest is looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
+/// The parts of a tick that the epoch counts. While heavy calls run it counts them one by one, and such calls give way after each: a thread
+/// that serves waits a quarter of a millisecond for the processor then, not a whole one.
+pub(crate) const BEATS: u64 = 4;
+const BEAT: Duration = Duration::from_micros(250);
 /// Ticks without any call after which the ticker sleeps.
 const IDLE_TICKS: u32 = 200;
 
@@ -16,9 +20,11 @@ pub(crate) struct Ticker {
     thread: JoinHandle<()>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Shared {
     running: AtomicUsize,
+    /// For how long the epoch is counted beat by beat, in beats.
+    quick: AtomicU64,
     asleep: AtomicBool,
     stop: AtomicBool,
 }
@@ -29,6 +35,17 @@ pub(crate) struct Ticking(Arc<Shared>);
 impl Drop for Ticking {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells the ticker that a heavy call runs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Beat(Arc<Shared>);
+
+impl Beat {
+    /// For a tick and a little more the epoch is counted beat by beat.
+    pub(crate) fn quicken(&self) {
+        self.0.quick.store(BEATS + 1, Ordering::Relaxed);
     }
 }
 
@@ -56,6 +73,10 @@ impl Ticker {
         Ok(Self { shared, thread })
     }
 
+    pub(crate) fn beat(&self) -> Beat {
+        Beat(Arc::clone(&self.shared))
+    }
+
     /// Keeps the epoch going while a call runs.
     pub(crate) fn begin(&self) -> Ticking {
         self.shared.begin(&self.thread);
@@ -73,8 +94,14 @@ impl Drop for Ticker {
 fn tick(engine: &wasmtime::Engine, shared: &Shared) {
     let mut idle = 0;
     while !shared.stop.load(Ordering::SeqCst) {
-        park_timeout(TICK);
-        engine.increment_epoch();
+        if shared.quick.load(Ordering::Relaxed) > 0 {
+            shared.quick.fetch_sub(1, Ordering::Relaxed);
+            park_timeout(BEAT);
+            engine.increment_epoch();
+        } else {
+            park_timeout(TICK);
+            (0..BEATS).for_each(|_| engine.increment_epoch());
+        }
         idle = if shared.is_idle() { idle + 1 } else { 0 };
         if idle < IDLE_TICKS {
             continue;

@@ -3,8 +3,8 @@
 //! The node has one runtime per core, and a cache hit must not wait behind a thumbnail. Most calls need microseconds:
 //! they begin and end on the core that asks, without a hand-off. A call that is still computing at its first epoch tick
 //! (1 to 2 ms) is heavy: the engine makes it yield there, and the rest of it moves to this room's own threads, one per
-//! core and nicer than the cores' own, where heavy calls share the time tick by tick. So an unlucky neighbour
-//! waits 2 ms once, not 30. What has moved a moment ago is expected to be heavy again and begins there (see `weight`),
+//! core and nicer than the cores' own, where heavy calls share the time tick by tick, and give way to the cores' own
+//! threads beat by beat (see `ticker`). So an unlucky neighbour waits 2 ms once, not 30. What has moved a moment ago is expected to be heavy again and begins there (see `weight`),
 //! so that a hundred thumbnails in flight leave the cores to the operating system's fair share.
 //!
 //! What a heavy call leaves, an instance with much memory, takes milliseconds to give back: its answer goes first, and no core
@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 use crate::meter::{Meter, thread_time};
+use crate::ticker::Beat;
 use crate::weight::Weight;
 
 /// Niceness of the workers, as of the threads for pictures: about a ninth of the weight of a core's own thread when both want the
@@ -33,6 +34,7 @@ const NICENESS: i32 = 10;
 /// The threads for heavy calls.
 #[derive(Debug)]
 pub(crate) struct Workers {
+    beat: Beat,
     /// `None` only while it is being dropped.
     runtime: Option<Runtime>,
 }
@@ -50,7 +52,7 @@ pub(crate) enum Lost {
 type Call<T, R> = Pin<Box<dyn Future<Output = (T, Option<R>)> + Send>>;
 
 impl Workers {
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start(beat: Beat) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(available_parallelism().map_or(1, usize::from))
             .thread_name("selvedge-hook")
@@ -60,7 +62,7 @@ impl Workers {
             })
             .enable_time()
             .build()?;
-        Ok(Self { runtime: Some(runtime) })
+        Ok(Self { beat, runtime: Some(runtime) })
     }
 
     /// Runs a call to its end or until the deadline, beginning where calls of this weight do; dropping the future ends the call
@@ -108,9 +110,9 @@ impl Workers {
     ) -> Result<T, Lost> {
         let Some(runtime) = &self.runtime else { return Ok(call.await.0) };
         let (tell, told) = oneshot::channel();
-        let meter = Arc::clone(meter);
+        let (meter, beat) = (Arc::clone(meter), self.beat.clone());
         let task = runtime.spawn(async move {
-            let (answer, remains) = metered(call, meter).await;
+            let (answer, remains) = metered(call, meter, beat).await;
             let _ = tell.send(answer);
             drop(remains);
         });
@@ -201,9 +203,10 @@ fn poll_here<T, R>(call: &mut Call<T, R>, meter: &Meter, context: &mut Context<'
 }
 
 /// The call with all its processor time counted, on whichever worker polls it.
-async fn metered<T, R>(mut call: Call<T, R>, meter: Arc<Meter>) -> (T, Option<R>) {
-    meter.count_everything();
+async fn metered<T, R>(mut call: Call<T, R>, meter: Arc<Meter>, beat: Beat) -> (T, Option<R>) {
+    meter.move_apart();
     poll_fn(|context| {
+        beat.quicken();
         let begun = thread_time();
         meter.resume(begun);
         let answer = call.as_mut().poll(context);
@@ -261,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_heavy_call_answers_before_what_it_leaves_is_dropped_on_the_workers() {
-        let (workers, meter) = (Workers::start().unwrap(), Arc::new(Meter::new(Duration::from_secs(9))));
+        let (workers, meter) =
+            (Workers::start(Beat::default()).unwrap(), Arc::new(Meter::new(Duration::from_secs(9))));
         let ((tell, word), (dropped, told)) = (mpsc::channel(), mpsc::channel());
         let counted = Arc::clone(&meter);
         let call = Box::pin(async move {
@@ -278,7 +282,8 @@ mod tests {
 
     #[test]
     fn a_call_with_much_memory_that_is_cut_off_while_it_waits_is_dropped_on_the_workers() {
-        let (workers, meter) = (Workers::start().unwrap(), Arc::new(Meter::new(Duration::from_secs(9))));
+        let (workers, meter) =
+            (Workers::start(Beat::default()).unwrap(), Arc::new(Meter::new(Duration::from_secs(9))));
         let ((tell, word), (dropped, told)) = (mpsc::channel(), mpsc::channel());
         let remains = Remains { word, dropped };
         let counted = Arc::clone(&meter);
