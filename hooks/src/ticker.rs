@@ -8,9 +8,9 @@ use std::time::Duration;
 /// How often a running guest is looked at.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// The parts of a tick that the epoch counts. While heavy calls run it counts them one by one, and such calls give way after each: a thread
-/// that serves waits a quarter of a millisecond for the processor then, not a whole one.
-pub(crate) const BEATS: u64 = 4;
-const BEAT: Duration = Duration::from_micros(250);
+/// that serves waits an eighth of a millisecond for the processor then, not a whole one.
+pub(crate) const BEATS: u64 = 8;
+const BEAT: Duration = Duration::from_micros(125);
 /// Ticks without any call after which the ticker sleeps.
 const IDLE_TICKS: u32 = 200;
 
