@@ -37,12 +37,18 @@ enum Allowed {
 const TICKS: Allowed = Allowed::Time(Duration::from_millis(20));
 const NOTHING: Allowed = Allowed::Time(Duration::ZERO);
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     Case { task: "loop", limit: "cpu 20ms", set: cpu, allowed: TICKS },
     Case { task: "flood-for-ever", limit: "cpu 20ms", set: cpu, allowed: TICKS },
     Case { task: "fill", limit: "cpu 20ms", set: cpu, allowed: TICKS },
     Case {
         task: "fill-much",
+        limit: "cpu 200ms",
+        set: |limits| limits.cpu = Duration::from_millis(200),
+        allowed: Allowed::Time(Duration::from_millis(200)),
+    },
+    Case {
+        task: "copy-much",
         limit: "cpu 200ms",
         set: |limits| limits.cpu = Duration::from_millis(200),
         allowed: Allowed::Time(Duration::from_millis(200)),

@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use bytesize::ByteSize;
 use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
-use wasmtime::{Cache, CacheConfig};
+use wasmtime::{Cache, CacheConfig, Engine};
 
+use crate::bulk::{self, Bounded, Moves};
 use crate::sources::Sources;
 use crate::state::CallState;
 
@@ -58,10 +59,10 @@ impl<T> Components<T> {
             return Ok(ready);
         }
         // Not under the lock: others load theirs meanwhile, and whoever compiles the same twice has lost time only.
-        let component = Component::from_binary(linker.engine(), bytes).map_err(Unusable::Component)?;
+        let (component, moves) = compiled(linker.engine(), bytes).map_err(Unusable::Component)?;
         let tied = linker.instantiate_pre(&component);
         let tied = tied.map_err(|error| Unusable::Imports(error, component))?;
-        let ready = Arc::new(Loaded { tied, sources: Arc::new(Sources::of(bytes)) });
+        let ready = Arc::new(Loaded { tied, sources: Arc::new(Sources::of(bytes, moves)) });
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, ready| ready.strong_count() > 0);
         loaded.insert(hash, Arc::downgrade(&ready));
@@ -70,6 +71,20 @@ impl<T> Components<T> {
 
     fn loaded(&self, hash: &[u8; 32]) -> Option<Arc<Loaded<T>>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner).get(hash).and_then(Weak::upgrade)
+    }
+}
+
+/// The component in native code, its instructions over memory in pieces; and where its bytes went by that. What is wrong with one is
+/// said of the bytes that its author has.
+fn compiled(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<(Component, Moves)> {
+    let as_it_is = || Component::from_binary(engine, bytes);
+    match bulk::bounded(bytes) {
+        Ok(Bounded { bytes: bounded, moves }) => match Component::from_binary(engine, &bounded) {
+            Ok(component) => Ok((component, moves)),
+            Err(error) => Err(as_it_is().err().unwrap_or(error)),
+        },
+        // The engine reads no more than we do: its word is the better one.
+        Err(error) => Err(as_it_is().err().unwrap_or_else(|| error.into())),
     }
 }
 

@@ -8,6 +8,7 @@ mod bindings;
 mod body;
 mod bounds;
 mod builtin;
+mod bulk;
 mod call;
 mod components;
 mod doubts;

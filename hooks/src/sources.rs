@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::{FrameInfo, WasmBacktrace};
 
+use crate::bulk::Moves;
 use crate::trace::{Function, demangled, shown, told};
 use crate::workers::Workers;
 
@@ -39,6 +40,8 @@ const SECTIONS: [&str; 10] = [
 /// What is known of one component.
 pub(crate) struct Sources {
     modules: Vec<Module>,
+    /// Where the bytes of what runs are in the component.
+    moves: Moves,
     /// By their offset in the component: a function, before it those that were inlined there, innermost first.
     known: Mutex<HashMap<u32, Arc<[Function]>>>,
     /// Who reads.
@@ -84,8 +87,8 @@ impl fmt::Debug for Sources {
 }
 
 impl Sources {
-    /// Of a component that compiles.
-    pub(crate) fn of(component: &[u8]) -> Self {
+    /// Of a component that compiles, and runs with its bytes moved.
+    pub(crate) fn of(component: &[u8], moves: Moves) -> Self {
         let (mut modules, mut module) = (Vec::new(), None::<Module>);
         for payload in Parser::new(0).parse_all(component) {
             match (payload, &mut module) {
@@ -98,7 +101,7 @@ impl Sources {
                 _ => {}
             }
         }
-        Self { modules, known: Mutex::default(), reader: Arc::new(Semaphore::new(1)) }
+        Self { modules, moves, known: Mutex::default(), reader: Arc::new(Semaphore::new(1)) }
     }
 
     /// Where a call was stopped: at most so many functions, innermost first, as [`shown`] has them.
@@ -109,7 +112,7 @@ impl Sources {
         workers: &Workers,
     ) -> Vec<String> {
         let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-        let stops: Vec<Stop> = backtrace.frames().iter().map(|frame| self.stop(frame)).collect();
+        let stops: Vec<Stop> = backtrace.frames().iter().filter_map(|frame| self.stop(frame)).collect();
         let mut unknown = self.unknown(&stops);
         if !unknown.is_empty()
             && let Ok(turn) = Arc::clone(&self.reader).acquire_owned().await
@@ -135,16 +138,21 @@ impl Sources {
         shown(functions, most)
     }
 
-    fn stop(&self, frame: &FrameInfo) -> Stop {
+    /// None of a function that the component's author has not written.
+    fn stop(&self, frame: &FrameInfo) -> Option<Stop> {
         let (at, into) = (frame.module_offset(), frame.func_offset());
-        let start = at.zip(into).map(|(at, into)| at - into);
+        let start = match at.zip(into) {
+            Some((at, into)) => Some(self.moves.origin(at - into)?),
+            None => None,
+        };
+        let at = at.and_then(|at| self.moves.origin(at));
         let offset = at.zip(start).filter(|(at, start)| {
             self.modules
                 .iter()
                 .any(|module| module.code.contains(at) && module.starts.binary_search(start).is_ok())
         });
         let offset = offset.and_then(|(at, _)| u32::try_from(at).ok());
-        Stop { offset, name: frame.func_name().map(demangled), index: frame.func_index() }
+        Some(Stop { offset, name: frame.func_name().map(demangled), index: frame.func_index() })
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<u32, Arc<[Function]>>> {
@@ -245,8 +253,7 @@ mod tests {
     #[test]
     fn no_more_is_looked_up_than_is_remembered() {
         let module = Module { code: 0..10_000, ..Module::default() };
-        let sources =
-            Sources { modules: vec![module], known: Mutex::default(), reader: Arc::new(Semaphore::new(1)) };
+        let sources = Sources { modules: vec![module], ..Sources::of(b"", Moves::default()) };
         assert_eq!(sources.unknown(&stops(0..3)), [0, 1, 2]);
         sources.read(&[1, 2]);
         assert_eq!(sources.unknown(&stops(0..3)), [0], "what says nothing is remembered too");
@@ -260,7 +267,7 @@ mod tests {
     fn what_is_no_component_has_no_lines_and_broken_tables_say_nothing() {
         for component in [&b""[..], b"\0asm\x0d\0\x01\0", b"\0asm\x01\0\0\0\x0a\xff", b"nothing of the kind"]
         {
-            assert!(Sources::of(component).modules.is_empty());
+            assert!(Sources::of(component, Moves::default()).modules.is_empty());
         }
         let sections = SECTIONS.map(|name| (name.into(), vec![0xff; 100].into())).into();
         let module = Module { code: 10..1000, sections, ..Module::default() };

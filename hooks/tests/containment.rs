@@ -65,6 +65,21 @@ fn memory_ends_at_its_limit() {
 }
 
 #[test]
+fn an_instruction_over_much_memory_is_stopped_in_the_middle_and_told_as_its_author_wrote_it() {
+    for (task, function) in [("fill-much", "fill"), ("copy-much", "copy")] {
+        let error = fails(task, |settings| {
+            settings.limits.cpu = Duration::from_millis(20);
+            settings.limits.trace = 64;
+        });
+        assert_eq!(error.token(), "hook-deadline");
+        let text = error.to_string();
+        let place = format!("{function} at examples/misbehaving/guest.rs:");
+        assert!(text.contains(&place), "{text}");
+        assert!(!text.contains("<wasm function"), "what the node adds is nobody's business: {text}");
+    }
+}
+
+#[test]
 fn a_trap_is_reported_with_functions_and_last_words() {
     let error = fails("trap", |_| {});
     assert_eq!(error.token(), "hook-trap");

@@ -164,6 +164,7 @@ fn misdeed(task: String) -> String {
         "grow-to-127" => grow(126),
         "fill" => fill(8 << 20),
         "fill-much" => fill(96 << 20),
+        "copy-much" => copy(96 << 20),
         "trap" => panic!("on purpose"),
         "unreachable" => std::arch::wasm32::unreachable(),
         "recurse" => recurse(0),
@@ -249,6 +250,14 @@ fn fill(bytes: usize) {
     let mut hoard = vec![0_u8; bytes];
     loop {
         black_box(&mut hoard).fill(black_box(1));
+    }
+}
+
+/// Copies one half of a large memory over the other again and again, each time in one instruction.
+fn copy(bytes: usize) {
+    let mut hoard = vec![0_u8; bytes];
+    loop {
+        black_box(&mut hoard).copy_within(black_box(0)..bytes / 2, bytes / 2);
     }
 }
 
