@@ -3,6 +3,7 @@
 use crate::body::{Reader, SharedBody};
 use crate::coding::Coding;
 use crate::control::Directives;
+use crate::draft::Draft;
 use crate::key::Key;
 use crate::packed::Packed;
 use crate::policy::Freshness;
@@ -11,11 +12,12 @@ use crate::tag::{Tag, Tags};
 use crate::tags::POSTING;
 use crate::times::{Spans, Times};
 use crate::vary::Selection;
-use crate::warm::{ROOM, Warm};
+use crate::warm::{DRAFTS, ROOM, Warm};
 use bytes::Bytes;
 use http::header::{CONTENT_LANGUAGE, CONTENT_LENGTH, TRAILER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use once_cell::race::OnceBox;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
@@ -253,9 +255,15 @@ impl Entry {
 
     /// The header fields for viewers, with room for those that the edge adds.
     #[must_use]
-    pub fn headers(&self) -> HeaderMap {
+    pub fn headers(&self) -> Cow<'_, HeaderMap> {
         let unpacked = self.warm.get().and_then(Warm::headers);
-        unpacked.map_or_else(|| self.head.viewer_headers(ROOM), HeaderMap::clone)
+        unpacked.map_or_else(|| Cow::Owned(self.head.viewer_headers(ROOM)), Cow::Borrowed)
+    }
+
+    /// The heads of answers that are made from it whole, of the kinds that the edge tells apart: kept when it is in use.
+    #[must_use]
+    pub fn drafts(&self) -> Option<&[OnceBox<Draft>; DRAFTS]> {
+        self.warm.get().filter(|warm| warm.headers().is_some()).map(Warm::drafts)
     }
 
     /// The first header field of a name.

@@ -9,6 +9,7 @@ mod body;
 mod coding;
 pub mod control;
 pub mod disk;
+mod draft;
 mod entry;
 mod fill;
 mod key;
@@ -32,6 +33,7 @@ mod warm;
 
 pub use body::{Reader, Truncated};
 pub use coding::Coding;
+pub use draft::Draft;
 pub use entry::{EDGE_ONLY, Entry, Head};
 pub use fill::{Follower, Outcome, Permit, Refusal, Writer};
 pub use key::{Key, KeyParts};

@@ -19,7 +19,7 @@ use crate::visit::{Lost, Visit};
 use cache::{Effect, Freshness, Permit, Receipt};
 use figures::Figures;
 use http::header::{CONTENT_LENGTH, VIA};
-use http::{HeaderValue, Method, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use log::Log;
 use origin_shield::hop::HopError;
 use origin_shield::{Attempt, Change};
@@ -95,6 +95,8 @@ pub struct Record {
     /// What became of the site's page for this error: `shown`, or why not.
     pub page: Option<&'static str>,
     fault: Option<(&'static str, String)>,
+    /// Whether the answer has its stamps already.
+    is_stamped: bool,
 }
 
 impl Record {
@@ -108,6 +110,7 @@ impl Record {
             attempts: Vec::new(),
             page: None,
             fault: None,
+            is_stamped: false,
         }
     }
 
@@ -117,9 +120,16 @@ impl Record {
         self.fault.is_some()
     }
 
+    /// Whether it is of a stored answer that is fresh, with nothing else to tell.
+    #[must_use]
+    pub fn is_of_hit(&self) -> bool {
+        matches!(self.cache, Some(CacheStatus::Hit(_))) && self.stored.is_none() && self.attempts.is_empty()
+    }
+
     /// Notes what went wrong and turns it into the answer.
     pub fn fail(&mut self, fault: &Fault, accept: Option<&HeaderValue>, asked: &Asked<'_>) -> Response<Body> {
         self.attempts = fault.attempts().to_vec();
+        self.is_stamped = false;
         self.fault = Some((fault.row().token, fault.story()));
         fault.response(accept, &asked.node.name, asked.request_id)
     }
@@ -134,9 +144,16 @@ impl Record {
 
     /// Stamps the answer and writes the record down.
     pub fn finish(&self, asked: &Asked<'_>, response: &mut Response<Body>) {
-        let node = asked.node;
         bare(&self.method, response);
-        let headers = response.headers_mut();
+        if !self.is_stamped {
+            self.stamp(asked, response.headers_mut());
+        }
+        asked.node.observer.note(self, asked, response.status());
+    }
+
+    /// Says who answers, how, and to which request.
+    pub fn stamp(&self, asked: &Asked<'_>, headers: &mut HeaderMap) {
+        let node = asked.node;
         if let Some(status) = self.cache_status(node).and_then(|text| HeaderValue::from_str(&text).ok()) {
             headers.append(CACHE_STATUS, status);
         }
@@ -145,7 +162,15 @@ impl Record {
         }
         headers.append(VIA, node.via.clone());
         headers.insert(X_REQUEST_ID, asked.request_id.clone());
-        node.observer.note(self, asked, response.status());
+    }
+
+    /// What [`Self::stamp`] says of a hit, for who puts it in the places of another one's: `Cache-Status`, `Via` and `X-Request-Id`. The
+    /// answer counts as stamped.
+    pub fn stamps(&mut self, asked: &Asked<'_>) -> [HeaderValue; 3] {
+        self.is_stamped = true;
+        let status = self.cache_status(asked.node).and_then(|text| HeaderValue::from_str(&text).ok());
+        let status = status.unwrap_or(HeaderValue::from_static(""));
+        [status, asked.node.via.clone(), asked.request_id.clone()]
     }
 
     /// RFC 9211 §2.

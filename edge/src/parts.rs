@@ -70,7 +70,7 @@ fn asked_for(visit: &Visit) -> Option<Ranges> {
 }
 
 fn cut(visit: &Visit, entry: &Arc<Entry>, ranges: &Ranges, now: SystemTime) -> Option<Response<Body>> {
-    let mut headers = visit.fields_of(entry);
+    let mut headers = visit.fields_of(entry).into_owned();
     let (held, total) = content_range(&headers)?;
     let body = entry.complete()?;
     let (part, within) = place(ranges, &held, total, body.len() as u64)?;

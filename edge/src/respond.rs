@@ -1,6 +1,7 @@
 //! From a stored entry to the answer that this viewer asked for: 304, 206, 416, HEAD, a content coding, or all of it.
 
 mod coded;
+mod plain;
 
 use crate::body::{Body, EntryBody};
 use crate::compress::{self, Form};
@@ -68,23 +69,20 @@ pub async fn from_entry(
 ) -> Result<Served, Fault> {
     let request = &visit.request.headers;
     let is_ok = entry.status() == StatusCode::OK;
-    let mut headers = visit.fields_of(entry);
-    headers.insert(AGE, headers::number(entry.freshness().age(now).as_secs()));
-    if entry.may_be_record()
-        && let Some(mark) = headers.remove(SLICES)
-    {
-        let object = key.zip(Sliced::read(&mark)).map(|(key, sliced)| Object::new(visit, key, sliced));
+    let stored = visit.fields_of(entry);
+    if entry.may_be_record() && stored.contains_key(SLICES) {
+        let mut headers = stored.into_owned();
+        add_age(&mut headers, entry, now);
+        let mark = headers.remove(SLICES);
+        let object = key
+            .zip(mark.as_ref().and_then(Sliced::read))
+            .map(|(key, sliced)| Object::new(visit, key, sliced));
         let Some(object) = object else { return Ok(Served::Gone) };
         return Box::pin(from_record(visit, object, headers, cut, record)).await;
     }
-    let choice = compress::choose(request, entry, &headers, &visit.route.compress);
-    if choice.varies {
-        headers::vary_by_coding(&mut headers);
-    }
-    if is_ok && visit.request.method.is_safe() && is_not_modified(request, &headers) {
-        return Ok(Served::Answer(not_modified(headers, choice.form)));
-    }
-    let wanted = match wanted(visit, entry.length().filter(|_| is_ok), &headers) {
+    let choice = compress::choose(request, entry, &stored, &visit.route.compress);
+    let is_known = is_ok && visit.request.method.is_safe() && is_not_modified(request, &stored);
+    let wanted = match wanted(visit, entry.length().filter(|_| is_ok), &stored) {
         // RFC 9110 §14.2: ranges are of the stored body, whose strong entity tag ties parts together. Who would get it encoded
         // gets parts of it plain; who would get it decoded gets the whole, since nobody knows where its parts begin.
         _ if choice.form.decode.is_some() => Wanted::Whole,
@@ -94,11 +92,26 @@ pub async fn from_entry(
         Wanted::Parts(_) if entry.complete().is_none() => Wanted::Whole,
         wanted => wanted,
     };
+    if !is_known
+        && wanted == Wanted::Whole
+        && choice.form == Form::STORED
+        && let Some(response) = plain::respond(visit, entry, choice, now, record)
+    {
+        return Ok(Served::Answer(response));
+    }
+    let mut headers = stored.into_owned();
+    add_age(&mut headers, entry, now);
+    if choice.varies {
+        headers::vary_by_coding(&mut headers);
+    }
+    if is_known {
+        return Ok(Served::Answer(not_modified(headers, choice.form)));
+    }
     if wanted == Wanted::Whole && choice.form != Form::STORED {
         return Box::pin(coded::respond(visit, key, entry, choice.form, headers)).await.map(Into::into);
     }
     if is_ok && entry.length().is_some() {
-        headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+        add_ranges(&mut headers);
     }
     let total = entry.length().unwrap_or_default();
     let response = match wanted {
@@ -123,7 +136,7 @@ async fn from_record(
     if is_not_modified(&visit.request.headers, &headers) {
         return Ok(Served::Answer(not_modified(headers, Form::STORED)));
     }
-    headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
+    add_ranges(&mut headers);
     if visit.request.method != Method::GET {
         return Ok(Served::Answer(answer(StatusCode::OK, headers, Body::empty())));
     }
@@ -153,6 +166,15 @@ async fn from_record(
         _ => walk(&(0..total)).map(|body| answer(StatusCode::OK, headers, body)),
     };
     Ok(response.into())
+}
+
+/// RFC 9111 §5.1.
+fn add_age(headers: &mut HeaderMap, entry: &Entry, now: SystemTime) {
+    headers.insert(AGE, headers::number(entry.freshness().age(now).as_secs()));
+}
+
+fn add_ranges(headers: &mut HeaderMap) {
+    headers.entry(ACCEPT_RANGES).or_insert(HeaderValue::from_static("bytes"));
 }
 
 fn part(mut headers: HeaderMap, body: Body, range: &Range<u64>, total: u64) -> Option<Response<Body>> {

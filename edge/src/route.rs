@@ -118,6 +118,13 @@ impl<S> Sites<S> {
 }
 
 impl Route {
+    /// Whether nothing changes the headers of its answers.
+    #[must_use]
+    pub fn leaves_heads_alone(&self) -> bool {
+        let HeaderEdits { set, remove } = &self.headers;
+        self.hooks.is_empty() && self.tag_fields.is_empty() && set.is_empty() && remove.is_empty()
+    }
+
     /// The route's changes to the headers of an answer: removals first.
     pub fn edit(&self, headers: &mut HeaderMap, asker: &Asker) {
         for name in self.tag_fields.iter().filter(|_| !asker.is_edge()) {

@@ -331,12 +331,18 @@ impl Visit {
 
     /// The fields of a stored answer that this asker gets: an edge stores it as this node does, and so needs all of them.
     #[must_use]
-    pub fn fields_of(&self, entry: &Entry) -> HeaderMap {
+    pub fn fields_of<'a>(&self, entry: &'a Entry) -> Cow<'a, HeaderMap> {
         let mut headers = entry.headers();
         if self.asker.is_edge() {
-            headers.extend(entry.edge_only());
+            headers.to_mut().extend(entry.edge_only());
         }
         headers
+    }
+
+    /// Whether answers keep their heads as they are on the way to this asker.
+    #[must_use]
+    pub fn leaves_heads_alone(&self) -> bool {
+        self.route.leaves_heads_alone() && self.grant.is_none() && !self.asker.is_edge()
     }
 
     /// Removes from an answer that is not stored what this asker does not get.

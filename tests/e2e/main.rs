@@ -43,6 +43,7 @@ mod freshness;
 mod geo;
 mod grpc;
 mod guest;
+mod heads;
 mod health;
 mod hls;
 mod hooks;
