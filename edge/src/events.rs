@@ -39,10 +39,10 @@ pub enum OriginRequest {
 pub async fn viewer_request(
     visit: &mut Arc<Visit>,
     upload: &mut OutgoingBody,
-) -> Result<Option<Response<Body>>, Fault> {
+) -> Result<Option<Box<Response<Body>>>, Fault> {
     match visit.route.hooks.is_empty() {
         true => Ok(None),
-        false => Box::pin(edit_request(Arc::make_mut(visit), upload)).await,
+        false => Ok(Box::pin(edit_request(Arc::make_mut(visit), upload)).await?.map(Box::new)),
     }
 }
 

@@ -95,7 +95,7 @@ impl Fetched {
         let (entry, cut, _beginning) = match self.answer {
             Answer::Stream(mut response) => {
                 visit.keep_back(response.headers_mut());
-                return Ok(Served::Answer(response));
+                return Ok(response.into());
             }
             Answer::Entry(entry, beginning) => (entry, None, beginning),
             Answer::Sliced(entry, cut) => (entry, Some(cut), None),

@@ -269,7 +269,7 @@ impl Service<http::Request<Incoming>> for Answerer {
 
 /// The pipeline at work on one request. Not a future around a future: that would be copied and allocated for each request.
 struct Answering {
-    answered: Pin<Box<dyn Future<Output = http::Response<Body>> + Send>>,
+    answered: Pin<Box<dyn Future<Output = Box<http::Response<Body>>> + Send>>,
     /// Until the answer is there.
     busy: Option<Busy>,
     /// What may become a tunnel.

@@ -127,15 +127,20 @@ impl Record {
     }
 
     /// Notes what went wrong and turns it into the answer.
-    pub fn fail(&mut self, fault: &Fault, accept: Option<&HeaderValue>, asked: &Asked<'_>) -> Response<Body> {
+    pub fn fail(
+        &mut self,
+        fault: &Fault,
+        accept: Option<&HeaderValue>,
+        asked: &Asked<'_>,
+    ) -> Box<Response<Body>> {
         self.attempts = fault.attempts().to_vec();
         self.is_stamped = false;
         self.fault = Some((fault.row().token, fault.story()));
-        fault.response(accept, &asked.node.name, asked.request_id)
+        Box::new(fault.response(accept, &asked.node.name, asked.request_id))
     }
 
     /// The answer to a request that has found no site or route, written down.
-    pub fn turn_away(&mut self, lost: &Lost) -> Response<Body> {
+    pub fn turn_away(&mut self, lost: &Lost) -> Box<Response<Body>> {
         let asked = lost.asked();
         let mut response = self.fail(&lost.fault, lost.accept(), &asked);
         self.finish(&asked, &mut response);

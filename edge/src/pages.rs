@@ -81,14 +81,14 @@ impl Pages {
 /// The answer as its site shows it: a fault through the one table, and an error by the site's page where it has one.
 pub async fn shown(
     visit: &Arc<Visit>,
-    found: Result<Response<Body>, Fault>,
+    found: Result<Box<Response<Body>>, Fault>,
     record: &mut Record,
-) -> Response<Body> {
+) -> Box<Response<Body>> {
     let accept = || visit.request.headers.get(ACCEPT);
     let response = found.unwrap_or_else(|fault| record.fail(&fault, accept(), &visit.asked()));
     match in_place_of(visit, &response) {
         None => response,
-        Some(page) => Box::pin(page.show(visit, response, record)).await,
+        Some(page) => Box::new(Box::pin(page.show(visit, *response, record)).await),
     }
 }
 
@@ -165,7 +165,7 @@ impl Page {
         let mut aside = Record::begin(&asked.request);
         match pipeline::find(&asked, OutgoingBody::Empty, &mut aside).await {
             Ok(page) if page.status() == StatusCode::OK => {
-                whole(page, visit.node.limits.error_page_size).await
+                whole(*page, visit.node.limits.error_page_size).await
             }
             Ok(_) => Err("not-200"),
             Err(fault) => Err(fault.row().token),

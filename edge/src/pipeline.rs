@@ -32,8 +32,8 @@ use std::time::Instant;
 /// How often a follower whose leader came to nothing asks the store again before it goes alone.
 const ROUNDS: usize = 3;
 
-/// What the viewer's side comes to.
-type Answered = Result<Response<Body>, Fault>;
+/// What the viewer's side comes to: boxed, since it is handed on a dozen times.
+type Answered = Result<Box<Response<Body>>, Fault>;
 
 /// Answers one request. Whatever happens becomes an answer: faults through the one table.
 ///
@@ -43,7 +43,7 @@ pub fn serve(
     node: Arc<Node>,
     viewer: &Viewer,
     request: Request<Incoming>,
-) -> impl Future<Output = Response<Body>> + Send + use<> {
+) -> impl Future<Output = Box<Response<Body>>> + Send + use<> {
     let (mut request, upload) = request.into_parts();
     let arrival = Arrival::now(&node, viewer, &mut request);
     let mut record = Record::begin(&request);
@@ -62,7 +62,7 @@ pub fn serve(
 
 /// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
 /// the node's own error pages included.
-async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -> Response<Body> {
+async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -> Box<Response<Body>> {
     if let Err(fault) = visit.admit().and_then(|()| verify(visit)) {
         return pages::shown(visit, Err(fault), record).await;
     }
@@ -124,7 +124,7 @@ pub(crate) async fn find(visit: &Arc<Visit>, upload: OutgoingBody, record: &mut 
             _ if demand.no_store => return Box::pin(pass(visit, upload, record)).await,
             Lookup::Lead(permit) => {
                 if let Some(response) = parts::respond(visit, &key, now, record) {
-                    return Ok(response);
+                    return Ok(Box::new(response));
                 }
                 record.cache = Some(CacheStatus::of_fetch(&permit, now));
                 // On a task of its own: a viewer that goes away harms nobody who follows.

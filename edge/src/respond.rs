@@ -27,7 +27,7 @@ use std::time::SystemTime;
 #[derive(Debug)]
 pub enum Served {
     /// The answer, with the body that a GET would get: HEAD loses it at the end.
-    Answer(Response<Body>),
+    Answer(Box<Response<Body>>),
     /// Nothing: the large object has changed at its origin, and its record is forgotten. Ask the store again.
     Changed,
     /// Nothing: the beginning of a body too large to keep is gone already, or the origin failed to give a slice.
@@ -39,7 +39,7 @@ impl Served {
     ///
     /// # Errors
     /// Where there is no answer.
-    pub fn only(self) -> Result<Response<Body>, Fault> {
+    pub fn only(self) -> Result<Box<Response<Body>>, Fault> {
         match self {
             Self::Answer(response) => Ok(response),
             Self::Changed => Err(Fault::Changed),
@@ -48,9 +48,15 @@ impl Served {
     }
 }
 
+impl From<Response<Body>> for Served {
+    fn from(response: Response<Body>) -> Self {
+        Self::Answer(Box::new(response))
+    }
+}
+
 impl From<Option<Response<Body>>> for Served {
     fn from(response: Option<Response<Body>>) -> Self {
-        response.map_or(Self::Gone, Self::Answer)
+        response.map_or(Self::Gone, Self::from)
     }
 }
 
@@ -97,7 +103,7 @@ pub async fn from_entry(
         && choice.form == Form::STORED
         && let Some(response) = plain::respond(visit, entry, choice, now, record)
     {
-        return Ok(Served::Answer(response));
+        return Ok(response.into());
     }
     let mut headers = stored.into_owned();
     add_age(&mut headers, entry, now);
@@ -105,7 +111,7 @@ pub async fn from_entry(
         headers::vary_by_coding(&mut headers);
     }
     if is_known {
-        return Ok(Served::Answer(not_modified(headers, choice.form)));
+        return Ok(not_modified(headers, choice.form).into());
     }
     if wanted == Wanted::Whole && choice.form != Form::STORED {
         return Box::pin(coded::respond(visit, key, entry, choice.form, headers)).await.map(Into::into);
@@ -134,15 +140,15 @@ async fn from_record(
     let object = Arc::new(object);
     let total = object.total();
     if is_not_modified(&visit.request.headers, &headers) {
-        return Ok(Served::Answer(not_modified(headers, Form::STORED)));
+        return Ok(not_modified(headers, Form::STORED).into());
     }
     add_ranges(&mut headers);
     if visit.request.method != Method::GET {
-        return Ok(Served::Answer(answer(StatusCode::OK, headers, Body::empty())));
+        return Ok(answer(StatusCode::OK, headers, Body::empty()).into());
     }
     let wanted = wanted(visit, Some(total), &headers);
     let first = match &wanted {
-        Wanted::Unsatisfiable => return Ok(Served::Answer(unsatisfiable(total))),
+        Wanted::Unsatisfiable => return Ok(unsatisfiable(total).into()),
         Wanted::Whole => 0..total,
         Wanted::Part(range) => range.clone(),
         Wanted::Parts(ranges) => ranges.first().cloned().unwrap_or_default(),

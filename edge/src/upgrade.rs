@@ -119,8 +119,8 @@ pub struct Agreed {
 pub fn agree(
     visit: &Visit,
     slot: Option<TunnelSlot>,
-    mut response: Response<Body>,
-) -> Result<Response<Body>, Fault> {
+    mut response: Box<Response<Body>>,
+) -> Result<Box<Response<Body>>, Fault> {
     let Some((slot, upgrade)) = slot.zip(visit.upgrade.as_ref()) else { return Ok(response) };
     let Some(origin) = response.extensions_mut().remove::<Tunnel>() else {
         let is_misleading = visit.request.version == Version::HTTP_2 && response.status().is_success();

@@ -68,7 +68,7 @@ pub fn exchanged(headers: &mut HeaderMap, body: HookBody<OutgoingBody>) -> Outgo
 /// Says that the connection ends with an answer which came without the request's body having been read: a viewer that sends
 /// it all the same would be taken to ask for something (RFC 9110 §10.1.1, RFC 9112 §9.6).
 #[must_use]
-pub fn settle(version: Version, mut response: Response<Body>) -> Response<Body> {
+pub fn settle(version: Version, mut response: Box<Response<Body>>) -> Box<Response<Body>> {
     let is_unread = response.extensions_mut().remove::<BodyUnread>().is_some();
     if is_unread && version == Version::HTTP_11 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
