@@ -24,7 +24,7 @@ struct Open {
 impl Draft {
     /// A draft of these fields. The last value under each of these names is open, where there is one.
     #[must_use]
-    pub fn of(headers: &HeaderMap, names: &[HeaderName]) -> Self {
+    pub fn of<const NAMES: usize>(headers: &HeaderMap, names: &[HeaderName; NAMES]) -> Self {
         let place_of = |name: &HeaderName| {
             let named = headers.iter().enumerate().filter(|(_, (present, _))| *present == name);
             named.last().map(|(place, _)| place)
@@ -33,8 +33,9 @@ impl Draft {
             names.iter().enumerate().map(|(which, name)| Some(Open { place: place_of(name)?, which }));
         let mut open: Box<[Open]> = places.flatten().collect();
         open.sort_unstable();
-        // A copy has no room to spare.
-        Self { headers: headers.clone(), open }
+        let first = Self { headers: headers.clone(), open };
+        // Nothing of the answer that it was made of stays, and a copy has no room to spare.
+        Self { headers: first.filled([const { HeaderValue::from_static("") }; NAMES]), ..first }
     }
 
     /// The fields with these values where they are open, one for each of the names.

@@ -159,7 +159,7 @@ impl Record {
     /// Says who answers, how, and to which request.
     pub fn stamp(&self, asked: &Asked<'_>, headers: &mut HeaderMap) {
         let node = asked.node;
-        if let Some(status) = self.cache_status(node).and_then(|text| HeaderValue::from_str(&text).ok()) {
+        if let Some(status) = self.cache_status(node).and_then(|text| HeaderValue::try_from(text).ok()) {
             headers.append(CACHE_STATUS, status);
         }
         if let Some(status) = self.proxy_status(node).and_then(|text| HeaderValue::from_str(&text).ok()) {
@@ -173,22 +173,21 @@ impl Record {
     /// answer counts as stamped.
     pub fn stamps(&mut self, asked: &Asked<'_>) -> [HeaderValue; 3] {
         self.is_stamped = true;
-        let status = self.cache_status(asked.node).and_then(|text| HeaderValue::from_str(&text).ok());
+        let status = self.cache_status(asked.node).and_then(|text| HeaderValue::try_from(text).ok());
         let status = status.unwrap_or(HeaderValue::from_static(""));
         [status, asked.node.via.clone(), asked.request_id.clone()]
     }
 
     /// RFC 9211 §2.
     fn cache_status(&self, node: &Node) -> Option<String> {
-        let mut text = String::with_capacity(48);
-        text.push_str(&node.name);
+        if let (Some(CacheStatus::Hit(ttl)), None) = (self.cache, self.stored) {
+            // What nearly all are, in a text of no more than its length, which becomes a value without being copied.
+            return Some([&node.name, "; hit; ttl=", itoa::Buffer::new().format(ttl.as_secs())].concat());
+        }
+        let mut text = node.name.to_string();
         // Writing to a String cannot fail.
         let _ = match self.cache? {
-            CacheStatus::Hit(ttl) => {
-                text.push_str("; hit; ttl=");
-                text.push_str(itoa::Buffer::new().format(ttl.as_secs()));
-                Ok(())
-            }
+            CacheStatus::Hit(ttl) => write!(text, "; hit; ttl={}", ttl.as_secs()),
             CacheStatus::Revived(ttl) => write!(text, "; hit; ttl={}; detail=disk", ttl.as_secs()),
             CacheStatus::Stale(past) => write!(text, "; hit; ttl=-{}", past.as_secs()),
             CacheStatus::Miss => write!(text, "; fwd=uri-miss"),
