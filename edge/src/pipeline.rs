@@ -32,8 +32,10 @@ use std::time::Instant;
 /// How often a follower whose leader came to nothing asks the store again before it goes alone.
 const ROUNDS: usize = 3;
 
-/// What the viewer's side comes to: boxed, since it is handed on a dozen times.
-type Answered = Result<Box<Response<Body>>, Fault>;
+/// An answer: boxed, since it is handed on a dozen times.
+type Boxed = Box<Response<Body>>;
+/// What the viewer's side comes to.
+type Answered = Result<Boxed, Fault>;
 
 /// Answers one request. Whatever happens becomes an answer: faults through the one table.
 ///
@@ -43,8 +45,9 @@ pub fn serve(
     node: Arc<Node>,
     viewer: &Viewer,
     request: Request<Incoming>,
-) -> impl Future<Output = Box<Response<Body>>> + Send + use<> {
+) -> impl Future<Output = Boxed> + Send + use<> {
     let (mut request, upload) = request.into_parts();
+    let upload = Upload::outgoing(upload, request.version, node.limits.body_timeout);
     let arrival = Arrival::now(&node, viewer, &mut request);
     let mut record = Record::begin(&request);
     let found = Visit::find(node, viewer, arrival, request);
@@ -62,11 +65,10 @@ pub fn serve(
 
 /// The viewer's side, after site and route are found. Once a request is let in, hooks and header edits see every answer,
 /// the node's own error pages included.
-async fn answer(visit: &mut Arc<Visit>, upload: Incoming, record: &mut Record) -> Box<Response<Body>> {
+async fn answer(visit: &mut Arc<Visit>, mut upload: OutgoingBody, record: &mut Record) -> Boxed {
     if let Err(fault) = visit.admit().and_then(|()| verify(visit)) {
         return pages::shown(visit, Err(fault), record).await;
     }
-    let mut upload = Upload::outgoing(upload, visit.request.version, visit.node.limits.body_timeout);
     let found = match events::viewer_request(visit, &mut upload).await {
         Ok(Some(response)) => Ok(response),
         Ok(None) => find(visit, upload, record).await,

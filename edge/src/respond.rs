@@ -79,12 +79,7 @@ pub async fn from_entry(
     if entry.may_be_record() && stored.contains_key(SLICES) {
         let mut headers = stored.into_owned();
         add_age(&mut headers, entry, now);
-        let mark = headers.remove(SLICES);
-        let object = key
-            .zip(mark.as_ref().and_then(Sliced::read))
-            .map(|(key, sliced)| Object::new(visit, key, sliced));
-        let Some(object) = object else { return Ok(Served::Gone) };
-        return Box::pin(from_record(visit, object, headers, cut, record)).await;
+        return Box::pin(from_record(visit, key, headers, cut, record)).await;
     }
     let choice = compress::choose(request, entry, &stored, &visit.route.compress);
     let is_known = is_ok && visit.request.method.is_safe() && is_not_modified(request, &stored);
@@ -132,12 +127,14 @@ pub async fn from_entry(
 /// The answer from the record of a large object: what can be said without its bytes is said without asking the origin.
 async fn from_record(
     visit: &Arc<Visit>,
-    object: Object,
+    key: Option<&Key>,
     mut headers: HeaderMap,
     cut: Option<Cut>,
     record: &mut Record,
 ) -> Result<Served, Fault> {
-    let object = Arc::new(object);
+    let sliced = headers.remove(SLICES).as_ref().and_then(Sliced::read);
+    let Some((key, sliced)) = key.zip(sliced) else { return Ok(Served::Gone) };
+    let object = Arc::new(Object::new(visit, key, sliced));
     let total = object.total();
     if is_not_modified(&visit.request.headers, &headers) {
         return Ok(not_modified(headers, Form::STORED).into());
