@@ -129,6 +129,16 @@ enum Elsewhere {
     Filling(Filling),
 }
 
+impl Elsewhere {
+    /// Bytes of the entry that was confirmed, which lives as long as its body is used.
+    fn weight_beside_body(&self) -> usize {
+        match self {
+            Self::With(entry) => entry.head.len() + entry.warm.get().map_or(0, Warm::weight_of_heads),
+            Self::Filling(_) => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Filling {
     body: Arc<SharedBody>,
@@ -253,7 +263,7 @@ impl Entry {
         self.status
     }
 
-    /// The header fields for viewers, with room for those that the edge adds.
+    /// The header fields for viewers: those kept at hand when it is in use, made with room for those that the edge adds otherwise.
     #[must_use]
     pub fn headers(&self) -> Cow<'_, HeaderMap> {
         let unpacked = self.warm.get().and_then(Warm::headers);
@@ -501,7 +511,12 @@ impl Entry {
     pub(crate) fn weight(&self) -> usize {
         let body = self.whole_length().unwrap_or_default();
         let index = POSTING * self.tags().len();
-        OVERHEAD + self.head.len() + index + body + self.warm.get().map_or(0, Warm::weight)
+        let confirmed = match &self.content {
+            Content::Elsewhere(elsewhere) => elsewhere.weight_beside_body(),
+            Content::Whole(_) => 0,
+        };
+        let warm = self.warm.get().map_or(0, Warm::weight);
+        OVERHEAD + self.head.len() + index + body + confirmed + warm
     }
 }
 

@@ -317,6 +317,11 @@ async fn what_is_in_use_is_kept_at_hand_and_weighed() {
     }
     let after = store.statistics().stored_bytes;
     assert!(after > before, "{before} {after}");
+    // What the origin confirms has a head of its own, and holds what was kept beside the body before.
+    let permit = lead(&store, &plain, at(20));
+    permit.refresh(&HeaderMap::new(), |_| Some((fresh_for(100), Tags::default()))).unwrap();
+    let confirmed = store.statistics().stored_bytes;
+    assert!(confirmed > after, "{after} {confirmed}");
 }
 
 #[tokio::test]

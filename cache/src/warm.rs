@@ -56,11 +56,15 @@ impl Warm {
 
     pub(crate) fn weight(&self) -> usize {
         let encodings = self.encodings.iter().filter_map(OnceCell::get).map(|body| ENCODING + body.len());
+        encodings.sum::<usize>() + self.weight_of_heads()
+    }
+
+    /// Without the encoded bodies, which entries with the same body share. Drafts count before they are made: who asks next needs one.
+    pub(crate) fn weight_of_heads(&self) -> usize {
         let headers = self.headers.get().map_or(0, |headers| {
             let values = headers.values().map(http::HeaderValue::len).sum::<usize>();
-            // With a draft, which whoever asks next is going to need.
-            FIELD * (2 * headers.len() + ROOM) + values
+            FIELD * ((1 + DRAFTS) * headers.len() + ROOM) + values
         });
-        size_of::<Self>() + encodings.sum::<usize>() + headers
+        size_of::<Self>() + headers
     }
 }
