@@ -6,6 +6,7 @@ use crate::derive::{self, Kept};
 use crate::error::Fault;
 use crate::headers;
 use crate::route::Path;
+use crate::turn;
 use crate::upgrade;
 use crate::upload;
 use crate::visit::Visit;
@@ -133,6 +134,7 @@ pub async fn origin_request(
     for chosen in listeners(visit.versions(), Event::OriginRequest) {
         let mut name = |path: Option<String>| named = path.map(|path| (chosen, path)).or(named.take());
         let (hook, facts) = (chosen.hook(), visit.facts_of_fetch(chosen, storing));
+        turn::give_way().await;
         let call = chosen.begin(Event::OriginRequest);
         let called = Box::pin(hook.origin_request_with(request.clone(), mem::take(upload), &facts)).await;
         let called = called.and_then(|called| reachable(visit, hook, &facts, called));
@@ -142,6 +144,7 @@ pub async fn origin_request(
             Err(failure) => Ended::of(&failure.error),
         };
         call.end(ended);
+        turn::give_way().await;
         match called {
             Ok((OriginRequestOutcome::Next { parts, derived }, body)) => {
                 request = parts;
@@ -204,6 +207,7 @@ pub async fn origin_response(
             Err(failure) => Ended::of(&failure.error),
         };
         call.end(ended);
+        turn::give_way().await;
         response = match outcome {
             Ok(outcome) => {
                 let mut edited = outcome.response.map(|body| flatten(watched(visit, chosen, body)));

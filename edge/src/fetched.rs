@@ -6,6 +6,7 @@ use crate::error::Fault;
 use crate::observe::{CacheStatus, Record};
 use crate::respond::{self, Served};
 use crate::slices::{self, Cut};
+use crate::turn;
 use crate::visit::Visit;
 use cache::{Entry, Freshness, Key, Permit, Reader, Skip, Storing, Writer};
 use http::header::{AGE, RANGE};
@@ -89,6 +90,9 @@ impl Fetched {
         key: Option<&Key>,
         record: &mut Record,
     ) -> Result<Served, Fault> {
+        if !visit.route.hooks.is_empty() {
+            turn::give_way().await;
+        }
         record.cache = self.cache.or(record.cache);
         record.stored = self.stored;
         record.attempts = self.attempts;

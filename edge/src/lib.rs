@@ -36,6 +36,7 @@ pub mod respond;
 pub mod route;
 pub mod signed;
 pub mod slices;
+pub mod turn;
 pub mod upgrade;
 pub mod upload;
 pub mod visit;
