@@ -10,7 +10,6 @@
 //! Tables are left alone: `limits.table-elements` bounds them. A broken module that names a function or type that it does not have may
 //! find an added one; it hurts itself alone.
 
-mod edits;
 mod pieces;
 
 use std::borrow::Cow;
@@ -18,10 +17,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use wasm_encoder::{Encode, ValType};
-use wasmparser::{BinaryReader, Encoding, FunctionBody, MemoryType, Operator, Parser, Payload, TypeRef};
+use wasmparser::{Encoding, FunctionBody, MemoryType, Operator, Parser, Payload, TypeRef};
 
-use edits::{Edits, padded};
-pub(crate) use edits::{Moves, TooLong};
+use crate::edits::{Edits, Moves, TooLong, count, length_before, number_at, padded};
 use pieces::Pieces;
 
 /// Bytes that are done at once. With all pages new it takes a tenth of a millisecond.
@@ -96,13 +94,6 @@ fn in_pieces(binary: &[u8], piece: u32) -> Result<Bounded<'_>, Unbounded> {
     }
     let (bytes, moves) = edits.apply(binary)?;
     Ok(Bounded { bytes: Cow::Owned(bytes), moves })
-}
-
-/// The length before a section: a number of which all bytes but the last have their highest bit set. The kind, before it, has not.
-fn length_before(binary: &[u8], place: usize) -> Range<usize> {
-    let last = place.saturating_sub(1);
-    let more = binary.get(..last).unwrap_or_default().iter().rev().take_while(|byte| **byte >= 0x80).count();
-    last - more..place
 }
 
 /// A module that is being read.
@@ -268,9 +259,7 @@ impl<'a> Module<'a> {
         let extents = [extent(&types), extent(&functions), code.extent];
         let longer = [(types, kinds), (functions, numbers), (code.section, bodies)];
         for ((section, more), extent) in longer.into_iter().zip(extents) {
-            let (number, place) = number_at(self.binary, &section)?;
-            edits.renumber(place, number.saturating_add(count(self.bulks.len())), extent);
-            edits.replace(section.end..section.end, more, extent);
+            edits.append(self.binary, &section, extent, (self.bulks.len(), more))?;
         }
         Ok(())
     }
@@ -320,18 +309,6 @@ fn call(function: u32, width: usize) -> Vec<u8> {
     bytes.extend(padded(function, width.saturating_sub(1)));
     bytes.resize(bytes.len().max(width), NOTHING);
     bytes
-}
-
-/// The number that a section begins with, and its place.
-fn number_at(binary: &[u8], section: &Range<usize>) -> Result<(u32, Range<usize>), wasmparser::Error> {
-    let mut reader = BinaryReader::new(binary.get(section.clone()).unwrap_or_default(), section.start);
-    let number = reader.read_var_u32()?;
-    Ok((number, section.start..reader.original_position()))
-}
-
-/// There are no more in a file than 32 bits can count, or it is refused for its length.
-fn count(many: usize) -> u32 {
-    u32::try_from(many).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Cache, CacheConfig, Engine};
 
-use crate::bulk::{self, Bounded, Moves};
+use crate::bulk::{self, Bounded};
+use crate::edits::Moves;
 use crate::sources::Sources;
 use crate::state::CallState;
 

@@ -12,6 +12,7 @@ mod bulk;
 mod call;
 mod components;
 mod doubts;
+mod edits;
 mod engine;
 mod error;
 mod event;

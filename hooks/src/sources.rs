@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::{FrameInfo, WasmBacktrace};
 
-use crate::bulk::Moves;
+use crate::edits::Moves;
 use crate::trace::{Function, demangled, shown, told};
 use crate::workers::Workers;
 

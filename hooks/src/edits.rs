@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use wasm_encoder::Encode;
+use wasmparser::BinaryReader;
 
 /// Changes, while they are gathered.
 #[derive(Debug, Default)]
-pub(super) struct Edits {
+pub(crate) struct Edits {
     all: Vec<Edit>,
     extents: Vec<Extent>,
 }
@@ -32,12 +33,12 @@ struct Extent {
 pub(crate) struct TooLong;
 
 impl Edits {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
 
     /// Notes a section or body with its length before it, within one that was noted before.
-    pub(super) fn extent(
+    pub(crate) fn extent(
         &mut self,
         length: Range<usize>,
         place: Range<usize>,
@@ -48,19 +49,33 @@ impl Edits {
     }
 
     /// Replaces bytes of a section or body; the new ones are no fewer.
-    pub(super) fn replace(&mut self, old: Range<usize>, new: Vec<u8>, within: usize) {
+    pub(crate) fn replace(&mut self, old: Range<usize>, new: Vec<u8>, within: usize) {
         self.extents[within].growth += new.len().saturating_sub(old.len());
         self.all.push(Edit { old, new });
     }
 
     /// Replaces a number by a greater one, in as many bytes where they are enough.
-    pub(super) fn renumber(&mut self, old: Range<usize>, number: u32, within: usize) {
+    fn renumber(&mut self, old: Range<usize>, number: u32, within: usize) {
         let new = padded(number, old.len());
         self.replace(old, new, within);
     }
 
+    /// Adds so many items at the end of a section that begins with their number.
+    pub(crate) fn append(
+        &mut self,
+        binary: &[u8],
+        section: &Range<usize>,
+        extent: usize,
+        (items, bytes): (usize, Vec<u8>),
+    ) -> Result<(), wasmparser::Error> {
+        let (number, place) = number_at(binary, section)?;
+        self.renumber(place, number.saturating_add(count(items)), extent);
+        self.replace(section.end..section.end, bytes, extent);
+        Ok(())
+    }
+
     /// The binary with the changes, and where its bytes went.
-    pub(super) fn apply(mut self, binary: &[u8]) -> Result<(Vec<u8>, Moves), TooLong> {
+    pub(crate) fn apply(mut self, binary: &[u8]) -> Result<(Vec<u8>, Moves), TooLong> {
         // What lies within something was noted after it.
         while let Some(Extent { length, place, within, growth }) = self.extents.pop() {
             if growth == 0 {
@@ -114,8 +129,30 @@ impl Moves {
     }
 }
 
+/// The length before a section: a number of which all bytes but the last have their highest bit set. The kind, before it, has not.
+pub(crate) fn length_before(binary: &[u8], place: usize) -> Range<usize> {
+    let last = place.saturating_sub(1);
+    let more = binary.get(..last).unwrap_or_default().iter().rev().take_while(|byte| **byte >= 0x80).count();
+    last - more..place
+}
+
+/// The number that a section begins with, and its place.
+pub(crate) fn number_at(
+    binary: &[u8],
+    section: &Range<usize>,
+) -> Result<(u32, Range<usize>), wasmparser::Error> {
+    let mut reader = BinaryReader::new(binary.get(section.clone()).unwrap_or_default(), section.start);
+    let number = reader.read_var_u32()?;
+    Ok((number, section.start..reader.original_position()))
+}
+
+/// There are no more in a file than 32 bits can count, or it is refused for its length.
+pub(crate) fn count(many: usize) -> u32 {
+    u32::try_from(many).unwrap_or(u32::MAX)
+}
+
 /// A number in LEB128, in `width` bytes where they are enough.
-pub(super) fn padded(number: u32, width: usize) -> Vec<u8> {
+pub(crate) fn padded(number: u32, width: usize) -> Vec<u8> {
     /// Of 32 bits, seven in a byte.
     const LONGEST: usize = 5;
 
