@@ -15,6 +15,7 @@ use wasmtime::{Cache, CacheConfig, Engine};
 
 use crate::bulk::{self, Bounded};
 use crate::edits::Moves;
+use crate::restore::{self, Restorer, Shape};
 use crate::sources::Sources;
 use crate::state::CallState;
 
@@ -28,6 +29,8 @@ pub(crate) struct Loaded<T: 'static> {
     pub(crate) tied: InstancePre<T>,
     /// What it tells of its source.
     pub(crate) sources: Arc<Sources>,
+    /// Puts its instances back, where that can be.
+    pub(crate) restorer: Option<Restorer>,
 }
 
 /// A loaded hook.
@@ -35,7 +38,16 @@ pub(crate) type Ready = Arc<Loaded<CallState>>;
 
 /// What is loaded, by the hash of its bytes; `T` is what its instances see of the host.
 pub(crate) struct Components<T: 'static> {
+    instances: Instances,
     loaded: Mutex<HashMap<[u8; 32], Weak<Loaded<T>>>>,
+}
+
+/// What becomes of instances after a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Instances {
+    /// They are put back for the next, where that can be.
+    Restored,
+    Dropped,
 }
 
 /// Why a component cannot be used.
@@ -46,13 +58,11 @@ pub(crate) enum Unusable {
     Imports(wasmtime::Error, Component),
 }
 
-impl<T> Default for Components<T> {
-    fn default() -> Self {
-        Self { loaded: Mutex::default() }
-    }
-}
-
 impl<T> Components<T> {
+    pub(crate) fn new(instances: Instances) -> Self {
+        Self { instances, loaded: Mutex::default() }
+    }
+
     /// The component of these bytes: loaded, from disk, or compiled now.
     pub(crate) fn get(&self, linker: &Linker<T>, bytes: &[u8]) -> Result<Arc<Loaded<T>>, Unusable> {
         let hash: [u8; 32] = Sha256::digest(bytes).into();
@@ -60,10 +70,12 @@ impl<T> Components<T> {
             return Ok(ready);
         }
         // Not under the lock: others load theirs meanwhile, and whoever compiles the same twice has lost time only.
-        let (component, moves) = compiled(linker.engine(), bytes).map_err(Unusable::Component)?;
+        let compiled = Compiled::of(linker.engine(), bytes, self.instances).map_err(Unusable::Component)?;
+        let Compiled { component, moves, shape } = compiled;
         let tied = linker.instantiate_pre(&component);
-        let tied = tied.map_err(|error| Unusable::Imports(error, component))?;
-        let ready = Arc::new(Loaded { tied, sources: Arc::new(Sources::of(bytes, moves)) });
+        let tied = tied.map_err(|error| Unusable::Imports(error, component.clone()))?;
+        let restorer = shape.and_then(|shape| Restorer::of(&component, shape));
+        let ready = Arc::new(Loaded { tied, sources: Arc::new(Sources::of(bytes, moves)), restorer });
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.retain(|_, ready| ready.strong_count() > 0);
         loaded.insert(hash, Arc::downgrade(&ready));
@@ -75,17 +87,33 @@ impl<T> Components<T> {
     }
 }
 
-/// The component in native code, its instructions over memory in pieces; and where its bytes went by that. What is wrong with one is
-/// said of the bytes that its author has.
-fn compiled(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<(Component, Moves)> {
-    let as_it_is = || Component::from_binary(engine, bytes);
-    match bulk::bounded(bytes) {
-        Ok(Bounded { bytes: bounded, moves }) => match Component::from_binary(engine, &bounded) {
-            Ok(component) => Ok((component, moves)),
+/// A component in native code, its instructions over memory in pieces; and where its bytes went by that.
+struct Compiled {
+    component: Component,
+    moves: Moves,
+    /// How its instances can be put back, if they can.
+    shape: Option<Shape>,
+}
+
+impl Compiled {
+    /// What is wrong with a component is said of the bytes that its author has.
+    fn of(engine: &Engine, bytes: &[u8], instances: Instances) -> wasmtime::Result<Self> {
+        let as_it_is = || Component::from_binary(engine, bytes);
+        let Bounded { bytes: bounded, moves } = match bulk::bounded(bytes) {
+            Ok(bounded) => bounded,
+            // The engine reads no more than we do: its word is the better one.
+            Err(error) => return Err(as_it_is().err().unwrap_or_else(|| error.into())),
+        };
+        if instances == Instances::Restored
+            && let Ok(Some(restorable)) = restore::restorable(&bounded)
+            && let Ok(component) = Component::from_binary(engine, &restorable.bytes)
+        {
+            return Ok(Self { component, moves: restorable.moves.after(moves), shape: Some(restorable.shape) });
+        }
+        match Component::from_binary(engine, &bounded) {
+            Ok(component) => Ok(Self { component, moves, shape: None }),
             Err(error) => Err(as_it_is().err().unwrap_or(error)),
-        },
-        // The engine reads no more than we do: its word is the better one.
-        Err(error) => Err(as_it_is().err().unwrap_or_else(|| error.into())),
+        }
     }
 }
 

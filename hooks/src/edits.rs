@@ -29,7 +29,7 @@ struct Extent {
 
 /// Bytes that are longer than a length can say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("with its memory operations in pieces it would be too long")]
+#[error("with what is added to it, it would be too long")]
 pub(crate) struct TooLong;
 
 impl Edits {
@@ -70,7 +70,9 @@ impl Edits {
     ) -> Result<(), wasmparser::Error> {
         let (number, place) = number_at(binary, section)?;
         self.renumber(place, number.saturating_add(count(items)), extent);
-        self.replace(section.end..section.end, bytes, extent);
+        if !bytes.is_empty() {
+            self.replace(section.end..section.end, bytes, extent);
+        }
         Ok(())
     }
 
@@ -94,12 +96,12 @@ impl Edits {
         for Edit { old, new } in self.all {
             changed.extend_from_slice(binary.get(done..old.start).unwrap_or_default());
             if old.is_empty() {
-                moves.0.push(Move { to: changed.len(), from: None });
+                moves.pieces.push(Move { to: changed.len(), from: None });
             }
             changed.extend_from_slice(&new);
             done = old.end;
             if new.len() != old.len() {
-                moves.0.push(Move { to: changed.len(), from: Some(done) });
+                moves.pieces.push(Move { to: changed.len(), from: Some(done) });
             }
         }
         changed.extend_from_slice(binary.get(done..).unwrap_or_default());
@@ -109,7 +111,11 @@ impl Edits {
 
 /// Where the bytes of a changed binary come from.
 #[derive(Debug, Default)]
-pub(crate) struct Moves(Vec<Move>);
+pub(crate) struct Moves {
+    pieces: Vec<Move>,
+    /// Where the bytes before that come from, if they were changed too.
+    earlier: Option<Box<Moves>>,
+}
 
 /// From here on, to the next.
 #[derive(Debug)]
@@ -122,10 +128,16 @@ struct Move {
 impl Moves {
     /// Where a byte was before the changes; `None` of one that was added.
     pub(crate) fn origin(&self, at: usize) -> Option<usize> {
-        match self.0.partition_point(|piece| piece.to <= at).checked_sub(1) {
-            None => Some(at),
-            Some(index) => self.0[index].from.map(|from| from + (at - self.0[index].to)),
-        }
+        let here = match self.pieces.partition_point(|piece| piece.to <= at).checked_sub(1) {
+            None => at,
+            Some(index) => self.pieces[index].from? + (at - self.pieces[index].to),
+        };
+        self.earlier.as_ref().map_or(Some(here), |earlier| earlier.origin(here))
+    }
+
+    /// These, of what has changed like that before.
+    pub(crate) fn after(self, earlier: Self) -> Self {
+        Self { earlier: Some(Box::new(earlier)), ..self }
     }
 }
 

@@ -10,7 +10,7 @@ use wasmtime::{
     Cache, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
 };
 
-use crate::components::{self, Components, Loaded, Ready, Unusable};
+use crate::components::{self, Components, Instances, Loaded, Ready, Unusable};
 use crate::error::HookError;
 use crate::figures::Figures;
 use crate::host;
@@ -69,10 +69,15 @@ struct Inner {
 }
 
 /// Components that answer requests by themselves. A node without any never makes their linker.
-#[derive(Default)]
 struct Responders {
     linker: OnceLock<Linker<Serving>>,
     components: Components<Serving>,
+}
+
+impl Default for Responders {
+    fn default() -> Self {
+        Self { linker: OnceLock::new(), components: Components::new(Instances::Dropped) }
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -112,7 +117,7 @@ impl Engine {
             inner: Arc::new(Inner {
                 wasmtime,
                 linker,
-                components: Components::default(),
+                components: Components::new(Instances::Restored),
                 responders: Responders::default(),
                 workers,
                 ticker,

@@ -23,6 +23,7 @@ use crate::own::Own;
 use crate::places::Places;
 use crate::registry::VersionId;
 use crate::report::Reporter;
+use crate::restore;
 use crate::secrets::Secrets;
 use crate::settings::{HookSettings, LimitSettings, OnError};
 use crate::state::{CallState, Messages, Surroundings};
@@ -51,7 +52,7 @@ struct Inner {
     weights: Weights,
     reach: Arc<Reach>,
     places: Arc<Places>,
-    /// Instances that are used again, where the settings say so.
+    /// Instances that are used again, as their calls left them or put back.
     kept: Option<Kept>,
 }
 
@@ -93,6 +94,7 @@ impl Hook {
                 "{source} does not export selvedge:edge/{event}@0.1.0 as hooks/wit has it; take {event} out of `on` or add the export: {error:#}"
             ))
         })?;
+        let kept = Kept::of(settings, &exports, Arc::clone(engine.memory()));
         Ok(Self {
             watch: None,
             inner: Arc::new(Inner {
@@ -101,7 +103,7 @@ impl Hook {
                 exports,
                 events: settings.on.clone(),
                 places: Arc::new(Places::new(&settings.limits)),
-                kept: settings.reuse.clone().map(|reuse| Kept::new(reuse, Arc::clone(engine.memory()))),
+                kept,
                 limits: settings.limits.clone(),
                 bounds: Bounds::of(&settings.limits),
                 on_error: settings.on_error,
@@ -195,7 +197,7 @@ impl Hook {
         let ticking = inner.engine.ticking();
         let callee = Arc::clone(inner);
         let call = Box::pin(async move {
-            let answer = callee.exports.perform(&mut instance).await;
+            let answer = callee.perform(&mut instance).await;
             // The place is free here, and not when the answer is fetched: who asked may be slow.
             let ended = callee.end(instance, answer, place);
             drop(ticking);
@@ -318,6 +320,21 @@ impl Inner {
             sources: &self.exports.component().sources,
             workers: self.engine.workers(),
         }
+    }
+
+    /// Runs a call, and puts its instance back for the next where that is what becomes of them.
+    async fn perform(&self, instance: &mut Instance) -> wasmtime::Result<Answer> {
+        let restorer = self.exports.component().restorer.as_ref();
+        let Some(restorer) = restorer.filter(|_| self.kept.as_ref().is_some_and(Kept::are_restored)) else {
+            return self.exports.perform(instance).await;
+        };
+        let (answer, new) = restore::watch(self.exports.perform(instance)).await;
+        match &answer {
+            Ok(Answer::Transform(_)) | Err(_) => {}
+            Ok(Answer::Respond(_)) => instance.restore(restorer, new, 1).await,
+            Ok(_) => instance.restore(restorer, new, 0).await,
+        }
+        answer
     }
 
     /// An instance for a call: a kept one, or what a new one will be made in.

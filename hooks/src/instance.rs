@@ -5,10 +5,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use wasmtime::{Store, UpdateDeadline, component};
 
+use crate::call::Exports;
 use crate::idle::Waiting;
 use crate::log::CallLog;
 use crate::meter::{Budget, MemoryLimit, Meter, thread_time};
-use crate::settings::ReuseSettings;
+use crate::restore::{self, Restorer, Restoring};
+use crate::settings::{HookSettings, ReuseSettings};
 use crate::state::CallState;
 use crate::ticker::BEATS;
 
@@ -22,8 +24,20 @@ pub(crate) struct Instance {
     pub(crate) made: Option<component::Instance>,
     pub(crate) meter: Arc<Meter>,
     pub(crate) log: CallLog,
+    condition: Condition,
+    /// What it is put back with, once it was.
+    pub(crate) restoring: Option<Restoring>,
     calls: u32,
     born: Instant,
+}
+
+/// What of earlier calls is in an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    /// What they have left.
+    Used,
+    /// Nothing: it was put back after the last.
+    Restored,
 }
 
 /// What a store of this kind tells of its bounds.
@@ -74,14 +88,28 @@ impl Instance {
     pub(crate) fn new(engine: &wasmtime::Engine, state: CallState, meter: Meter, now: Instant) -> Self {
         let (meter, log) = (Arc::new(meter), state.log.clone());
         let store = bounded(engine, state, &meter);
-        Self { store, made: None, meter, log, calls: 0, born: now }
+        Self { store, made: None, meter, log, condition: Condition::Used, restoring: None, calls: 0, born: now }
     }
 
     /// Begins another call in a kept instance.
     pub(crate) fn begin(&mut self, state: CallState) {
+        self.condition = Condition::Used;
         self.store.data_mut().exchange(state);
         self.meter.begin(&self.store.data().memory);
         self.go_on();
+    }
+
+    /// Puts it back to what it was when it was made, after a call that ended well; or leaves it to be dropped, where that fails or
+    /// would take longer.
+    pub(crate) async fn restore(&mut self, restorer: &Restorer, new: restore::NewPages, given: u32) {
+        let state = self.store.data();
+        if self.meter.is_heavy() || state.memory.refused().is_some() || state.has_handles(given) {
+            return;
+        }
+        if matches!(restorer.put_back(self, new).await, Ok(true)) {
+            self.store.data_mut().forget_wasi();
+            self.condition = Condition::Restored;
+        }
     }
 
     /// Gives the guest its first ticks, at the begin of a call or of the next piece of a body.
@@ -94,14 +122,25 @@ impl Instance {
 /// The instances of a hook that wait for their next call, on the shelf of all hooks.
 pub(crate) struct Kept {
     settings: ReuseSettings,
+    condition: Condition,
     number: u64,
     budget: Arc<Budget>,
 }
 
 impl Kept {
-    /// Keeps them on the shelf of `budget`.
-    pub(crate) fn new(settings: ReuseSettings, budget: Arc<Budget>) -> Self {
-        Self { settings, number: budget.idle().number(), budget }
+    /// Keeps them on the shelf of `budget`: as their calls leave them where the settings say so, else those that can be put back.
+    pub(crate) fn of(settings: &HookSettings, exports: &Exports, budget: Arc<Budget>) -> Option<Self> {
+        let (settings, condition) = match &settings.reuse {
+            Some(reuse) => (reuse.clone(), Condition::Used),
+            None if exports.component().restorer.is_some() => (ReuseSettings::default(), Condition::Restored),
+            None => return None,
+        };
+        Some(Self { settings, condition, number: budget.idle().number(), budget })
+    }
+
+    /// Whether they are put back after each call.
+    pub(crate) fn are_restored(&self) -> bool {
+        self.condition == Condition::Restored
     }
 
     /// The one that was used last: the others grow old, and are dropped.
@@ -111,7 +150,8 @@ impl Kept {
 
     /// Whether the instance may answer another call.
     pub(crate) fn wants(&self, instance: &Instance) -> bool {
-        instance.calls.saturating_add(1) < self.settings.calls
+        instance.condition == self.condition
+            && instance.calls.saturating_add(1) < self.settings.calls
             && instance.store.data().memory.used() <= self.settings.memory.as_u64()
             && instance.store.data().memory.refused().is_none()
     }

@@ -38,6 +38,7 @@ mod places;
 mod registry;
 mod report;
 mod responder;
+mod restore;
 mod secrets;
 mod settings;
 mod sources;

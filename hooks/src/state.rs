@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue};
 use http::{StatusCode, request};
 use tokio::time::Instant;
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::body::OriginBody;
@@ -60,6 +60,8 @@ pub(crate) struct CallState {
     pub(crate) transformer: Option<Box<Transformer>>,
     /// Handles of earlier calls of the same instance: one that the guest has kept leads nowhere.
     earlier_handles: u32,
+    /// Handles that the guest was given and has not dropped, but those of WASI.
+    open_handles: u32,
     /// Made when the guest first asks for something of WASI: most header hooks never do.
     wasi: Option<Box<(WasiCtx, ResourceTable)>>,
 }
@@ -158,6 +160,7 @@ impl CallState {
             transforms: false,
             transformer: None,
             earlier_handles: 0,
+            open_handles: 0,
             wasi: None,
         }
     }
@@ -170,6 +173,27 @@ impl CallState {
         let given = self.responses.len().max(self.fetched.len() + 1);
         next.earlier_handles = self.earlier_handles.saturating_add(u32::try_from(given).unwrap_or(u32::MAX));
         std::mem::replace(self, next)
+    }
+
+    /// What the guest knows of WASI: the next call finds a view of it as new as its memory.
+    pub(crate) fn forget_wasi(&mut self) {
+        self.wasi = None;
+    }
+
+    /// A handle that is the guest's from now on.
+    pub(crate) fn hand<T: 'static>(&mut self, handle: u32) -> Resource<T> {
+        self.open_handles = self.open_handles.saturating_add(1);
+        Resource::new_own(handle)
+    }
+
+    /// The guest has dropped one of its handles.
+    pub(crate) fn take_back(&mut self) {
+        self.open_handles = self.open_handles.saturating_sub(1);
+    }
+
+    /// Whether the guest has more handles than the `given` that it has answered with.
+    pub(crate) fn has_handles(&self, given: u32) -> bool {
+        self.open_handles != given || self.wasi.as_ref().is_some_and(|wasi| !wasi.1.is_empty())
     }
 
     /// How a head of a message is edited.

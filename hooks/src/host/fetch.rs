@@ -73,7 +73,8 @@ impl CallState {
         let mut response = state::Response::new(head.status.as_u16(), head.headers);
         response.body = Some(body);
         response.is_unread = true;
-        Ok(Resource::new_own(self.add_response(response)?))
+        let handle = self.add_response(response)?;
+        Ok(self.hand(handle))
     }
 }
 

@@ -15,7 +15,7 @@ impl Host for CallState {
     fn open(&mut self, name: String) -> wasmtime::Result<Result<Resource<Store>, KvError>> {
         let place = self.own.stores.iter().position(|(known, _)| *known == name);
         let handle = place.and_then(|place| u32::try_from(place).ok());
-        Ok(handle.map(Resource::new_own).ok_or(KvError::Denied))
+        Ok(handle.map(|handle| self.hand(handle)).ok_or(KvError::Denied))
     }
 }
 
@@ -70,6 +70,7 @@ impl HostStore for CallState {
     }
 
     fn drop(&mut self, _: Resource<Store>) -> wasmtime::Result<()> {
+        self.take_back();
         Ok(())
     }
 }

@@ -174,7 +174,7 @@ impl HostRequest for CallState {
         if !is_here || std::mem::replace(&mut self.body_taken, true) {
             return Ok(None);
         }
-        Ok(Some(Resource::new_own(self.passing_reader())))
+        Ok(Some(self.hand(self.passing_reader())))
     }
 
     fn set_body(&mut self, _: Resource<Request>, body: Vec<u8>) -> wasmtime::Result<Result<(), EditError>> {

@@ -22,7 +22,7 @@ const MAX_TAG_BYTES: usize = 256;
 impl HostResponse for CallState {
     fn new(&mut self, status: u16) -> wasmtime::Result<Resource<Response>> {
         let handle = self.add_response(state::Response::new(status, HeaderMap::new()))?;
-        Ok(Resource::new_own(handle))
+        Ok(self.hand(handle))
     }
 
     fn status(&mut self, response: Resource<Response>) -> wasmtime::Result<u16> {
@@ -95,7 +95,7 @@ impl HostResponse for CallState {
             return Ok(None);
         }
         self.body_taken = true;
-        Ok(Some(Resource::new_own(self.passing_reader())))
+        Ok(Some(self.hand(self.passing_reader())))
     }
 
     fn set_body(
@@ -180,6 +180,7 @@ impl HostResponse for CallState {
 
     fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
         self.take_response(response.rep());
+        self.take_back();
         Ok(())
     }
 }
@@ -219,6 +220,7 @@ impl HostBodyReader for CallState {
     }
 
     fn drop(&mut self, _: Resource<BodyReader>) -> wasmtime::Result<()> {
+        self.take_back();
         Ok(())
     }
 }
@@ -252,7 +254,8 @@ impl CallState {
             return Ok(None);
         }
         let Some(body) = response.body.clone() else { return Ok(None) };
-        Ok(Some(Resource::new_own(self.add_fetched(body)?)))
+        let handle = self.add_fetched(body)?;
+        Ok(Some(self.hand(handle)))
     }
 
     fn origin_body(&mut self, reader: u32) -> wasmtime::Result<&mut OriginBody> {

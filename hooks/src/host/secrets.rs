@@ -10,7 +10,7 @@ use crate::state::CallState;
 
 impl Host for CallState {
     fn get(&mut self, name: String) -> wasmtime::Result<Option<Resource<Secret>>> {
-        Ok(self.own.secrets.find(&name).map(Resource::new_own))
+        Ok(self.own.secrets.find(&name).map(|handle| self.hand(handle)))
     }
 }
 
@@ -34,6 +34,7 @@ impl HostSecret for CallState {
     }
 
     fn drop(&mut self, _: Resource<Secret>) -> wasmtime::Result<()> {
+        self.take_back();
         Ok(())
     }
 }
