@@ -15,7 +15,7 @@ pub use play::Seen;
 use crate::config::ConfigError;
 use belongings::Belongings;
 use file::CaseFile;
-use hooks::{Engine, Hook, HookError, HookSettings, Inspection, WasmSource};
+use hooks::{Engine, Hook, HookError, HookSettings, Inspection, Lineage, WasmSource};
 use serde::Deserialize as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -88,6 +88,8 @@ pub struct Cost {
     pub calls: usize,
     /// Calls that failed among them.
     pub failed: usize,
+    /// Calls for which an instance was made; the others had one that had answered before.
+    pub made: usize,
     /// Processor time of a call, the making of its instance included: half of them took no more.
     pub median: Duration,
     /// Of a hundred calls, 99 took no more.
@@ -152,6 +154,7 @@ fn cost(name: String, instances: Instances, seen: &[Seen]) -> Cost {
         instances,
         calls: seen.len(),
         failed: seen.iter().filter(|seen| seen.failure.is_some()).count(),
+        made: seen.iter().filter(|seen| seen.lineage == Some(Lineage::Made)).count(),
         median: at(50),
         p99: at(99),
         memory: seen.iter().map(|seen| seen.memory).max().unwrap_or_default(),

@@ -108,7 +108,11 @@ impl Compiled {
             && let Ok(Some(restorable)) = restore::restorable(&bounded)
             && let Ok(component) = Component::from_binary(engine, &restorable.bytes)
         {
-            return Ok(Self { component, moves: restorable.moves.after(moves), shape: Some(restorable.shape) });
+            return Ok(Self {
+                component,
+                moves: restorable.moves.after(moves),
+                shape: Some(restorable.shape),
+            });
         }
         match Component::from_binary(engine, &bounded) {
             Ok(component) => Ok(Self { component, moves, shape: None }),

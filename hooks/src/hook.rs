@@ -29,7 +29,7 @@ use crate::settings::{HookSettings, LimitSettings, OnError};
 use crate::state::{CallState, Messages, Surroundings};
 use crate::ticker::TICK;
 use crate::transform::Transformer;
-use crate::watch::{self, CallRecord, Watch};
+use crate::watch::{self, CallRecord, Lineage, Watch};
 use crate::weight::Weights;
 
 /// A component that is compiled, checked and ready to be called. Clones share it.
@@ -194,6 +194,7 @@ impl Hook {
         };
         let mut instance = inner.instance(event, messages, facts, (now, deadline));
         let (meter, log) = (Arc::clone(&instance.meter), instance.log.clone());
+        let lineage = inner.kept.as_ref().map_or(Lineage::Made, |kept| kept.lineage(&instance));
         let ticking = inner.engine.ticking();
         let callee = Arc::clone(inner);
         let call = Box::pin(async move {
@@ -223,7 +224,11 @@ impl Hook {
             let error = outcome.as_ref().err().map(|failed| &failed.error);
             let request_id = facts.request_id.to_str().unwrap_or_default();
             let event = Some(event);
-            watch.tell(&log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory, error });
+            let lineage = Some(lineage);
+            watch.tell(
+                &log,
+                CallRecord { event, request_id, lines: &[], dropped: 0, lineage, cpu, memory, error },
+            );
         }
         outcome
     }
@@ -281,7 +286,19 @@ impl Hook {
         if error.is_some() || !log.kept().0.is_empty() {
             let (request_id, cpu) = (request_id.to_str().unwrap_or_default(), Duration::ZERO);
             let event = Some(event);
-            watch.tell(log, CallRecord { event, request_id, lines: &[], dropped: 0, cpu, memory: 0, error });
+            watch.tell(
+                log,
+                CallRecord {
+                    event,
+                    request_id,
+                    lines: &[],
+                    dropped: 0,
+                    lineage: None,
+                    cpu,
+                    memory: 0,
+                    error,
+                },
+            );
         }
     }
 

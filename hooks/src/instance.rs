@@ -10,9 +10,10 @@ use crate::idle::Waiting;
 use crate::log::CallLog;
 use crate::meter::{Budget, MemoryLimit, Meter, thread_time};
 use crate::restore::{self, Restorer, Restoring};
-use crate::settings::{HookSettings, ReuseSettings};
+use crate::settings::{Fresh, HookSettings, ReuseSettings};
 use crate::state::CallState;
 use crate::ticker::BEATS;
+use crate::watch::Lineage;
 
 /// Beats of the epoch before the first look at a call: two ticks, so that even the unluckiest begin has a whole one.
 const FIRST_LOOK: u64 = 2 * BEATS;
@@ -88,7 +89,16 @@ impl Instance {
     pub(crate) fn new(engine: &wasmtime::Engine, state: CallState, meter: Meter, now: Instant) -> Self {
         let (meter, log) = (Arc::new(meter), state.log.clone());
         let store = bounded(engine, state, &meter);
-        Self { store, made: None, meter, log, condition: Condition::Used, restoring: None, calls: 0, born: now }
+        Self {
+            store,
+            made: None,
+            meter,
+            log,
+            condition: Condition::Used,
+            restoring: None,
+            calls: 0,
+            born: now,
+        }
     }
 
     /// Begins another call in a kept instance.
@@ -103,10 +113,14 @@ impl Instance {
     /// would take longer.
     pub(crate) async fn restore(&mut self, restorer: &Restorer, new: restore::NewPages, given: u32) {
         let state = self.store.data();
-        if self.meter.is_heavy() || state.memory.refused().is_some() || state.has_handles(given) {
+        let is_as_large = state.memory.used() == restorer.memory() && state.memory.refused().is_none();
+        let Some(made) = self.made.filter(|_| is_as_large && !state.has_handles(given)) else { return };
+        if self.meter.is_heavy() {
             return;
         }
-        if matches!(restorer.put_back(self, new).await, Ok(true)) {
+        self.go_on();
+        let done = restorer.put_back(&mut self.store, &made, &mut self.restoring, new).await;
+        if matches!(done, Ok(true)) {
             self.store.data_mut().forget_wasi();
             self.condition = Condition::Restored;
         }
@@ -132,7 +146,9 @@ impl Kept {
     pub(crate) fn of(settings: &HookSettings, exports: &Exports, budget: Arc<Budget>) -> Option<Self> {
         let (settings, condition) = match &settings.reuse {
             Some(reuse) => (reuse.clone(), Condition::Used),
-            None if exports.component().restorer.is_some() => (ReuseSettings::default(), Condition::Restored),
+            None if settings.fresh == Fresh::Restored && exports.component().restorer.is_some() => {
+                (ReuseSettings::default(), Condition::Restored)
+            }
             None => return None,
         };
         Some(Self { settings, condition, number: budget.idle().number(), budget })
@@ -141,6 +157,15 @@ impl Kept {
     /// Whether they are put back after each call.
     pub(crate) fn are_restored(&self) -> bool {
         self.condition == Condition::Restored
+    }
+
+    /// How a call comes by this one.
+    pub(crate) fn lineage(&self, instance: &Instance) -> Lineage {
+        match (instance.calls, self.condition) {
+            (0, _) => Lineage::Made,
+            (_, Condition::Restored) => Lineage::Restored,
+            (_, Condition::Used) => Lineage::Reused,
+        }
     }
 
     /// The one that was used last: the others grow old, and are dropped.

@@ -74,6 +74,6 @@ pub use registry::{
 };
 pub use responder::{Asked, Granted, Responder, ResponderBody, ResponderSettings};
 pub use secrets::Material;
-pub use settings::{HookSettings, LimitSettings, OnError, ReuseSettings, WasmSource};
+pub use settings::{Fresh, HookSettings, LimitSettings, OnError, ReuseSettings, WasmSource};
 pub use transform::Transform;
-pub use watch::{CallRecord, Watch};
+pub use watch::{CallRecord, Lineage, Watch};

@@ -305,7 +305,16 @@ impl Call {
         let (cpu, error) = (Duration::ZERO, ended.as_ref().err());
         watch.tell(
             &log,
-            CallRecord { event: None, request_id, lines: &[], dropped: 0, cpu, memory: 0, error },
+            CallRecord {
+                event: None,
+                request_id,
+                lines: &[],
+                dropped: 0,
+                lineage: None,
+                cpu,
+                memory: 0,
+                error,
+            },
         );
         ended
     }

@@ -15,11 +15,11 @@ mod pages;
 
 use std::ops::Range;
 
-use wasmtime::component::{Component, ComponentExportIndex, TypedFunc, WasmList};
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentExportIndex, Instance, TypedFunc, WasmList};
 use wasmtime::error::Context;
 
 use crate::edits::{Edits, Moves, TooLong, length_before};
-use crate::instance::Instance;
 use code::{ADDRESS, Added, FIRST_BITS, PARAMETERS, PUT_BACK};
 use module::{PAGE, Section};
 use outline::Outline;
@@ -124,40 +124,45 @@ impl Restorer {
         Some(Self { put_back: export(PUT_BACK)?, address: export(ADDRESS)?, shape })
     }
 
-    /// Puts an instance back to what it was when it was made. False if it has become more than that.
+    /// How large the memory of an instance is that can be put back, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.shape.memory
+    }
+
+    /// Puts an instance back to what it was when it was made; its memory must have the size that it had. False if too much was
+    /// written.
     ///
     /// # Errors
     /// Where the system does not tell what was written, or time is up. The instance may be anything then.
-    pub(crate) async fn put_back(&self, instance: &mut Instance, new: NewPages) -> wasmtime::Result<bool> {
-        let Some(made) = instance.made else { return Ok(false) };
-        if instance.store.data().memory.used() != self.shape.memory {
-            return Ok(false);
-        }
-        instance.go_on();
-        let store = &mut instance.store;
-        let (mut restoring, new) = match instance.restoring.take() {
-            Some(restoring) => (restoring, new),
+    pub(crate) async fn put_back<T: Send + 'static>(
+        &self,
+        store: &mut Store<T>,
+        instance: &Instance,
+        restoring: &mut Option<Restoring>,
+        new: NewPages,
+    ) -> wasmtime::Result<bool> {
+        let (mut means, new) = match restoring.take() {
+            Some(means) => (means, new),
             None => {
-                let address =
-                    made.get_typed_func::<(), (WasmList<u8>,)>(&mut *store, self.address)?;
+                let address = instance.get_typed_func::<(), (WasmList<u8>,)>(&mut *store, self.address)?;
                 let (memory,) = address.call_async(&mut *store, ()).await?;
-                let put_back = made.get_typed_func(&mut *store, self.put_back)?;
+                let put_back = instance.get_typed_func(&mut *store, self.put_back)?;
                 (Restoring { put_back, memory, calls: Vec::new() }, NewPages::Maybe)
             }
         };
         if new == NewPages::Maybe {
             let pages = usize::try_from(self.shape.memory)? / PAGE;
-            let written = pages::written(restoring.memory.as_le_slice(&*store), pages);
+            let written = pages::written(means.memory.as_le_slice(&*store), pages);
             let written = written.context("cannot tell which pages were written")?;
             if written.iter().map(Range::len).sum::<usize>() > MOST_WRITTEN {
                 return Ok(false);
             }
-            restoring.calls = calls(&written, &self.shape.image);
+            means.calls = calls(&written, &self.shape.image);
         }
-        for regions in &restoring.calls {
-            restoring.put_back.call_async(&mut *store, *regions).await?;
+        for regions in &means.calls {
+            means.put_back.call_async(&mut *store, *regions).await?;
         }
-        instance.restoring = Some(restoring);
+        *restoring = Some(means);
         Ok(true)
     }
 }
@@ -186,3 +191,7 @@ fn calls(written: &[Range<usize>], image: &Range<usize>) -> Vec<Regions> {
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "restore_tests.rs"]
+mod tests;

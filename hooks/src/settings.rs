@@ -30,8 +30,11 @@ pub struct HookSettings {
     /// What the node does when a call fails.
     #[serde(default)]
     pub on_error: OnError,
+    /// How each call has an instance that is as the component was built.
+    #[serde(default)]
+    pub fresh: Fresh,
     /// Answers many calls with one instance, which then remembers: only for hooks that keep nothing of one request for the next.
-    /// Without it each call has an instance of its own.
+    /// `fresh` says nothing then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reuse: Option<ReuseSettings>,
     /// The origin, a bucket best, that keeps what the hook makes under names that it gives: `derive-as` of the contract.
@@ -74,6 +77,7 @@ impl HookSettings {
             on,
             limits: LimitSettings::default(),
             on_error: OnError::default(),
+            fresh: Fresh::default(),
             reuse: None,
             store: None,
             store_for: None,
@@ -194,6 +198,17 @@ impl Default for ReuseSettings {
     fn default() -> Self {
         Self { calls: 10_000, age: Duration::from_secs(3600), memory: ByteSize::mib(64) }
     }
+}
+
+/// How an instance for a call comes to be as the component was built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fresh {
+    /// One that has answered is put back to what it was, where that can be; else one is made.
+    #[default]
+    Restored,
+    /// One is made for each call.
+    Made,
 }
 
 /// What the node does when a hook fails.

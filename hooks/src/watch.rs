@@ -22,12 +22,25 @@ pub struct CallRecord<'a> {
     pub lines: &'a [LogLine],
     /// Lines that came before these and were not kept.
     pub dropped: u64,
-    /// Processor time, for [`Watch::calls`] only: making the instance, running, the calls into the host.
+    /// How it came by its instance; `None` where none is known, as of a call that found no place.
+    pub lineage: Option<Lineage>,
+    /// Processor time, for [`Watch::calls`] only: making the instance or putting it back, running, the calls into the host.
     pub cpu: Duration,
     /// Bytes of the instance's memories at the end; 0 of a call that was cut off.
     pub memory: u64,
     /// Why the call failed.
     pub error: Option<&'a HookError>,
+}
+
+/// How a call came by its instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lineage {
+    /// It was made for the call.
+    Made,
+    /// It has answered others, and was put back to what it was when it was made.
+    Restored,
+    /// It has answered others, and remembers what it likes.
+    Reused,
 }
 
 type Told = Arc<dyn Fn(&CallRecord<'_>) + Send + Sync>;

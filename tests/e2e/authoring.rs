@@ -75,6 +75,10 @@ async fn what_calls_cost_is_measured_with_instances_of_both_kinds() {
         let is_measured =
             cost["median_us"].as_f64() > Some(0.0) && cost["p99_us"].as_f64() >= cost["median_us"].as_f64();
         assert!(is_measured && cost["calls"] == 5 && cost["failed"] == 0, "{cost}");
+        assert!(
+            (1..=5).contains(&cost["made"].as_i64().unwrap_or(0)),
+            "the first has one that is made for it: {cost}"
+        );
     }
 }
 

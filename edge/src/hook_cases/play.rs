@@ -3,8 +3,8 @@
 use super::scene::Scene;
 use bytes::Bytes;
 use hooks::{
-    BodyError, Caching, CallRecord, Event, Hook, HookError, Keeping, OriginRequestOutcome, RequestOutcome,
-    Watch,
+    BodyError, Caching, CallRecord, Event, Hook, HookError, Keeping, Lineage, OriginRequestOutcome,
+    RequestOutcome, Watch,
 };
 use http::{HeaderMap, Uri, request};
 use http_body::Body;
@@ -43,11 +43,14 @@ pub struct Seen {
     pub cpu: Duration,
     /// Bytes of the instance's memories at the end.
     pub memory: u64,
+    /// How it came by its instance.
+    pub lineage: Option<Lineage>,
 }
 
 #[derive(Default)]
 struct Measured {
     log: Vec<String>,
+    lineage: Option<Lineage>,
     cpu: Duration,
     memory: u64,
 }
@@ -61,6 +64,7 @@ pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
         // A hook that fails in the middle of a body is told of once more.
         measured.cpu += call.cpu;
         measured.memory = measured.memory.max(call.memory);
+        measured.lineage = measured.lineage.or(call.lineage);
     }));
     let origins = Arc::clone(&scene.origins);
     let mut seen = match scene.event {
@@ -73,7 +77,7 @@ pub(super) async fn call(hook: Hook, scene: Scene) -> Seen {
     let mut measured = measured.lock().unwrap_or_else(PoisonError::into_inner);
     seen.unexpected = origins.unexpected();
     seen.log = std::mem::take(&mut measured.log);
-    (seen.cpu, seen.memory) = (measured.cpu, measured.memory);
+    (seen.cpu, seen.memory, seen.lineage) = (measured.cpu, measured.memory, measured.lineage);
     seen
 }
 

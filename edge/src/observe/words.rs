@@ -149,6 +149,7 @@ mod tests {
             request_id: "r1",
             lines,
             dropped,
+            lineage: None,
             cpu: Duration::ZERO,
             memory: 0,
             error: None,

@@ -2,8 +2,8 @@
 
 use wasm_encoder::{
     Alias, BlockType, CanonicalFunctionSection, CanonicalOption, ComponentAliasSection, ComponentExportKind,
-    ComponentExportSection, ComponentSection, ComponentTypeSection, ComponentValType, DataCountSection, Encode, ExportKind, Function,
-    InstructionSink, MemArg, PrimitiveValType, Section, ValType,
+    ComponentExportSection, ComponentSection, ComponentTypeSection, ComponentValType, DataCountSection,
+    Encode, ExportKind, Function, InstructionSink, MemArg, PrimitiveValType, Section, ValType,
 };
 use wasmparser::Operator;
 
@@ -32,7 +32,6 @@ pub(super) struct Added {
     pub(super) code: (usize, Vec<u8>),
     pub(super) data: (usize, Vec<u8>),
 }
-
 
 impl Added {
     /// To a module with so many types, functions and segments.

@@ -98,7 +98,9 @@ impl<'a> Module<'a> {
             Payload::FunctionSection(functions) => {
                 self.functions = section(functions.range(), functions.count());
             }
-            Payload::MemorySection(memories) => self.memories = memories.into_iter().collect::<Result<_>>()?,
+            Payload::MemorySection(memories) => {
+                self.memories = memories.into_iter().collect::<Result<_>>()?;
+            }
             Payload::GlobalSection(globals) => {
                 for (global, number) in globals.into_iter().zip(self.imported_globals..) {
                     let global = global?;

@@ -1,8 +1,8 @@
 //! What a component consists of, as far as that decides whether it can be put back, and by which numbers it is known.
 
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ExternalKind, Instance,
-    Parser, Payload, Result,
+    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ExternalKind,
+    Instance, Parser, Payload, Result,
 };
 
 use super::module::Module;

@@ -55,7 +55,7 @@ pub(super) fn written(memory: &[u8], pages: usize) -> io::Result<Vec<Range<usize
 
     let address = memory.as_ptr().addr();
     let file = page_map()?;
-    if address % PAGE != 0 {
+    if !address.is_multiple_of(PAGE) {
         return Err(io::Error::other("a memory that begins within a page"));
     }
     let mut entries = vec![0; pages * ENTRY];

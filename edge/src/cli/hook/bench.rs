@@ -75,19 +75,20 @@ fn word(instances: Instances) -> &'static str {
 
 fn table(costs: &[Cost]) -> String {
     let mut lines = format!(
-        "{:8} {:>9} {:>9} {:>9} {:>7} {:>6}  case\n",
-        "instance", "median µs", "p99 µs", "KiB", "calls", "failed"
+        "{:8} {:>9} {:>9} {:>9} {:>7} {:>7} {:>6}  case\n",
+        "instance", "median µs", "p99 µs", "KiB", "calls", "made", "failed"
     );
     for cost in costs {
         // Writing to a String cannot fail.
         let _ = writeln!(
             lines,
-            "{:8} {:>9.1} {:>9.1} {:>9} {:>7} {:>6}  {}",
+            "{:8} {:>9.1} {:>9.1} {:>9} {:>7} {:>7} {:>6}  {}",
             word(cost.instances),
             cost.median.as_secs_f64() * 1e6,
             cost.p99.as_secs_f64() * 1e6,
             cost.memory >> 10,
             cost.calls,
+            cost.made,
             cost.failed,
             cost.name,
         );
@@ -100,6 +101,7 @@ fn as_json(cost: &Cost) -> Value {
         "case": cost.name,
         "instances": word(cost.instances),
         "calls": cost.calls,
+        "made": cost.made,
         "failed": cost.failed,
         "median_us": cost.median.as_secs_f64() * 1e6,
         "p99_us": cost.p99.as_secs_f64() * 1e6,
