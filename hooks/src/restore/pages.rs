@@ -8,8 +8,6 @@ use std::os::unix::fs::FileExt;
 use std::pin::pin;
 use std::sync::OnceLock;
 
-use nix::sys::resource::{UsageWho, getrusage};
-
 use super::module::PAGE;
 
 /// Whether pages may have been written that were not before.
@@ -35,10 +33,18 @@ pub(crate) async fn watch<T>(future: impl Future<Output = T>) -> (T, NewPages) {
     (output, new)
 }
 
-/// Faults of this thread so far.
+/// Faults of this thread so far, without and with a read from disk.
+#[cfg(target_os = "linux")]
 fn faults() -> Option<(i64, i64)> {
+    use nix::sys::resource::{UsageWho, getrusage};
+
     let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
     Some((usage.minor_page_faults(), usage.major_page_faults()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn faults() -> Option<(i64, i64)> {
+    None
 }
 
 /// The pages of a memory, from its first, that are no longer the file's that a memory is made from: all that were written are
@@ -78,7 +84,9 @@ fn page_map() -> io::Result<&'static File> {
     static PAGE_MAP: OnceLock<Option<File>> = OnceLock::new();
 
     let file = PAGE_MAP.get_or_init(|| {
-        (rustix::param::page_size() == PAGE).then(|| File::open("/proc/self/pagemap").ok()).flatten()
+        (cfg!(target_os = "linux") && rustix::param::page_size() == PAGE)
+            .then(|| File::open("/proc/self/pagemap").ok())
+            .flatten()
     });
     file.as_ref().ok_or_else(|| io::Error::other("no table of pages"))
 }
