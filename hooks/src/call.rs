@@ -1,7 +1,7 @@
 //! One call of one event: an instance, the guest's answer.
 
+use wasmtime::Store;
 use wasmtime::component::{self, InstancePre, Resource};
-use wasmtime::{PoolConcurrencyLimitError, Store};
 
 use crate::bindings::body_transform::exports::selvedge::edge::origin_response as body_transform;
 use crate::bindings::body_transform::{BodyTransformHook, BodyTransformHookIndices};
@@ -14,7 +14,7 @@ use crate::bindings::viewer_request::exports::selvedge::edge::viewer_request;
 use crate::bindings::viewer_response::ViewerResponseHookIndices;
 use crate::components::Ready;
 use crate::event::Event;
-use crate::instance::Instance;
+use crate::instance::{Instance, made};
 use crate::state::{CallState, PASSING};
 
 /// The export of those that rewrite bodies.
@@ -99,7 +99,7 @@ impl Exports {
         let store = &mut instance.store;
         let made = match instance.made {
             Some(made) => made,
-            None => *instance.made.insert(self.instantiate(store).await?),
+            None => *instance.made.insert(made(&self.component.tied, store).await?),
         };
         match store.data().event {
             Event::ViewerRequest => self.viewer_request(store, &made).await,
@@ -110,20 +110,6 @@ impl Exports {
             },
             Event::ViewerResponse => self.viewer_response(store, &made).await,
         }
-    }
-
-    /// Those that only wait for a call make room for one that is wanted now.
-    async fn instantiate(&self, store: &mut Store<CallState>) -> wasmtime::Result<component::Instance> {
-        /// Another call may be quicker at what became free.
-        const TRIES: u32 = 4;
-
-        for _ in 1..TRIES {
-            match self.component.tied.instantiate_async(&mut *store).await {
-                Err(error) if error.is::<PoolConcurrencyLimitError>() && store.data().memory.make_room() => {}
-                done => return done,
-            }
-        }
-        self.component.tied.instantiate_async(store).await
     }
 
     async fn viewer_request(

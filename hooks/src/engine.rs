@@ -204,7 +204,7 @@ fn engine_error(error: impl std::fmt::Display) -> HookError {
     HookError::Engine { cause: format!("{error:#}") }
 }
 
-fn config(instances: u32) -> Config {
+pub(crate) fn config(instances: u32) -> Config {
     let core_instances = instances.saturating_mul(CORE_PER_INSTANCE);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)

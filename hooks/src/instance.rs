@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use wasmtime::{Store, UpdateDeadline, component};
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline, component};
 
 use crate::call::Exports;
 use crate::idle::Waiting;
@@ -17,6 +17,9 @@ use crate::watch::Lineage;
 
 /// Beats of the epoch before the first look at a call: two ticks, so that even the unluckiest begin has a whole one.
 const FIRST_LOOK: u64 = 2 * BEATS;
+
+/// Beats that never come, and that can be added to those that have.
+const NEVER: u64 = u64::MAX / 2;
 
 /// An instance, or what one will be made in.
 pub(crate) struct Instance {
@@ -84,6 +87,24 @@ pub(crate) fn bounded<T: Bounded>(engine: &wasmtime::Engine, state: T, meter: &A
     store
 }
 
+/// Makes an instance in a store; those that only wait for a call make room for one that is wanted now.
+pub(crate) async fn made<T: Bounded>(
+    tied: &component::InstancePre<T>,
+    store: &mut Store<T>,
+) -> wasmtime::Result<component::Instance> {
+    /// Another call may be quicker at what became free.
+    const TRIES: u32 = 4;
+
+    for _ in 1..TRIES {
+        match tied.instantiate_async(&mut *store).await {
+            Err(error)
+                if error.is::<PoolConcurrencyLimitError>() && store.data_mut().memory().make_room() => {}
+            done => return done,
+        }
+    }
+    tied.instantiate_async(store).await
+}
+
 impl Instance {
     /// A store that holds its calls to their limits.
     pub(crate) fn new(engine: &wasmtime::Engine, state: CallState, meter: Meter, now: Instant) -> Self {
@@ -118,7 +139,8 @@ impl Instance {
         if self.meter.is_heavy() {
             return;
         }
-        self.go_on();
+        // The answer is there, and what is left is a copy of some pages: no limit may end that, and nobody's turn divide it.
+        self.store.set_epoch_deadline(NEVER);
         let done = restorer.put_back(&mut self.store, &made, &mut self.restoring, new).await;
         if matches!(done, Ok(true)) {
             self.store.data_mut().forget_wasi();

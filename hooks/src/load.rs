@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use wasmtime::component::Component;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use crate::builtin;
 use crate::components::{Loaded, Ready, Unusable};
@@ -41,7 +41,7 @@ pub(crate) fn hook(engine: &Engine, source: &str, bytes: &[u8]) -> Result<Ready,
 }
 
 /// A component that answers requests by itself: where in it that begins, and itself.
-type Responding = (ProxyPre<Serving>, Arc<Loaded<Serving>>);
+type Responding = (ProxyIndices, Arc<Loaded<Serving>>);
 
 /// Compiles a component that answers requests by itself and ties it to what the node offers such.
 pub(crate) fn responder(engine: &Engine, source: &str, bytes: &[u8]) -> Result<Responding, String> {
@@ -63,7 +63,7 @@ pub(crate) fn responder(engine: &Engine, source: &str, bytes: &[u8]) -> Result<R
         ),
         other => other.complaint(source),
     };
-    let begins = ProxyPre::new(ready.tied.clone()).map_err(refused)?;
+    let begins = ProxyIndices::new(&ready.tied).map_err(refused)?;
     Ok((begins, ready))
 }
 

@@ -22,7 +22,7 @@ use tokio::time::{Instant, timeout};
 use wasmtime::Store;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::WasiHttpView;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
@@ -33,7 +33,7 @@ use crate::components::Loaded;
 use crate::engine::Engine;
 use crate::error::{Called, HookError};
 use crate::hook::check_limits;
-use crate::instance::bounded;
+use crate::instance::{self, bounded};
 use crate::load;
 use crate::log::CallLog;
 use crate::meter::{MemoryLimit, Meter};
@@ -65,7 +65,7 @@ struct Inner {
     name: Arc<str>,
     version: Arc<str>,
     engine: Engine,
-    begins: ProxyPre<Serving>,
+    begins: ProxyIndices,
     component: Arc<Loaded<Serving>>,
     limits: LimitSettings,
     after_head: Duration,
@@ -324,7 +324,9 @@ impl Call {
         let Self { mut store, request, answer, meter, log, place, ticking } = self;
         let (callee, counted) = (Arc::clone(&inner), Arc::clone(&meter));
         let call = Box::pin(async move {
-            let handled = match callee.begins.instantiate_async(&mut store).await {
+            let tied = &callee.component.tied;
+            let made = instance::made(tied, &mut store).await;
+            let handled = match made.and_then(|made| callee.begins.load(&mut store, &made)) {
                 Ok(guest) => {
                     guest.wasi_http_incoming_handler().call_handle(&mut store, request, answer).await
                 }

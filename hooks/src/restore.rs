@@ -3,7 +3,7 @@
 //! To make an instance of a component with a large runtime takes as long as hundreds of calls: the system maps its memory anew, page by
 //! page. So before a component is compiled two functions are added to its module ([`code`]). One writes the bytes over some
 //! pages that were there at first, and sets every global; the other tells the host where the memory is. Which pages were written
-//! since the instance was made is for the system to say ([`pages`]): no guest can hide one.
+//! since the instance was made is for the system to say ([`pages`]).
 //!
 //! What else could change refuses a component this ([`outline`], [`module`]): it has instances made for every call, as one has that traps,
 //! goes over a limit, grows its memory or leaves handles behind.
@@ -14,6 +14,7 @@ mod outline;
 mod pages;
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentExportIndex, Instance, TypedFunc, WasmList};
@@ -27,6 +28,9 @@ pub(crate) use pages::{NewPages, watch};
 
 /// An instance that has written more pages than this is made anew.
 const MOST_WRITTEN: usize = 1024;
+/// And one that has written more than so many and [`TIMES_USUAL`] what others have: its next calls would pay for one.
+const FEW: usize = 64;
+const TIMES_USUAL: usize = 4;
 
 /// Why a component has no form that can be put back, though it could be.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +107,8 @@ pub(crate) struct Restorer {
     put_back: ComponentExportIndex,
     address: ComponentExportIndex,
     shape: Shape,
+    /// The fewest pages that an instance has written.
+    fewest: AtomicUsize,
 }
 
 /// Two regions each, all that one call puts back.
@@ -119,9 +125,18 @@ pub(crate) struct Restoring {
 }
 
 impl Restorer {
+    /// None where the system does not tell what is written.
     pub(crate) fn of(component: &Component, shape: Shape) -> Option<Self> {
         let export = |name| component.get_export_index(None, name);
-        Some(Self { put_back: export(PUT_BACK)?, address: export(ADDRESS)?, shape })
+        let (put_back, address) = (export(PUT_BACK)?, export(ADDRESS)?);
+        let fewest = AtomicUsize::new(MOST_WRITTEN);
+        pages::can_be_told().then_some(Self { put_back, address, shape, fewest })
+    }
+
+    /// Whether it is worth while to put so many pages back.
+    fn is_usual(&self, pages: usize) -> bool {
+        let fewest = self.fewest.fetch_min(pages, Ordering::Relaxed).min(pages);
+        pages <= MOST_WRITTEN && pages <= FEW + TIMES_USUAL * fewest
     }
 
     /// How large the memory of an instance is that can be put back, in bytes.
@@ -154,7 +169,11 @@ impl Restorer {
             let pages = usize::try_from(self.shape.memory)? / PAGE;
             let written = pages::written(means.memory.as_le_slice(&*store), pages);
             let written = written.context("cannot tell which pages were written")?;
-            if written.iter().map(Range::len).sum::<usize>() > MOST_WRITTEN {
+            // The first was, to tell where it is.
+            if written.first().is_none_or(|pages| pages.start != 0) {
+                return Err(wasmtime::Error::msg("the table of pages does not tell what was written"));
+            }
+            if !self.is_usual(written.iter().map(Range::len).sum()) {
                 return Ok(false);
             }
             means.calls = calls(&written, &self.shape.image);

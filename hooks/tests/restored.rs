@@ -134,14 +134,18 @@ fn whatever_came_before_the_answer_is_that_of_an_instance_made_for_the_call() {
 }
 
 #[test]
-fn calls_at_the_same_time_have_an_instance_each() {
-    let watched = Watched::new(told("spin-5ms", |_| {}));
-    let facts = facts();
-    on_one_core(async {
-        let call = || watched.hook.viewer_request(request("/", &[]), &facts);
-        for _ in 0..3 {
-            let (first, second, third) = tokio::join!(call(), call(), call());
-            assert!(first.is_ok() && second.is_ok() && third.is_ok());
+fn calls_of_many_threads_at_the_same_time_find_nothing_of_one_another() {
+    let watched = Watched::as_asked(|_| {});
+    std::thread::scope(|threads| {
+        for _ in 0..4 {
+            threads.spawn(|| {
+                on_one_core(async {
+                    for path in ["/", "/say", "/grow", "/", "/hoard"].into_iter().cycle().take(100) {
+                        assert_eq!(watched.ask(path).await.unwrap(), "1");
+                    }
+                });
+            });
         }
     });
+    assert!(watched.lineages().contains(&Lineage::Restored));
 }

@@ -75,10 +75,10 @@ async fn what_calls_cost_is_measured_with_instances_of_both_kinds() {
         let is_measured =
             cost["median_us"].as_f64() > Some(0.0) && cost["p99_us"].as_f64() >= cost["median_us"].as_f64();
         assert!(is_measured && cost["calls"] == 5 && cost["failed"] == 0, "{cost}");
-        assert!(
-            (1..=5).contains(&cost["made"].as_i64().unwrap_or(0)),
-            "the first has one that is made for it: {cost}"
-        );
+        // The first, and where instances are fresh those after a call that was heavy.
+        let is_told =
+            |made: i64| if cost["instances"] == "reused" { made == 1 } else { (1..=5).contains(&made) };
+        assert!(cost["made"].as_i64().is_some_and(is_told), "{cost}");
     }
 }
 

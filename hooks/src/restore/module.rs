@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use wasmparser::{
-    ConstExpr, Data, DataKind, FunctionBody, GlobalType, MemoryType, Operator, Payload, Result, TypeRef,
+    ConstExpr, Data, DataKind, FunctionBody, GlobalType, MemoryType, Operator, Payload, Result, TableInit,
+    TypeRef,
 };
 
 /// A page of the host, and the unit in which memory is put back.
@@ -104,12 +105,16 @@ impl<'a> Module<'a> {
             Payload::GlobalSection(globals) => {
                 for (global, number) in globals.into_iter().zip(self.imported_globals..) {
                     let global = global?;
-                    if global.ty.mutable {
-                        match constant(&global.init_expr) {
-                            Some(value) => self.globals.push((number, value)),
-                            None => self.is_beyond = true,
-                        }
+                    match constant(&global.init_expr) {
+                        Some(value) if global.ty.mutable => self.globals.push((number, value)),
+                        Some(_) => {}
+                        None => self.is_beyond |= global.ty.mutable || !is_function(&global.init_expr),
                     }
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    self.is_beyond |= !matches!(table?.init, TableInit::RefNull);
                 }
             }
             Payload::ExportSection(exports) => self.exports = section(exports.range(), exports.count()),
@@ -186,6 +191,16 @@ fn constant<'a>(expression: &ConstExpr<'a>) -> Option<Operator<'a>> {
             | Operator::V128Const { .. }
     );
     (is_number && matches!(end, Operator::End)).then_some(value)
+}
+
+/// Whether an expression is a function, another global that does not change, or nothing: no object that could be written to.
+fn is_function(expression: &ConstExpr<'_>) -> bool {
+    let mut operators = expression.get_operators_reader();
+    let is_one = matches!(
+        operators.read(),
+        Ok(Operator::RefNull { .. } | Operator::RefFunc { .. } | Operator::GlobalGet { .. })
+    );
+    is_one && matches!(operators.read(), Ok(Operator::End))
 }
 
 /// Whether a function changes what cannot be put back: a table, or that a segment can be read.

@@ -1,8 +1,8 @@
 //! What a component consists of, as far as that decides whether it can be put back, and by which numbers it is known.
 
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ExternalKind,
-    Instance, Parser, Payload, Result,
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind,
+    ExternalKind, Instance, Parser, Payload, Result,
 };
 
 use super::module::Module;
@@ -90,7 +90,7 @@ impl<'a> Reading<'a> {
                     self.is_beyond |= !counts.alias(&alias?);
                 }
             }
-            Payload::ComponentTypeSection(types) => counts.types += types.count(),
+            Payload::ComponentTypeSection(types) => counts.types = counts.types.saturating_add(types.count()),
             Payload::ComponentCanonicalSection(functions) => {
                 for function in functions {
                     self.is_beyond |= !counts.canonical(&function?);
@@ -98,12 +98,12 @@ impl<'a> Reading<'a> {
             }
             Payload::ComponentImportSection(imports) => {
                 for import in imports {
-                    counts.component(import?.ty.kind());
+                    self.is_beyond |= !counts.component(import?.ty.kind());
                 }
             }
             Payload::ComponentExportSection(exports) => {
                 for export in exports {
-                    counts.component(export?.kind);
+                    self.is_beyond |= !counts.component(export?.kind);
                 }
             }
             Payload::ComponentStartSection { .. } => self.is_beyond = true,
@@ -130,10 +130,7 @@ impl Counts {
     /// False of something that is not counted here.
     fn alias(&mut self, alias: &ComponentAlias<'_>) -> bool {
         match alias {
-            ComponentAlias::InstanceExport { kind, .. } => {
-                self.component(*kind);
-                *kind != ComponentExternalKind::Module
-            }
+            ComponentAlias::InstanceExport { kind, .. } => self.component(*kind),
             ComponentAlias::CoreInstanceExport { kind, .. } => {
                 match kind {
                     ExternalKind::Func | ExternalKind::FuncExact => self.core_functions += 1,
@@ -153,6 +150,10 @@ impl Counts {
     fn canonical(&mut self, function: &CanonicalFunction) -> bool {
         match function {
             CanonicalFunction::Lift { .. } => self.functions += 1,
+            // What goes on after a call has ended could write into the next.
+            CanonicalFunction::Lower { options, .. } if options.contains(&CanonicalOption::Async) => {
+                return false;
+            }
             CanonicalFunction::Lower { .. } | CanonicalFunction::ResourceDrop { .. } => {
                 self.core_functions += 1;
             }
@@ -161,11 +162,13 @@ impl Counts {
         true
     }
 
-    fn component(&mut self, kind: ComponentExternalKind) {
+    /// False of a module: which is which would not be known.
+    fn component(&mut self, kind: ComponentExternalKind) -> bool {
         match kind {
             ComponentExternalKind::Func => self.functions += 1,
             ComponentExternalKind::Type => self.types += 1,
             _ => {}
         }
+        kind != ComponentExternalKind::Module
     }
 }

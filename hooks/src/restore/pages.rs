@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::pin::pin;
+#[cfg(target_os = "linux")]
 use std::sync::OnceLock;
 
 use super::module::PAGE;
@@ -17,7 +18,9 @@ pub(crate) enum NewPages {
     Maybe,
 }
 
-/// Looks whether pages may be written for the first time while the future runs: on each thread that polls it, that is a fault.
+/// Looks whether pages may be written for the first time while the future runs. To write to a page for the first time is a fault on the
+/// thread that does so, which is the one that polls: guests run there, and so does what the host writes into their memory. That
+/// needs [`can_be_told`]: the system would map huge pages beside any thread.
 pub(crate) async fn watch<T>(future: impl Future<Output = T>) -> (T, NewPages) {
     let mut future = pin!(future);
     let mut new = NewPages::None;
@@ -47,10 +50,10 @@ fn faults() -> Option<(i64, i64)> {
     None
 }
 
-/// The pages of a memory, from its first, that are no longer the file's that a memory is made from: all that were written are
-/// among them.
+/// The pages of a memory, from its first, that may be other than they were at first: all that were written are among them.
 ///
-/// A memory is a private mapping of such a file, and of nothing beyond its end. A page of it that is written becomes the process's own
+/// A memory begins as a private mapping of a file, and the rest of it is nobody's and zero. What is the file's, or not there at all, is as it
+/// was. A page that is written becomes the process's own; so does one that is only read, beyond the file
 /// (Linux, Documentation/admin-guide/mm/pagemap.rst).
 pub(super) fn written(memory: &[u8], pages: usize) -> io::Result<Vec<Range<usize>>> {
     const ENTRY: usize = size_of::<u64>();
@@ -60,7 +63,7 @@ pub(super) fn written(memory: &[u8], pages: usize) -> io::Result<Vec<Range<usize
     const NOT_OWN: u64 = 1 << 61;
 
     let address = memory.as_ptr().addr();
-    let file = page_map()?;
+    let file = table().ok_or_else(|| io::Error::other("no table of pages"))?;
     if !address.is_multiple_of(PAGE) {
         return Err(io::Error::other("a memory that begins within a page"));
     }
@@ -79,14 +82,28 @@ pub(super) fn written(memory: &[u8], pages: usize) -> io::Result<Vec<Range<usize
     Ok(written)
 }
 
-/// The system's table of this process's pages; an error where its pages are others than ours, or it does not tell.
-fn page_map() -> io::Result<&'static File> {
-    static PAGE_MAP: OnceLock<Option<File>> = OnceLock::new();
+/// Whether the system tells which pages are written. The process has no huge pages from then on: to have one the system would map pages
+/// that nobody has touched, and no fault would tell of what is written there.
+pub(super) fn can_be_told() -> bool {
+    table().is_some()
+}
 
-    let file = PAGE_MAP.get_or_init(|| {
-        (cfg!(target_os = "linux") && rustix::param::page_size() == PAGE)
-            .then(|| File::open("/proc/self/pagemap").ok())
-            .flatten()
-    });
-    file.as_ref().ok_or_else(|| io::Error::other("no table of pages"))
+/// The system's table of this process's pages.
+#[cfg(target_os = "linux")]
+fn table() -> Option<&'static File> {
+    use nix::sys::prctl::{get_thp_disable, set_thp_disable};
+
+    static TABLE: OnceLock<Option<File>> = OnceLock::new();
+
+    let open = || {
+        let has_our_pages = rustix::param::page_size() == PAGE;
+        let has_no_huge_ones = set_thp_disable(true).is_ok() && get_thp_disable() == Ok(true);
+        File::open("/proc/self/pagemap").ok().filter(|_| has_our_pages && has_no_huge_ones)
+    };
+    TABLE.get_or_init(open).as_ref()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn table() -> Option<&'static File> {
+    None
 }
