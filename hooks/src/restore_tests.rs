@@ -236,6 +236,15 @@ fn what_cannot_be_put_back_is_left_as_it_is() {
 }
 
 #[test]
+fn constants_may_be_whatever_they_are() {
+    let constants =
+        "(global $fixed i32 (i32.const 3)) (global $sum i32 (i32.add (global.get $fixed) (i32.const 1)))
+        (global $function funcref (ref.func $step)) (global $none externref (ref.null extern))";
+    let whole = whole_with("(global $fixed i32 (i32.const 3))", constants);
+    assert!(restorable(&whole).unwrap().is_some());
+}
+
+#[test]
 fn a_component_with_more_state_than_one_module_has_is_left_as_it_is() {
     let with = |more: &str| component(&format!("(core module $m {MODULE}) {LIFTED} {more}"));
     let is_left = |more: &str| restorable(&with(more)).unwrap().is_none();

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wasmparser::{
     ConstExpr, Data, DataKind, FunctionBody, GlobalType, MemoryType, Operator, Payload, Result, TableInit,
-    TypeRef,
+    TypeRef, ValType,
 };
 
 /// A page of the host, and the unit in which memory is put back.
@@ -108,7 +108,11 @@ impl<'a> Module<'a> {
                     match constant(&global.init_expr) {
                         Some(value) if global.ty.mutable => self.globals.push((number, value)),
                         Some(_) => {}
-                        None => self.is_beyond |= global.ty.mutable || !is_function(&global.init_expr),
+                        None => {
+                            let may_refer = matches!(global.ty.content_type, ValType::Ref(_));
+                            let is_object = may_refer && !is_function(&global.init_expr);
+                            self.is_beyond |= global.ty.mutable || is_object;
+                        }
                     }
                 }
             }
