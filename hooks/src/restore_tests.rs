@@ -209,6 +209,10 @@ fn what_cannot_be_put_back_is_left_as_it_is() {
     assert!(!is_left(&whole()));
     for (before, after) in [
         ("(table 2 funcref)", "(table 2 funcref) (func (table.set (i32.const 1) (ref.null func)))"),
+        (
+            "(table 2 funcref)",
+            "(table 2 funcref) (table $more 1 funcref) (func (table.set $more (i32.const 0) (ref.null func)))",
+        ),
         ("(table 2 funcref)", "(table 2 funcref) (func (drop (table.grow (ref.null func) (i32.const 1))))"),
         (
             "(table 2 funcref)",

@@ -34,6 +34,8 @@ pub(super) struct Module<'a> {
     /// Functions that it imports.
     pub(super) imported: u32,
     memories: Vec<MemoryType>,
+    /// Its own tables and those of others.
+    tables: u32,
     /// Globals that change, by their number, with what sets them as they were.
     pub(super) globals: Vec<(u32, Operator<'a>)>,
     imported_globals: u32,
@@ -90,7 +92,7 @@ impl<'a> Module<'a> {
                     match import?.ty {
                         TypeRef::Func(_) | TypeRef::FuncExact(_) => self.imported += 1,
                         // Of the table of another module, which nothing changes once it is made.
-                        TypeRef::Table(_) => {}
+                        TypeRef::Table(_) => self.tables += 1,
                         TypeRef::Global(GlobalType { mutable: false, .. }) => self.imported_globals += 1,
                         _ => self.is_beyond = true,
                     }
@@ -118,6 +120,7 @@ impl<'a> Module<'a> {
             }
             Payload::TableSection(tables) => {
                 for table in tables {
+                    self.tables += 1;
                     self.is_beyond |= !matches!(table?.init, TableInit::RefNull);
                 }
             }
@@ -125,7 +128,7 @@ impl<'a> Module<'a> {
             Payload::StartSection { .. } | Payload::TagSection(_) => self.is_beyond = true,
             Payload::DataCountSection { range, .. } => self.data_count = Some(range),
             Payload::CodeSectionStart { range, count, .. } => self.code = section(range, count),
-            Payload::CodeSectionEntry(body) => self.is_beyond |= leaves_traces(&body)?,
+            Payload::CodeSectionEntry(body) => self.is_beyond |= leaves_traces(&body, self.tables)?,
             Payload::DataSection(segments) => {
                 self.data = section(segments.range(), segments.count());
                 self.segments = segments.into_iter().collect::<Result<_>>()?;
@@ -208,8 +211,8 @@ fn is_function(expression: &ConstExpr<'_>) -> bool {
 }
 
 /// Whether a function changes what cannot be put back: a table, or that a segment can be read.
-fn leaves_traces(body: &FunctionBody<'_>) -> Result<bool> {
-    let Some(last) = last_suspect(body.as_bytes()) else { return Ok(false) };
+fn leaves_traces(body: &FunctionBody<'_>, tables: u32) -> Result<bool> {
+    let Some(last) = last_suspect(body.as_bytes(), tables) else { return Ok(false) };
     let last = body.range().start + last;
     let mut operators = body.get_operators_reader()?;
     while operators.original_position() <= last {
@@ -231,15 +234,18 @@ fn leaves_traces(body: &FunctionBody<'_>) -> Result<bool> {
 }
 
 /// Where among these bytes the last such instruction may be: to read all instructions of a component takes its time.
-fn last_suspect(body: &[u8]) -> Option<usize> {
+fn last_suspect(body: &[u8], tables: u32) -> Option<usize> {
     const TABLE_SET: u8 = 0x26;
-    /// Of the others, with a second number, which may have more bytes than it needs.
+    /// Of the others, with a second number, which may have more bytes than it needs, as that of a table.
     const PREFIX: u8 = 0xfc;
     const SECOND: [u8; 6] = [9, 12, 13, 14, 15, 17];
+    /// What the first byte of a number says of it.
+    const LOWEST: u8 = 0x7f;
 
-    (0..body.len()).rev().find(|&at| match body[at] {
-        TABLE_SET => true,
-        PREFIX => body.get(at + 1).is_some_and(|second| SECOND.contains(&(second & 0x7f))),
+    let is_table = |lowest: u8| u32::from(lowest) < tables;
+    body.windows(2).rposition(|two| match two[0] {
+        TABLE_SET => is_table(two[1] & LOWEST),
+        PREFIX => SECOND.contains(&(two[1] & LOWEST)),
         _ => false,
     })
 }
