@@ -16,7 +16,7 @@ pub(super) const PUT_BACK: &str = "selvedge-put-back";
 pub(super) const ADDRESS: &str = "selvedge-address";
 const MEMORY: &str = "selvedge-memory";
 
-/// Numbers that a call of [`PUT_BACK`] takes, each two [`Region`]s: as many as go without memory (canonical ABI, MAX_FLAT_PARAMS).
+/// Numbers that a call of [`PUT_BACK`] takes, each two regions: as many as go without memory (canonical ABI, MAX_FLAT_PARAMS).
 pub(super) const PARAMETERS: u32 = 16;
 
 /// Pages side by side, as a call names them: which is the first in the lower 20 bits, how many in the 12 above. Zero is none.
